@@ -1,0 +1,163 @@
+namespace Holdfast.KernelBridge;
+
+/// <summary>
+/// What freezes, captures and restores applications. Two bridges stand behind it and pass one conformance suite:
+/// the ptrace bridge (no kernel module) and the character-device bridge.
+/// </summary>
+/// <remarks>Members of the bridge itself may be called from any thread; what it returns says where it differs.</remarks>
+public interface IKernelBridge
+{
+    /// <summary>The bridge's name as users write it: <c>ptrace</c> or <c>chardev</c>.</summary>
+    string Name { get; }
+
+    /// <summary>What this host can do: a row per capability, with the remedy where one is missing. Changes nothing.</summary>
+    IReadOnlyList<CheckRow> CheckHost();
+
+    /// <summary>
+    /// What a checkpoint of this application would say: a row per resource of every process. Stops nothing and changes nothing;
+    /// the code that decides is the code that decides in a checkpoint.
+    /// </summary>
+    IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target);
+
+    /// <summary>Starts an unmodified application in a virtualisation space of its own.</summary>
+    /// <exception cref="BridgeException">The space or the command could not be started; nothing is left.</exception>
+    IRunningApplication Launch(LaunchRequest request);
+
+    /// <summary>Finds a running application again, for example after its supervisor died.</summary>
+    /// <returns>The application, or null when it no longer runs (its pid is gone or belongs to another process).</returns>
+    IRunningApplication? Find(ApplicationTarget target);
+
+    /// <summary>Opens a checkpoint of a running application. Nothing is stopped yet.</summary>
+    ICheckpoint BeginCheckpoint(ApplicationTarget target);
+
+    /// <summary>Opens a restore. Nothing is built yet. The result must be used from one OS thread only.</summary>
+    IRestore BeginRestore(RestoreRequest request);
+}
+
+/// <summary>
+/// One checkpoint of one application, as the coordinator drives it:
+/// <see cref="FindProcesses"/>, <see cref="Open"/> and <see cref="IProcessCheckpoint.Prepare"/> while all runs; <see cref="Freeze"/>;
+/// <see cref="IProcessCheckpoint.Stop"/> for all of them, again until no new process appears; <see cref="Thaw"/>;
+/// <see cref="IProcessCheckpoint.Locate"/>, <see cref="Locate"/>, <see cref="IProcessCheckpoint.CaptureState"/>, <see cref="Assemble"/>,
+/// <see cref="IProcessCheckpoint.PumpPages"/>, <see cref="PumpShared"/>, <see cref="IProcessCheckpoint.Resume"/>.
+/// Disposing it at any moment lets the application go on.
+/// </summary>
+/// <remarks>Members may be called from any thread, one at a time.</remarks>
+public interface ICheckpoint : IDisposable
+{
+    /// <summary>The host pids of the application's processes at this moment, the root first. The space's init is not among them.</summary>
+    /// <exception cref="BridgeException">The application is gone.</exception>
+    IReadOnlyList<int> FindProcesses();
+
+    /// <summary>One process of it. The result must be used from one OS thread only (ptrace binds a tracee to its tracer's thread).</summary>
+    IProcessCheckpoint Open(int pid);
+
+    /// <summary>
+    /// Brings the whole application to a halt through the cgroup freezer where it has a cgroup of its own; otherwise does nothing
+    /// (the stops of the single processes do it). The space's init thaws it at the deadline, or when this process dies.
+    /// </summary>
+    /// <param name="deadline">How long the application may take to stand still.</param>
+    /// <exception cref="BridgeException">It did not stand in time (code <c>freeze.timeout</c>, naming the task that did not); it runs again.</exception>
+    void Freeze(TimeSpan deadline);
+
+    /// <summary>Undoes <see cref="Freeze"/>; processes that were stopped one by one stay stopped.</summary>
+    void Thaw();
+
+    /// <summary>
+    /// What only shows across processes: shared descriptors and memory, pipe ends, bytes in flight. Every process is stopped.
+    /// </summary>
+    /// <returns>What cannot be captured; empty when all can be.</returns>
+    IReadOnlyList<Refusal> Locate(IReadOnlyList<ProcessFacts> processes);
+
+    /// <summary>Puts the application's image together out of the states of its processes (all of them, any order).</summary>
+    ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes);
+
+    /// <summary>Pumps what belongs to no single process: shared memory and the contents of deleted files.</summary>
+    PageCounts PumpShared(IPageSink sink);
+
+    /// <summary>
+    /// From the first stop to the last resume so far, every stop included: the longest time for which any thread stood still is not longer.
+    /// Zero until a process was resumed.
+    /// </summary>
+    TimeSpan FreezeTime { get; }
+}
+
+/// <summary>One process in a checkpoint. Every member must be called from the same OS thread.</summary>
+public interface IProcessCheckpoint : IDisposable
+{
+    /// <summary>The pid as the host sees it.</summary>
+    int Pid { get; }
+
+    /// <summary>While the process runs: what can be read and decided ahead of the freeze.</summary>
+    /// <returns>What is refused already; empty when nothing is.</returns>
+    IReadOnlyList<Refusal> Prepare();
+
+    /// <summary>Stops every thread, those too that appear meanwhile. May be called again; does nothing for threads that stand.</summary>
+    /// <returns>How many threads stand now; 0 when the process is a zombie.</returns>
+    /// <exception cref="BridgeException">A thread did not stop in time (<c>freeze.timeout</c>), or the process is gone (<c>process.gone</c>).</exception>
+    int Stop(TimeSpan deadline);
+
+    /// <summary>Finds and recognises every resource of the stopped process.</summary>
+    ProcessFacts Locate();
+
+    /// <summary>Captures everything but the contents of memory.</summary>
+    /// <exception cref="BridgeException">Something could not be read; the process can be resumed.</exception>
+    ProcessImage CaptureState();
+
+    /// <summary>Pumps the contents of private memory into the sink.</summary>
+    PageCounts PumpPages(IPageSink sink);
+
+    /// <summary>Lets the process go on exactly where it was. Does nothing when it was not stopped.</summary>
+    void Resume();
+}
+
+/// <summary>
+/// One restore, in the order of its members. Every member must be called from the same OS thread. Disposing it before <see cref="Run"/>
+/// kills and removes all that was built.
+/// </summary>
+public interface IRestore : IDisposable
+{
+    /// <summary>The image that is restored, decoded and verified.</summary>
+    ApplicationImage Image { get; }
+
+    /// <summary>Decides whether the image can be restored here: files changed since, pids taken, CPU features, rights. Builds nothing.</summary>
+    IReadOnlyList<Refusal> Check();
+
+    /// <summary>Namespaces, the space's init, and the process tree with its pids, sessions and groups.</summary>
+    void BuildProcesses();
+
+    /// <summary>Descriptors and what they refer to, each shared object once.</summary>
+    void BuildResources();
+
+    /// <summary>Address spaces and their contents.</summary>
+    void FillMemory();
+
+    /// <summary>Signal actions, timers, credentials, threads and their registers. All stand at the barrier afterwards.</summary>
+    void BuildThreads();
+
+    /// <summary>Compares what was built with the image before anything runs.</summary>
+    /// <exception cref="BridgeException">A difference (<c>restore.verify</c>).</exception>
+    void Verify();
+
+    /// <summary>Lets all processes run together.</summary>
+    IRunningApplication Run();
+}
+
+/// <summary>An application that runs, whoever started it. Disposing it releases handles; the application goes on.</summary>
+public interface IRunningApplication : IDisposable
+{
+    /// <summary>How to find it again; kept by the supervisor in the store.</summary>
+    ApplicationTarget Target { get; }
+
+    /// <summary>The host pid of its main process.</summary>
+    int MainPid { get; }
+
+    /// <summary>Completes when the application has ended: 0–255 as the main process exited, 128+n when signal n killed it, -1 when no one knows.</summary>
+    Task<int> Exited { get; }
+
+    /// <summary>Sends a signal to the main process. See signal(7).</summary>
+    void Signal(int signal);
+
+    /// <summary>Kills every process of the application with SIGKILL, waits until they are gone and removes the space's cgroups.</summary>
+    void Kill();
+}
