@@ -40,7 +40,15 @@ internal sealed class SpaceHandle : IDisposable
     public IRunningApplication Commit()
     {
         ObjectDisposedException.ThrowIf(lifeline.IsClosed, this);
-        Descriptors.WriteAll(lifeline, "c"u8);
+        try
+        {
+            Descriptors.WriteAll(lifeline, "c"u8);
+        }
+        catch (BridgeException)
+        {
+            // EPIPE: a short program has ended already, and its init with it. Its Exited tells.
+        }
+
         committed = true;
         lifeline.Dispose();
         return application;
