@@ -137,9 +137,8 @@ internal static class CgroupFreezer
             char state = stat[close + 2];
             string waitsIn = File.ReadAllText(Path.Combine(thread, "wchan"));
             waitsIn = waitsIn == "0" ? "" : waitsIn;
-            // A frozen task sleeps in the freezer's trap; a stopped, traced or dead one counts as standing.
-            bool stands = state is 'T' or 't' or 'Z' or 'X' || waitsIn.Contains("freezer", StringComparison.Ordinal)
-                || (waitsIn.Length == 0 && state == 'S');
+            // A frozen task sleeps in do_freezer_trap, which compilers put inside get_signal; a stopped, traced or dead one stands too.
+            bool stands = state is 'T' or 't' or 'Z' or 'X' || waitsIn is "do_freezer_trap" or "get_signal" || (waitsIn.Length == 0 && state == 'S');
             return stands ? null : new RunningTask(pid, int.Parse(Path.GetFileName(thread), CultureInfo.InvariantCulture), stat[(open + 1)..close], state, waitsIn);
         }
         catch (IOException)
