@@ -1,0 +1,99 @@
+using Holdfast.KernelBridge.Spaces;
+
+namespace Holdfast.KernelBridge.Tests.Spaces;
+
+public sealed class HostTests
+{
+    [Fact]
+    public void The_v2_hierarchy_is_found_where_it_is_mounted()
+    {
+        string[] mountinfo =
+        [
+            "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755",
+            "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu",
+            "41 31 0:31 / /sys/fs/cgroup/unified rw,relatime shared:5 master:1 - cgroup2 cgroup2 rw",
+            "42 31 0:31 / /a\\040place rw - cgroup2 none rw",
+            "43 31 0:32 / /cgroup2 rw - ext4 /dev/cgroup2 rw",
+        ];
+
+        Assert.Equal(["/sys/fs/cgroup/unified", "/a place"], CgroupTree.FindMounts(mountinfo));
+    }
+
+    [Fact]
+    public void Groups_are_named_after_the_application_whatever_its_name()
+    {
+        CgroupTree tree = CgroupTree.Create("../ÄB c/" + new string('x', 300))!;
+        try
+        {
+            Assert.StartsWith("____B_c_xxx", Path.GetFileName(tree.Directory).Replace("Ä", "_"));
+            Assert.Equal("holdfast", Path.GetFileName(Path.GetDirectoryName(tree.Directory)));
+            Assert.True(Directory.Exists(tree.App) && Directory.Exists(tree.Init));
+            Assert.Equal(tree, CgroupTree.Of(tree.App));
+        }
+        finally
+        {
+            Assert.True(tree.Remove());
+        }
+
+        Assert.False(Directory.Exists(tree.Directory));
+        Assert.True(tree.Remove());
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("/sys/fs/cgroup")]
+    [InlineData("/sys/fs/cgroup/system.slice/app")]
+    [InlineData("/sys/fs/cgroup/holdfast/x/init")]
+    public void Groups_that_are_not_ours_are_never_removed(string? path) => Assert.Null(CgroupTree.Of(path));
+
+    [Fact]
+    public void Missing_rights_are_named_with_a_remedy()
+    {
+        SpaceRequest request = new()
+        {
+            Mode = SpaceMode.Build,
+            Name = "x",
+            StateDirectory = "/tmp",
+            Isolate = new HashSet<string> { "net", "time" },
+            BootTimeOffset = new ClockOffset(1, 0),
+        };
+
+        BridgeException refused = Assert.Throws<BridgeException>(() => Capabilities.Require("a space", Capabilities.For(request), effective: 1UL << 25));
+
+        Assert.Equal("rights.missing", refused.Code);
+        Assert.Contains("CAP_SYS_ADMIN, CAP_NET_ADMIN", refused.Message);
+        Assert.DoesNotContain("CAP_SYS_TIME", refused.Message);
+        Assert.Contains("root", refused.Message);
+    }
+
+    [Theory]
+    [InlineData("3\n", 3)]
+    [InlineData("255\n", 255)]
+    [InlineData("3", null)]
+    [InlineData("", null)]
+    [InlineData("256\n", null)]
+    [InlineData("-1\n", null)]
+    public void An_exit_file_counts_only_when_it_is_complete(string text, int? status)
+    {
+        string path = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllText(path, text);
+            Assert.Equal(status, ExitFile.Read(path));
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+
+        Assert.Null(ExitFile.Read(path));
+    }
+
+    [Theory]
+    [InlineData("a/b", "PATH=/bin", "a/b")]
+    [InlineData("sh", "PATH=/nowhere:/bin", "/bin/sh")]
+    [InlineData("sh", "HOME=/", "/bin/sh")]
+    [InlineData("sh", "PATH=", "/bin/sh")]
+    public void Programs_are_looked_up_as_execvp_does(string program, string variable, string expected) =>
+        Assert.Equal(expected, CommandPath.Resolve(program, [variable], "/bin"));
+}
