@@ -23,6 +23,8 @@ internal static class CgroupFreezer
     // Notifications of cgroup.events are rate-limited and may be missing in old kernels: look by ourselves now and then.
     private static readonly TimeSpan longestWait = TimeSpan.FromMilliseconds(20);
 
+    private const int Looks = 50;
+
     /// <summary>Brings every task of a group to a halt.</summary>
     /// <param name="group">The group's directory.</param>
     /// <param name="deadline">How long that may take.</param>
@@ -36,9 +38,15 @@ internal static class CgroupFreezer
             return [];
         }
 
-        IReadOnlyList<RunningTask> running = FindRunning(group);
+        // One look may miss a task that sleeps and wakes all the time.
+        IReadOnlyList<RunningTask> running = [];
+        for (int look = 0; look < Looks && running.Count == 0; look++)
+        {
+            running = FindRunning(group);
+        }
+
         Thaw(group);
-        // At the very end of the deadline all may have come to stand between the two looks: it is late all the same.
+        // All may have come to stand just after the deadline: that is late all the same.
         return running.Count > 0 ? running : [new RunningTask(0, 0, "unknown", '?', "")];
     }
 

@@ -22,7 +22,7 @@ internal sealed class RunningApplication : IRunningApplication
     /// <param name="mainPid">Host pid of the main process.</param>
     /// <param name="root">A pidfd of the space's init or the tree's root.</param>
     /// <param name="main">A pidfd of the main process; may be another handle of the same process.</param>
-    /// <param name="isChild">Whether the root is a child of this process, which then reaps it.</param>
+    /// <param name="isChild">Whether the root is a child of this process that nobody else reaps; then this does.</param>
     public RunningApplication(ApplicationTarget target, int mainPid, SafeFileHandle root, SafeFileHandle main, bool isChild)
     {
         Target = target;
