@@ -11,6 +11,7 @@ public static class Program
         ["arm-and-freeze"] = Spaces.SpaceHelpers.ArmAndFreeze,
         ["start-uncommitted"] = Spaces.SpaceHelpers.StartUncommitted,
         ["launch"] = Spaces.SpaceHelpers.Launch,
+        ["run"] = Spaces.SpaceHelpers.RunInForeground,
         ["ask-init"] = Spaces.SpaceHelpers.AskInit,
         ["stuck-read"] = Spaces.SpaceHelpers.StuckRead,
     };

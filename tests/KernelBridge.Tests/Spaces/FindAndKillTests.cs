@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json;
 using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge.Tests.Spaces;
@@ -72,7 +71,7 @@ public sealed class FindAndKillTests : IDisposable
     public void An_application_outlives_its_supervisor_and_is_found_again()
     {
         using var supervisor = new HelperProcess("launch", space.NewStateDirectory(), "sh", "-c", "trap 'exit 17' TERM; while :; do sleep 0.01; done");
-        ApplicationTarget target = JsonSerializer.Deserialize<ApplicationTarget>(supervisor.ReadLine())!;
+        ApplicationTarget target = space.Launched(supervisor.ReadLine());
         supervisor.Kill();
 
         using RunningApplication? found = ApplicationFinder.Find(target);
@@ -91,7 +90,7 @@ public sealed class FindAndKillTests : IDisposable
     public void A_found_application_can_be_killed()
     {
         using var supervisor = new HelperProcess("launch", space.NewStateDirectory(), "sleep", "1000");
-        ApplicationTarget target = JsonSerializer.Deserialize<ApplicationTarget>(supervisor.ReadLine())!;
+        ApplicationTarget target = space.Launched(supervisor.ReadLine());
         supervisor.Kill();
         using RunningApplication found = ApplicationFinder.Find(target)!;
 
@@ -106,7 +105,7 @@ public sealed class FindAndKillTests : IDisposable
     public void A_space_dies_with_a_supervisor_that_had_not_committed_it()
     {
         using var supervisor = new HelperProcess("start-uncommitted", space.NewStateDirectory());
-        ApplicationTarget target = JsonSerializer.Deserialize<ApplicationTarget>(supervisor.ReadLine())!;
+        ApplicationTarget target = space.Launched(supervisor.ReadLine());
         int mainPid = int.Parse(supervisor.ReadLine(), CultureInfo.InvariantCulture);
         ulong started = ProcessIdentity.Read(mainPid)!.Value.StartTime;
 

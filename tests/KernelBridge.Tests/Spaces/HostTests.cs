@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge.Tests.Spaces;
@@ -64,6 +65,41 @@ public sealed class HostTests
         Assert.Contains("CAP_SYS_ADMIN, CAP_NET_ADMIN", refused.Message);
         Assert.DoesNotContain("CAP_SYS_TIME", refused.Message);
         Assert.Contains("root", refused.Message);
+    }
+
+    [Fact]
+    public void Without_the_right_a_launch_is_refused_by_code()
+    {
+        (int status, string output) = Run(["setpriv", "--bounding-set=-sys_admin", .. HelperProcess.Command("run")]);
+
+        Assert.Equal("rights.missing\n", output);
+        Assert.Equal(125, status);
+    }
+
+    [Fact]
+    public void A_user_namespace_of_its_own_is_right_enough()
+    {
+        (int status, string output) = Run(["unshare", "--user", "--map-root-user", .. HelperProcess.Command("run")]);
+
+        Assert.Equal("2\n", output);
+        Assert.Equal(6, status);
+    }
+
+    private static (int Status, string Output) Run(string[] command)
+    {
+        DirectoryInfo state = Directory.CreateTempSubdirectory("holdfast-state-");
+        try
+        {
+            var start = new ProcessStartInfo(command[0], [.. command[1..], state.FullName, "sh", "-c", "echo $$; exit 6"]) { RedirectStandardOutput = true };
+            using Process process = Process.Start(start)!;
+            string output = process.StandardOutput.ReadToEnd();
+            process.WaitForExit();
+            return (process.ExitCode, output);
+        }
+        finally
+        {
+            state.Delete(recursive: true);
+        }
     }
 
     [Theory]

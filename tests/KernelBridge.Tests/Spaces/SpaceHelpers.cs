@@ -35,6 +35,24 @@ public static unsafe class SpaceHelpers
         return Hang();
     }
 
+    /// <summary>A supervisor in a terminal's foreground. Arguments: the state directory, the command. Ends as the application does.</summary>
+    public static int RunInForeground(string[] args)
+    {
+        // As a shell does while its foreground job runs: what the terminal sends is for the application.
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, c => c.Cancel = true);
+        try
+        {
+            using SpaceHandle handle = Space.Start(Request(args[0], args[1..]) with { StandardStreams = [0, 1, 2] });
+            using IRunningApplication application = handle.Commit();
+            return application.Exited.GetAwaiter().GetResult();
+        }
+        catch (BridgeException e)
+        {
+            Say(e.Code);
+            return 125;
+        }
+    }
+
     /// <summary>Asks an init for its status. 0: it answered; 9: it would not.</summary>
     public static int AskInit(string[] args)
     {
