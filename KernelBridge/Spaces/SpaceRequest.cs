@@ -76,6 +76,21 @@ internal sealed record SpaceRequest
 
     /// <summary>Where the init's and the stub's code is loaded; a page-aligned address at which the restored process has nothing.</summary>
     public ulong BaseAddress { get; init; } = InitProgram.DefaultBase;
+
+    /// <summary>The space for a launch.</summary>
+    public static SpaceRequest Of(LaunchRequest launch) => new()
+    {
+        Mode = SpaceMode.Run,
+        Name = launch.Name,
+        StateDirectory = launch.StateDirectory,
+        Command = launch.Command,
+        Environment = launch.Environment,
+        WorkingDirectory = launch.WorkingDirectory,
+        Detach = launch.Detach,
+        StandardStreams = launch.StandardStreams,
+        HostName = launch.HostName,
+        Isolate = launch.Isolate,
+    };
 }
 
 /// <summary>What <see cref="Space.StartStub"/> starts: the root stub of a restore with the host's pids.</summary>

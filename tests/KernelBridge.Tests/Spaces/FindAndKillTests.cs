@@ -112,7 +112,8 @@ public sealed class FindAndKillTests : IDisposable
         supervisor.Kill();
 
         SpaceFixture.Until(() => ProcessIdentity.Read(mainPid)?.StartTime != started, "the main process's end");
-        SpaceFixture.Until(() => ApplicationFinder.Find(target) is null, "the init's end");
+        SpaceFixture.Until(() => ProcessIdentity.Read(target.RootPid)?.StartTime != target.RootStartTime, "the init's end");
+        Assert.Null(ApplicationFinder.Find(target));
         Assert.False(Directory.Exists(target.CgroupPath));
     }
 

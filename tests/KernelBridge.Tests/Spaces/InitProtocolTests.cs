@@ -118,6 +118,33 @@ public sealed class InitProtocolTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(15, 0)]
+    [InlineData(17, 0)]
+    [InlineData(4, 0)]
+    [InlineData(16, 1)]
+    public void A_command_that_is_not_whole_is_refused_whatever_it_asks_for(int length, int reserved)
+    {
+        RunningApplication application = space.Run("exec sleep 1000");
+        using Socket socket = Connect(application.Target.InitSocket!);
+        foreach (uint operation in new uint[] { 4, 10 })
+        {
+            byte[] command = new byte[Math.Max(16, length)];
+            BinaryPrimitives.WriteUInt32LittleEndian(command, operation);
+            BinaryPrimitives.WriteInt32LittleEndian(command.AsSpan(4), reserved);
+            command[8] = 1;
+            socket.Send(command, length, SocketFlags.None);
+            byte[] reply = new byte[32];
+
+            Assert.Equal(32, socket.Receive(reply));
+            Assert.Equal(SpaceNative.EINVAL, BinaryPrimitives.ReadInt32LittleEndian(reply.AsSpan(4)));
+        }
+
+        using InitClient client = InitClient.Connect(application.Target.InitSocket!);
+        Assert.False(client.Status().LeaseExpired);
+        Assert.False(application.Exited.IsCompleted);
+    }
+
     [Fact]
     public void Descriptors_that_come_with_anything_but_hold_are_closed()
     {
