@@ -147,7 +147,9 @@ internal static class CgroupFreezer
             waitsIn = waitsIn == "0" ? "" : waitsIn;
             // A frozen task sleeps in do_freezer_trap, which compilers put inside get_signal; a stopped, traced or dead one stands too.
             bool stands = state is 'T' or 't' or 'Z' or 'X' || waitsIn is "do_freezer_trap" or "get_signal" || (waitsIn.Length == 0 && state == 'S');
-            return stands ? null : new RunningTask(pid, int.Parse(Path.GetFileName(thread), CultureInfo.InvariantCulture), stat[(open + 1)..close], state, waitsIn);
+            return stands
+                ? null
+                : new RunningTask(pid, int.Parse(Path.GetFileName(thread), CultureInfo.InvariantCulture), stat[(open + 1)..close], state, waitsIn);
         }
         catch (IOException)
         {

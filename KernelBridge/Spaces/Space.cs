@@ -189,7 +189,9 @@ internal static class Space
         string? unknown = request.Isolate.FirstOrDefault(n => !NamespaceFlags.ContainsKey(n));
         if (unknown is not null)
         {
-            throw new BridgeException("space.namespace", $"namespace \"{unknown}\"", "there is none of that name", $"use {string.Join(", ", NamespaceFlags.Keys)}");
+            throw new BridgeException(
+                "space.namespace", $"namespace \"{unknown}\"", "there is none of that name",
+                $"use {string.Join(", ", NamespaceFlags.Keys)}");
         }
 
         if (request.Isolate.Contains("time") && !File.Exists("/proc/self/ns/time"))

@@ -50,7 +50,8 @@ internal sealed class SpaceConfigBlock
 
     /// <summary>The block for a stub without a space.</summary>
     public static byte[] ForStub(StubRequest request) => new SpaceConfigBlock().Write(
-        SpaceMode.Stub, (request.OwnSession ? OwnSessionFlag : 0) | (request.Cgroup is null ? 0 : CgroupFlag), 0, request.WantedPid, "", "/", "", [], [], "", request.Extras);
+        SpaceMode.Stub, (request.OwnSession ? OwnSessionFlag : 0) | (request.Cgroup is null ? 0 : CgroupFlag), 0,
+        request.WantedPid, "", "/", "", [], [], "", request.Extras);
 
     // A host name has at most 64 bytes (__NEW_UTS_LEN); an application's name may have more.
     private static string Shorten(string name)
@@ -67,8 +68,10 @@ internal sealed class SpaceConfigBlock
     private static string Offsets(SpaceRequest request) =>
         request.MonotonicOffset == default && request.BootTimeOffset == default
             ? ""
-            : string.Create(CultureInfo.InvariantCulture,
-                $"monotonic {request.MonotonicOffset.Seconds} {request.MonotonicOffset.Nanoseconds}\nboottime {request.BootTimeOffset.Seconds} {request.BootTimeOffset.Nanoseconds}\n");
+            : $"{Line("monotonic", request.MonotonicOffset)}{Line("boottime", request.BootTimeOffset)}";
+
+    private static string Line(string clock, ClockOffset offset) =>
+        string.Create(CultureInfo.InvariantCulture, $"{clock} {offset.Seconds} {offset.Nanoseconds}\n");
 
     private byte[] Write(
         SpaceMode mode, uint flags, uint namespaces, int wantedPid, string hostName, string directory, string program, IReadOnlyList<string> command,

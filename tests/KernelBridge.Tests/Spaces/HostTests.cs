@@ -40,6 +40,39 @@ public sealed class HostTests
         Assert.True(tree.Remove());
     }
 
+    [Fact]
+    public void Old_groups_with_nothing_in_them_are_removed_and_others_are_not()
+    {
+        string mount = CgroupTree.FindMounts(File.ReadLines("/proc/self/mountinfo")).First();
+        string parent = Path.Combine(mount, $"holdfast-test-{Guid.NewGuid():N}");
+        string empty = Path.Combine(parent, "empty.1"), used = Path.Combine(parent, "used.2");
+        using Process process = Process.Start("sleep", ["1000"]);
+        try
+        {
+            foreach (string directory in new[] { empty, used })
+            {
+                Directory.CreateDirectory(Path.Combine(directory, "init"));
+                Directory.CreateDirectory(Path.Combine(directory, "app"));
+            }
+
+            File.WriteAllText(Path.Combine(used, "init", "cgroup.procs"), $"{process.Id}");
+
+            CgroupTree.RemoveLeftovers(parent, DateTime.UtcNow.AddMinutes(-1));
+            Assert.True(Directory.Exists(Path.Combine(empty, "app")));
+
+            CgroupTree.RemoveLeftovers(parent, DateTime.UtcNow.AddMinutes(1));
+            Assert.False(Directory.Exists(empty));
+            Assert.True(Directory.Exists(Path.Combine(used, "app")));
+        }
+        finally
+        {
+            process.Kill();
+            process.WaitForExit();
+            CgroupTree.RemoveLeftovers(parent, DateTime.MaxValue);
+            Directory.Delete(parent);
+        }
+    }
+
     [Theory]
     [InlineData(null)]
     [InlineData("/sys/fs/cgroup")]

@@ -168,7 +168,8 @@ public sealed class IsolationTests : IDisposable
         SpaceFixture.Until(
             () => Directory.GetFileSystemEntries($"/proc/{application.MainPid}/fd").Select(f => Path.GetFileName(f)!).Order().SequenceEqual(["0", "1", "2"]),
             "the program with nothing but its streams");
-        Dictionary<string, string> status = File.ReadLines($"/proc/{application.MainPid}/status").Select(l => l.Split(':', 2)).ToDictionary(p => p[0], p => p[1].Trim());
+        Dictionary<string, string> status = File.ReadLines($"/proc/{application.MainPid}/status")
+            .Select(l => l.Split(':', 2)).ToDictionary(p => p[0], p => p[1].Trim());
         Assert.Equal(new string('0', 16), status["SigBlk"]);
         Assert.Equal(new string('0', 16), status["SigIgn"]);
         Assert.DoesNotContain(
