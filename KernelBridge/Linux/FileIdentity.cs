@@ -31,17 +31,32 @@ internal sealed record FileIdentity(
     /// <summary>The same inode on the same device.</summary>
     public bool SameFile(FileIdentity other) => Device == other.Device && Inode == other.Inode;
 
-    private static unsafe FileIdentity? Stat(int directory, string path, int flags)
+    /// <summary>User and group that own a file; zeros when it is gone.</summary>
+    public static unsafe (uint Owner, uint Group) OwnerOf(string path)
     {
         byte* buffer = stackalloc byte[256];
+        new Span<byte>(buffer, 256).Clear();
+        _ = Fill(AT_FDCWD, path, 0, buffer);
+        ReadOnlySpan<byte> s = new(buffer, 256);
+        return (U32(s, 0x14), U32(s, 0x18));
+    }
+
+    private static unsafe bool Fill(int directory, string path, int flags, byte* buffer)
+    {
         byte[] name = Encoding.UTF8.GetBytes(path + "\0");
         fixed (byte* p = name)
         {
             // STATX_BASIC_STATS; offsets as in struct statx of include/uapi/linux/stat.h.
-            if (Libc.statx(directory, p, flags, 0x7ff, buffer) < 0)
-            {
-                return null;
-            }
+            return Libc.statx(directory, p, flags, 0x7ff, buffer) >= 0;
+        }
+    }
+
+    private static unsafe FileIdentity? Stat(int directory, string path, int flags)
+    {
+        byte* buffer = stackalloc byte[256];
+        if (!Fill(directory, path, flags, buffer))
+        {
+            return null;
         }
 
         ReadOnlySpan<byte> s = new(buffer, 256);

@@ -8,7 +8,7 @@ internal static class Capabilities
     /// <summary>Code of the refusal where one is missing.</summary>
     public const string Missing = "rights.missing";
 
-    public const int NetAdmin = 12, SysAdmin = 21, SysTime = 25, CheckpointRestore = 40;
+    public const int NetAdmin = 12, SysPtrace = 19, SysAdmin = 21, SysTime = 25, CheckpointRestore = 40;
 
     /// <summary>The capabilities that a space of this kind takes.</summary>
     public static IReadOnlyList<int> For(SpaceRequest request)
@@ -35,8 +35,8 @@ internal static class Capabilities
     public static void Require(string what, IReadOnlyList<int> needed, ulong? effective = null)
     {
         ulong have = effective ?? Effective();
-        string[] missing = [.. needed.Where(c => (have & (1UL << c)) == 0).Select(NameOf)];
-        if (missing.Length > 0)
+        IReadOnlyList<string> missing = Lacking(needed, have);
+        if (missing.Count > 0)
         {
             throw new BridgeException(
                 Missing, what, $"this process lacks {string.Join(", ", missing)}",
@@ -44,6 +44,9 @@ internal static class Capabilities
                     + "or run it in a user namespace of its own (unshare --user --map-root-user)");
         }
     }
+
+    /// <summary>The names of those that are not among the effective ones.</summary>
+    public static IReadOnlyList<string> Lacking(IReadOnlyList<int> needed, ulong effective) => [.. needed.Where(c => (effective & (1UL << c)) == 0).Select(NameOf)];
 
     /// <summary>CapEff of /proc/self/status.</summary>
     public static ulong Effective()
@@ -55,6 +58,7 @@ internal static class Capabilities
     private static string NameOf(int capability) => capability switch
     {
         NetAdmin => "CAP_NET_ADMIN",
+        SysPtrace => "CAP_SYS_PTRACE",
         SysAdmin => "CAP_SYS_ADMIN",
         SysTime => "CAP_SYS_TIME",
         CheckpointRestore => "CAP_CHECKPOINT_RESTORE",
