@@ -11,6 +11,9 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     /// <summary>Threads whose shortened timeouts find room behind the slot of injected calls.</summary>
     private const int TimeoutRoom = 256;
 
+    /// <summary>Where behind them the notes on interrupted waits lie.</summary>
+    private const ulong NotesOffset = InjectedCalls.SlotSize + TimeoutRoom * 16;
+
     private readonly PtraceCheckpoint application;
     private readonly Dictionary<int, Tracee> threads = [];
     private readonly TargetMemory memory;
@@ -164,6 +167,8 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         }
 
         ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
+        WaitNotes notes = new(slot + NotesOffset, memory, HostFacts.ClockOffsets(Pid).Monotonic);
+        List<(int Tid, UserRegisters Registers, long Remaining)> waits = [];
         List<ThreadImage> captured = [];
         foreach ((int tid, ProcessStatus status) in inspection.Threads)
         {
@@ -171,7 +176,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             UserRegisters registers = Corrected(tid, status, slot, captured.Count);
             byte[] state = PtraceCall.GetExtendedState(tid);
             ulong mask = PtraceCall.GetSignalMask(tid);
-            long? remaining = sleeps?.Remaining(Pid, tid, registers, memory);
+            (registers, long? remaining) = TimedWait(tid, status.Innermost("NSpid"), registers, notes, waits);
             using InjectedCalls calls = new(thread, memory, gadgets!, slot, registers, state, mask);
             captured.Add(Resources.Threads.Capture(tid, status, registers, state, mask, calls, remaining));
             if (tid == Pid)
@@ -185,6 +190,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             }
         }
 
+        notes.Write(waits);
         image.Threads = captured;
         image.Captured = [.. inspection.Descriptors.Select(facts => (facts, DescriptorKinds.Of(facts)!.Capture(facts)))];
         return image;
@@ -251,6 +257,37 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         return registers;
     }
 
+    /// <summary>For a thread in a timed wait that only the kernel's restart block knows: which call it is, and what is left of its time.</summary>
+    private (UserRegisters Registers, long? Remaining) TimedWait(
+        int tid, int inner, in UserRegisters registers, WaitNotes notes, List<(int Tid, UserRegisters Registers, long Remaining)> waits)
+    {
+        if (Interruption.RestartCode(registers) != Errno.ERESTART_RESTARTBLOCK || X64.WaitsUntilAbsoluteTime(registers))
+        {
+            return (registers, null);
+        }
+
+        // The kernel does not look at orig_rax when it goes on with a restart block: the number put there is for us and for the image.
+        long? remaining;
+        UserRegisters known = registers;
+        if (registers.OrigRax == X64.RestartSyscall && notes.Find(inner, registers) is { } noted)
+        {
+            known.OrigRax = noted.Number;
+            remaining = noted.Remaining;
+        }
+        else
+        {
+            known.OrigRax = registers.OrigRax == X64.RestartSyscall ? sleeps?.RestartedCall(tid, registers) ?? registers.OrigRax : registers.OrigRax;
+            remaining = X64.WaitsUntilAbsoluteTime(known) ? null : sleeps?.Remaining(Pid, tid, known, memory);
+        }
+
+        if (remaining is { } left)
+        {
+            waits.Add((inner, known, left));
+        }
+
+        return (known, remaining);
+    }
+
     /// <summary>A piece of the main stack that no thread uses: at its low end, more than 4 KiB below every stack pointer in it; for injected calls, and behind them for timeouts.</summary>
     private ulong? FindSlot()
     {
@@ -260,7 +297,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             return null;
         }
 
-        const ulong distance = 4096 + TimeoutRoom * 16;
+        const ulong distance = NotesOffset - InjectedCalls.SlotSize + WaitNotes.Size + 4096;
         foreach (Tracee thread in threads.Values)
         {
             ulong pointer = PtraceCall.GetRegisters(thread.Tid).Rsp;

@@ -160,13 +160,17 @@ internal sealed record PipeEndImage : OpenFileImage
 
     public override void Restore(SyscallTape tape, int number, RestoreContext context)
     {
-        // Through /proc/self/fd every end gets an open file description of its own, with its own flags.
-        (int read, int write) = context.PipeEnds(Pipe);
-        int end = (Flags & Libc.O_ACCMODE) == Libc.O_RDONLY ? read : write;
-        context.OpenAs(tape, $"/proc/self/fd/{end}", Flags & ~Libc.O_DIRECT, number);
-        if ((Flags & Libc.O_DIRECT) != 0)
+        // The ends that pipe(2) made serve one description each; a further one is opened through /proc/self/fd.
+        int access = Flags & Libc.O_ACCMODE;
+        if (access != Libc.O_RDWR && context.TakePipeEnd(Pipe, access == Libc.O_WRONLY) is { } end)
         {
-            tape.Add($"packet mode of pipe {Pipe}", X64.Fcntl, (ulong)number, Pipes.F_SETFL, (ulong)(Flags & (Libc.O_DIRECT | Libc.O_NONBLOCK)));
+            tape.Add($"placing pipe {Pipe}", X64.Dup2, (ulong)end, (ulong)number);
         }
+        else
+        {
+            context.OpenAs(tape, $"/proc/self/fd/{context.PipeEnd(Pipe, access == Libc.O_WRONLY)}", Flags & ~Libc.O_DIRECT, number);
+        }
+
+        tape.Add($"flags of pipe {Pipe}", X64.Fcntl, (ulong)number, Pipes.F_SETFL, (ulong)(Flags & (Libc.O_DIRECT | Libc.O_NONBLOCK)));
     }
 }

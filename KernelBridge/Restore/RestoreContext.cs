@@ -8,14 +8,18 @@ namespace Holdfast.KernelBridge.Restore;
 internal sealed class RestoreContext(ApplicationImage image)
 {
     private readonly Dictionary<long, (int Read, int Write)> pipes = [];
+    private readonly HashSet<(long, bool)> taken = [];
     private readonly Dictionary<(ulong, ulong), string> ghosts = [];
 
     public ApplicationImage Image => image;
 
     public void AddPipe(long id, int read, int write) => pipes[id] = (read, write);
 
-    /// <summary>The descriptors of a pipe's ends.</summary>
-    public (int Read, int Write) PipeEnds(long id) => pipes[id];
+    /// <summary>The descriptor of an end of a pipe.</summary>
+    public int PipeEnd(long id, bool write) => write ? pipes[id].Write : pipes[id].Read;
+
+    /// <summary>The same, for the first that asks; null for the others.</summary>
+    public int? TakePipeEnd(long id, bool write) => taken.Add((id, write)) ? PipeEnd(id, write) : null;
 
     public void AddGhost(FileIdentity identity, string path) => ghosts[(identity.Device, identity.Inode)] = path;
 
