@@ -6,6 +6,9 @@ public sealed record StoreOptions
     /// <summary>True (the default): a store is made where there is none. False: that is an error.</summary>
     public bool Create { get; init; } = true;
 
+    /// <summary>The key of an encrypted store. When the store is made, it is made encrypted if a key is given.</summary>
+    public StoreKey? Key { get; init; }
+
     /// <summary>Where the time comes from.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 }

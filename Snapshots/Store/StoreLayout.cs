@@ -10,6 +10,9 @@ internal sealed class StoreLayout(string root)
 
     internal string Header { get; } = Path.Combine(root, "store");
 
+    /// <summary>The header again: the store's keys must not depend on one file.</summary>
+    internal string HeaderCopy { get; } = Path.Combine(root, "store.copy");
+
     internal string Packs { get; } = Path.Combine(root, "packs");
 
     internal string Objects { get; } = Path.Combine(root, "objects");
@@ -22,4 +25,16 @@ internal sealed class StoreLayout(string root)
     internal string Manifest(string encodedName, string id) => Path.Combine(Objects, encodedName, id + ManifestExtension);
 
     internal string Lock(string encodedName) => Path.Combine(Objects, encodedName, "lock");
+
+    /// <summary>Ids of the finished packs, in no order.</summary>
+    internal IEnumerable<PackId> PackIds()
+    {
+        foreach (string file in Directory.EnumerateFiles(Packs, "*" + PackFormat.Extension))
+        {
+            if (PackId.TryParse(Path.GetFileNameWithoutExtension(file.AsSpan()), out PackId id))
+            {
+                yield return id;
+            }
+        }
+    }
 }

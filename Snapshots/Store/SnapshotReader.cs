@@ -13,14 +13,19 @@ public sealed class SnapshotReader : IDisposable
     internal SnapshotReader(SnapshotStore store, string objectName, string id)
     {
         string address = $"{objectName}@{id}";
-        string path = store.Layout.Manifest(ObjectName.Encode(objectName), id);
+        string path = store.Layout.Manifest(store.EncodeName(objectName), id);
         SafeFileHandle manifest = Libc.TryOpen(path) ?? throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {address} in {store.Directory}");
-        var packs = new PackCache(store.Layout.Packs);
+        var packs = new PackCache(store.Layout.Packs, store.Vault);
         try
         {
             // While the lock is held, garbage collection keeps what the manifest refers to, even when the snapshot is forgotten.
             Libc.Lock(manifest, Libc.LockShared, path);
-            (SnapshotHeader header, ManifestRoot root, byte[] state) = ManifestFile.Read(manifest, path, objectName, id);
+            if (!File.Exists(path))
+            {
+                throw new SnapshotStoreException("snapshot.unknown", $"the snapshot {address} was just forgotten");
+            }
+
+            (SnapshotHeader header, ManifestRoot root, byte[] state) = ManifestFile.Read(manifest, path, objectName, id, store.Vault);
             Info = ManifestFile.ToInfo(header);
             State = state;
             PackId[] leafPacks = ExtentLeafCodec.DecodePacks(root.Packs) ?? throw new SnapshotDamagedException(path, 0, "a pack id is not possible");
