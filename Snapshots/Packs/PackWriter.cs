@@ -28,6 +28,7 @@ internal sealed class PackWriter : IDisposable
     private readonly List<uint> _crcs = [];
     private readonly List<Hash> _hashes = [];
     private readonly FileCipher? _cipher;
+    private readonly SpaceBudget? _budget;
     private string _path;
     private byte[]? _stage;
     private long _stagePosition;
@@ -38,9 +39,10 @@ internal sealed class PackWriter : IDisposable
     private Exception? _failure;
     private bool _published;
 
-    internal PackWriter(string directory, PackId id, Vault? vault = null)
+    internal PackWriter(string directory, PackId id, Vault? vault = null, SpaceBudget? budget = null)
     {
         _directory = directory;
+        _budget = budget;
         Id = id;
         _path = Path.Combine(directory, id + PackFormat.PartialExtension);
         _file = Libc.CreateNew(_path);
@@ -256,7 +258,7 @@ internal sealed class PackWriter : IDisposable
             {
                 FlushStage();
                 _stage ??= ArrayPool<byte>.Shared.Rent(StageSize);
-                _stagePosition = Reserve(StageSize, Crc32C.BlockSize);
+                _stagePosition = Reserve(StageSize, Crc32C.BlockSize, charge: false);
                 _stageUsed = _stageEntryStart = at = 0;
             }
 
@@ -268,6 +270,7 @@ internal sealed class PackWriter : IDisposable
                 _stageEntryStart = at;
             }
 
+            Charge(data.Length);
             data.CopyTo(_stage.AsSpan(at));
             _stageUsed = at + data.Length;
             return _stagePosition + at;
@@ -299,7 +302,7 @@ internal sealed class PackWriter : IDisposable
         Put(_stage.AsSpan(0, _stageUsed), _stagePosition);
     }
 
-    private long Reserve(int length, int alignment)
+    private long Reserve(int length, int alignment, bool charge = true)
     {
         while (true)
         {
@@ -307,8 +310,26 @@ internal sealed class PackWriter : IDisposable
             long position = (next + alignment - 1) & -alignment;
             if (Interlocked.CompareExchange(ref _next, position + length, next) == next)
             {
+                if (charge)
+                {
+                    Charge(position + length - next);
+                }
+
                 return position;
             }
+        }
+    }
+
+    private void Charge(long bytes)
+    {
+        try
+        {
+            _budget?.Take(bytes);
+        }
+        catch (SnapshotStoreException e)
+        {
+            _failure ??= e;
+            throw;
         }
     }
 

@@ -104,7 +104,7 @@ public sealed partial class SnapshotStore
             throw new SnapshotStoreException("store.invalid", $"{layout.Root} holds packs but its file 'store' is missing; run verify --rebuild");
         }
 
-        foreach (string directory in (string[])[layout.Packs, layout.Objects, layout.Trash])
+        foreach (string directory in (string[])[layout.Packs, layout.Objects, layout.Trash, layout.Pins, layout.Incoming])
         {
             Libc.TryMakeDirectory(directory);
         }

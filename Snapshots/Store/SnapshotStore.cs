@@ -165,7 +165,7 @@ public sealed partial class SnapshotStore : IDisposable
     public SnapshotReader OpenSnapshot(SnapshotInfo snapshot) => new(this, snapshot.Object, snapshot.Id);
 
     /// <summary>Removes a snapshot. Others are not harmed; the space comes back with the next garbage collection.</summary>
-    /// <exception cref="SnapshotStoreException">It does not exist (<c>snapshot.unknown</c>).</exception>
+    /// <exception cref="SnapshotStoreException">It does not exist (<c>snapshot.unknown</c>), or a migration still needs it (<c>snapshot.pinned</c>).</exception>
     public void Forget(SnapshotInfo snapshot)
     {
         string encoded = EncodeName(snapshot.Object);
@@ -176,6 +176,13 @@ public sealed partial class SnapshotStore : IDisposable
             throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {snapshot.Address} in {Directory}");
         }
 
+        if (PinOf(encoded, snapshot.Id) is { } pin)
+        {
+            throw new SnapshotStoreException("snapshot.pinned", $"{snapshot.Address} is needed: {pin}; let that end, or unpin it");
+        }
+
+        // Noted first: a manifest that is there is a snapshot, whatever was noted, while one that disappears without a note is a loss.
+        Record(StoreEvent.Forgotten, encoded, snapshot.Id);
         Libc.Rename(path, trash);
         Libc.FlushDirectory(_layout.Object(encoded));
     }

@@ -193,6 +193,7 @@ public sealed class SnapshotWriter : IDisposable
 
         info = info with { LogicalBytes = builder.Bytes, Extents = builder.Extents, StoredBytes = _pack?.Stored ?? 0 };
         info = PublishManifest(info, root);
+        _store.Record(StoreEvent.Committed, _encodedName, info.Id);
         _encoder.Publish();
         _done = true;
         Release();
@@ -261,7 +262,7 @@ public sealed class SnapshotWriter : IDisposable
         {
             if (_pack is null)
             {
-                Volatile.Write(ref _pack, new PackWriter(_store.Layout.Packs, PackId.New(), _store.Vault));
+                Volatile.Write(ref _pack, new PackWriter(_store.Layout.Packs, PackId.New(), _store.Vault, new SpaceBudget(_store)));
             }
 
             return _pack!;
