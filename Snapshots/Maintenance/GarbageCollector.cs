@@ -8,8 +8,10 @@ namespace Holdfast.Snapshots;
 /// <remarks>
 /// Why nothing that is needed is taken: a reader holds a shared lock on its manifest, and a writer on its parent's; a manifest in the trash
 /// that is locked still counts. A writer holds a lock on its own pack from creation, and a shared one on every pack that it found equal
-/// bytes in, until its manifest is in place. The collector takes a pack only under an exclusive lock, and looks for manifests that
-/// appeared meanwhile after it has all its locks: whoever could have referred to a pack either holds it off, or is seen.
+/// bytes in, until its manifest is in place. The collector takes a pack only under an exclusive lock, and once it has all its locks it
+/// looks for manifests that appeared meanwhile, while none can move to the trash: first in the trash, where a parent may be that its
+/// writer lets go now, then among the visible ones, where that writer's snapshot is by then. Whoever could have referred to a pack
+/// either holds it off, or is seen.
 /// </remarks>
 internal sealed class GarbageCollector(SnapshotStore store)
 {
@@ -72,9 +74,8 @@ internal sealed class GarbageCollector(SnapshotStore store)
             {
                 Remove(path);
             }
-            else
+            else if (_seen.Add(path))
             {
-                _seen.Add(path);
                 Mark(path, null);
             }
         }
@@ -124,8 +125,7 @@ internal sealed class GarbageCollector(SnapshotStore store)
                 Hold(id, held);
             }
 
-            // Everything that may be taken is locked now: what was committed before shows here.
-            MarkVisible();
+            MarkWhatAppeared();
             if (_damaged.Count > 0)
             {
                 return;
@@ -152,6 +152,15 @@ internal sealed class GarbageCollector(SnapshotStore store)
                 pack?.Dispose();
             }
         }
+    }
+
+    private void MarkWhatAppeared()
+    {
+        string path = store.Layout.TrashLock;
+        using SafeFileHandle trashLock = Libc.OpenLockFile(path);
+        Libc.Lock(trashLock, Libc.LockExclusive, path);
+        MarkTrash();
+        MarkVisible();
     }
 
     private void Hold(PackId id, List<(PackId Id, string Path, SafeFileHandle File, PackReader? Pack)> held)

@@ -39,22 +39,15 @@ internal sealed class PackWriter : IDisposable
     private Exception? _failure;
     private bool _published;
 
-    internal PackWriter(string directory, PackId id, Vault? vault = null, SpaceBudget? budget = null)
+    internal PackWriter(string directory, Vault? vault = null, SpaceBudget? budget = null)
     {
         _directory = directory;
         _budget = budget;
+        PackId id = default;
+        _file = Libc.CreateLocked(() => Path.Combine(directory, (id = PackId.New()) + PackFormat.PartialExtension), out _path);
         Id = id;
-        _path = Path.Combine(directory, id + PackFormat.PartialExtension);
-        _file = Libc.CreateNew(_path);
         try
         {
-            // Tells gc that the writer is alive; held until this handle is closed, past the rename.
-            Libc.Lock(_file, Libc.LockExclusive | Libc.LockNonBlocking, _path);
-            if (!File.Exists(_path))
-            {
-                throw new SnapshotStoreException("store.busy", $"{_path} was removed while it was made");
-            }
-
             _cipher = vault?.For(vault.Generation, id.ToBytes(), _path);
             byte[] header = new byte[PackFormat.HeaderSize];
             PackFormat.WriteHeader(header, id, vault?.Generation ?? 0);
@@ -62,6 +55,7 @@ internal sealed class PackWriter : IDisposable
         }
         catch
         {
+            File.Delete(_path);
             _file.Dispose();
             throw;
         }

@@ -74,6 +74,26 @@ internal static unsafe partial class Libc
         return fd >= 0 ? new SafeFileHandle(fd, ownsHandle: true) : throw Failed("create", path, Marshal.GetLastPInvokeError());
     }
 
+    /// <summary>
+    /// Makes a file under a name of its own and locks it, which tells garbage collection that somebody is at it.
+    /// </summary>
+    /// <param name="name">Gives a new path each time: the collector may have taken the one before in the moment before it was locked.</param>
+    /// <param name="path">The path that it got.</param>
+    internal static SafeFileHandle CreateLocked(Func<string> name, out string path)
+    {
+        while (true)
+        {
+            path = name();
+            SafeFileHandle file = CreateNew(path);
+            if (Lock(file, LockExclusive | LockNonBlocking, path) && File.Exists(path))
+            {
+                return file;
+            }
+
+            file.Dispose();
+        }
+    }
+
     /// <summary>mkdir(2), mode 0700. False when the name is taken.</summary>
     internal static bool TryMakeDirectory(string path)
     {

@@ -31,8 +31,7 @@ public sealed partial class SnapshotStore
         header.KeySlot = rotated.Seal(newKey);
         foreach (string path in (string[])[_layout.HeaderCopy, _layout.Header])
         {
-            string temporary = WriteHeader(_layout, header);
-            Libc.Rename(temporary, path);
+            WriteHeader(_layout, header, temporary => Libc.Rename(temporary, path));
             Libc.FlushDirectory(_layout.Root);
         }
 
@@ -123,22 +122,22 @@ public sealed partial class SnapshotStore
         };
 
         // A link does not replace: of two processes that make the store at once, the second takes the first one's.
-        string temporary = WriteHeader(layout, header);
-        Libc.TryLink(temporary, layout.Header);
-        File.Delete(temporary);
+        WriteHeader(layout, header, temporary =>
+        {
+            Libc.TryLink(temporary, layout.Header);
+            File.Delete(temporary);
+        });
         Libc.FlushDirectory(layout.Root);
         StoreHeader first = ReadHeader(layout.Header, layout) ?? header;
-        Libc.Rename(WriteHeader(layout, first), layout.HeaderCopy);
+        WriteHeader(layout, first, temporary => Libc.Rename(temporary, layout.HeaderCopy));
         Libc.FlushDirectory(layout.Root);
     }
 
-    private static string WriteHeader(StoreLayout layout, StoreHeader header)
+    private static void WriteHeader(StoreLayout layout, StoreHeader header, Action<string> publish)
     {
-        string temporary = Path.Combine(layout.Root, $"{StoreLayout.TemporaryPrefix}{PackId.New()}");
-        using SafeFileHandle file = Libc.CreateNew(temporary);
-        Libc.Lock(file, Libc.LockExclusive | Libc.LockNonBlocking, temporary);
+        using SafeFileHandle file = Libc.CreateLocked(() => StoreLayout.Temporary(layout.Root), out string temporary);
         Libc.Write(file, FrameFile.Build(HeaderMagic, [(FrameKind.Header, header.ToByteArray())]), 0, temporary);
         Libc.Flush(file, temporary);
-        return temporary;
+        publish(temporary);
     }
 }

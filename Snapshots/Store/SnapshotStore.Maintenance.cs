@@ -31,7 +31,7 @@ public sealed partial class SnapshotStore
         {
             if (HeaderDamage(path) is not null)
             {
-                Libc.Rename(WriteHeader(_layout, header), path);
+                WriteHeader(_layout, header, temporary => Libc.Rename(temporary, path));
             }
         }
 
@@ -113,10 +113,8 @@ public sealed partial class SnapshotStore
     public void Pin(SnapshotInfo snapshot, string owner)
     {
         string path = PinPath(EncodeName(snapshot.Object), snapshot.Id, owner);
-        string temporary = Path.Combine(_layout.Root, StoreLayout.TemporaryPrefix + PackId.New());
-        using (SafeFileHandle file = Libc.CreateNew(temporary))
+        using (SafeFileHandle file = Libc.CreateLocked(() => StoreLayout.Temporary(_layout.Root), out string temporary))
         {
-            Libc.Lock(file, Libc.LockExclusive | Libc.LockNonBlocking, temporary);
             Libc.Write(file, FrameFile.Build(PinMagic, [(FrameKind.Header, new Tag { Name = snapshot.Id, Value = owner }.ToByteArray())], Vault), 0, temporary);
             Libc.Flush(file, temporary);
             Libc.Rename(temporary, path);

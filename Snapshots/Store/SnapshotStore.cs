@@ -183,6 +183,8 @@ public sealed partial class SnapshotStore : IDisposable
 
         // Noted first: a manifest that is there is a snapshot, whatever was noted, while one that disappears without a note is a loss.
         Record(StoreEvent.Forgotten, encoded, snapshot.Id);
+        using SafeFileHandle trashLock = Libc.OpenLockFile(_layout.TrashLock);
+        Libc.Lock(trashLock, Libc.LockShared, _layout.TrashLock);
         Libc.Rename(path, trash);
         Libc.FlushDirectory(_layout.Object(encoded));
     }

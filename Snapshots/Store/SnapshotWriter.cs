@@ -231,11 +231,9 @@ public sealed class SnapshotWriter : IDisposable
         using SafeFileHandle objectLock = Libc.OpenLockFile(lockPath);
         Libc.Lock(objectLock, Libc.LockExclusive, lockPath);
         info = info with { Id = SnapshotId.New(info.CreatedAt, _store.Ids(_encodedName).Max(StringComparer.Ordinal)) };
-        string temporary = Path.Combine(directory, StoreLayout.TemporaryPrefix + PackId.New());
-        using SafeFileHandle file = Libc.CreateNew(temporary);
+        using SafeFileHandle file = Libc.CreateLocked(() => StoreLayout.Temporary(directory), out string temporary);
         try
         {
-            Libc.Lock(file, Libc.LockExclusive | Libc.LockNonBlocking, temporary);
             Libc.Write(file, ManifestFile.Build(ManifestFile.ToHeader(info), root, _state, _store.Vault), 0, temporary);
             Libc.Flush(file, temporary);
             Libc.Rename(temporary, layout.Manifest(_encodedName, info.Id));
@@ -262,7 +260,7 @@ public sealed class SnapshotWriter : IDisposable
         {
             if (_pack is null)
             {
-                Volatile.Write(ref _pack, new PackWriter(_store.Layout.Packs, PackId.New(), _store.Vault, new SpaceBudget(_store)));
+                Volatile.Write(ref _pack, new PackWriter(_store.Layout.Packs, _store.Vault, new SpaceBudget(_store)));
             }
 
             return _pack!;

@@ -34,6 +34,12 @@ internal sealed class StoreLayout(string root)
     /// <summary>Transfers that are being received.</summary>
     internal string Incoming { get; } = Path.Combine(root, "incoming");
 
+    /// <summary>Held exclusively while a garbage collection looks for new manifests, shared while one is moved to the trash.</summary>
+    internal string TrashLock { get; } = Path.Combine(root, "trash.lock");
+
+    /// <summary>A new name for a file that is not finished.</summary>
+    internal static string Temporary(string directory) => Path.Combine(directory, TemporaryPrefix + PackId.New());
+
     internal string Object(string encodedName) => Path.Combine(Objects, encodedName);
 
     internal string Manifest(string encodedName, string id) => Path.Combine(Objects, encodedName, id + ManifestExtension);
