@@ -155,28 +155,107 @@ internal sealed class PackWriter : IDisposable
         Interlocked.Add(ref _stored, stored.Length);
         bool raw = codec == 0;
         uint[] crcs = new uint[raw ? (stored.Length + Crc32C.BlockSize - 1) / Crc32C.BlockSize : 1];
+        uint whole = Crc32C.Of(stored);
         if (raw)
         {
             Crc32C.OfBlocks(stored, crcs);
         }
         else
         {
-            crcs[0] = Crc32C.Of(stored);
+            crcs[0] = whole;
         }
 
         Put(stored, position);
+        AddRow(position, stored.Length, logicalLength, codec, crcs, hash);
+        return new StoredExtent(Id, position, !raw) { Stored = stored.Length, Codec = codec, Crc = whole };
+    }
+
+    private void AddRow(long position, int stored, int logicalLength, uint codec, uint[] crcs, ReadOnlySpan<byte> hash)
+    {
         lock (_indexLock)
         {
-            _entries.Add(new Entry(position, stored.Length, logicalLength, codec, _crcs.Count) { Alone = true, Hash = hash.IsEmpty ? -1 : _hashes.Count });
+            _entries.Add(new Entry(position, stored, logicalLength, codec, _crcs.Count) { Alone = true, Hash = hash.IsEmpty ? -1 : _hashes.Count });
             _crcs.AddRange(crcs);
             if (!hash.IsEmpty)
             {
                 _hashes.Add(Hash.From(hash));
             }
         }
-
-        return new StoredExtent(Id, position, !raw);
     }
+
+    /// <summary>Opens a partial pack of a writer that died, or stopped, to go on with it.</summary>
+    /// <returns>Null when it is gone or somebody else has it.</returns>
+    internal static PackWriter? TryResume(string path, Vault? vault, SpaceBudget? budget)
+    {
+        if (!PackId.TryParse(Path.GetFileNameWithoutExtension(path.AsSpan()), out PackId id) || Libc.TryOpen(path, write: true) is not { } file)
+        {
+            return null;
+        }
+
+        try
+        {
+            Span<byte> header = stackalloc byte[PackFormat.HeaderUsed];
+            int length = Libc.Read(file, header, 0, path);
+            if (Libc.Lock(file, Libc.LockExclusive | Libc.LockNonBlocking, path))
+            {
+                uint generation = PackFormat.CheckHeader(header[..length], id, path);
+                return new PackWriter(path, id, file, (generation == 0) == (vault is null) ? vault?.For(generation, id.ToBytes(), path) : throw new SnapshotDamagedException(path, 24, "is encrypted otherwise than the store"), budget);
+            }
+        }
+        catch (SnapshotStoreException)
+        {
+            // Whatever is wrong with it: it is not gone on with.
+        }
+
+        file.Dispose();
+        return null;
+    }
+
+    private PackWriter(string path, PackId id, SafeFileHandle file, FileCipher? cipher, SpaceBudget? budget)
+    {
+        (_path, Id, _file, _cipher, _budget) = (path, id, file, cipher, budget);
+        _directory = Path.GetDirectoryName(path)!;
+    }
+
+    /// <summary>Takes a row over that was written before the pack was resumed.</summary>
+    /// <returns>False when its bytes are not there: they have to come again.</returns>
+    internal bool TryRecover(long position, int stored, int logicalLength, uint codec, uint crc, ReadOnlySpan<byte> hash)
+    {
+        byte[] bytes = ArrayPool<byte>.Shared.Rent(stored);
+        try
+        {
+            Span<byte> read = bytes.AsSpan(0, stored);
+            if (position < PackFormat.HeaderSize || Libc.Read(_file, read, position, _path) != stored || Crc32C.Of(read) != crc)
+            {
+                return false;
+            }
+
+            uint[] crcs = [crc];
+            if (codec == 0)
+            {
+                crcs = new uint[(stored + Crc32C.BlockSize - 1) / Crc32C.BlockSize];
+                Crc32C.OfBlocks(read, crcs);
+            }
+
+            AddRow(position, stored, logicalLength, codec, crcs, hash);
+            _next = Math.Max(_next, position + stored);
+            _stored += stored;
+            return true;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    /// <summary>Nothing at or below this position is written again: a record that did not reach the journal may have used it, with this key.</summary>
+    internal void SkipTo(long position) => _next = Math.Max(_next, position);
+
+    /// <summary>True: the partial file stays when the writer goes, so that it can be resumed.</summary>
+    internal bool KeepPartial { get; set; }
+
+    /// <summary>Size of the file now.</summary>
+    internal long FileLength => RandomAccess.GetLength(_file);
 
     /// <summary>Writes what is gathered, the footer and the trailer, and makes the file durable.</summary>
     internal void Finish()
@@ -211,11 +290,19 @@ internal sealed class PackWriter : IDisposable
     }
 
     /// <summary>Gives the finished pack its name. The directory still has to be made durable.</summary>
-    internal void Publish()
+    /// <param name="directory">Where to; null: where it is.</param>
+    internal void Publish(string? directory = null)
     {
-        string final = Path.Combine(_directory, Id + PackFormat.Extension);
+        string final = Path.Combine(directory ?? _directory, Id + PackFormat.Extension);
         Libc.Rename(_path, final);
         _path = final;
+        _published = true;
+    }
+
+    /// <summary>Removes a pack that was published and then not wanted.</summary>
+    internal void Withdraw()
+    {
+        File.Delete(_path);
         _published = true;
     }
 
@@ -227,7 +314,7 @@ internal sealed class PackWriter : IDisposable
             return;
         }
 
-        if (!_published)
+        if (!_published && !KeepPartial)
         {
             File.Delete(_path);
         }

@@ -6,7 +6,7 @@ namespace Holdfast.Snapshots;
 /// <summary>Reads one snapshot. Every byte that it hands out was verified. Several threads may use it at once.</summary>
 public sealed class SnapshotReader : IDisposable
 {
-    private readonly SafeFileHandle _manifest;
+    private readonly SafeFileHandle? _manifest;
     private readonly Dictionary<string, ExtentTable> _tables;
     private readonly StreamInfo[] _streams;
     private readonly bool _ownsPacks;
@@ -35,15 +35,7 @@ public sealed class SnapshotReader : IDisposable
             (SnapshotHeader header, ManifestRoot root, byte[] state) = ManifestFile.Read(manifest, path, objectName, id, store.Vault);
             Info = ManifestFile.ToInfo(header);
             State = state;
-            PackId[] leafPacks = ExtentLeafCodec.DecodePacks(root.Packs) ?? throw new SnapshotDamagedException(path, 0, "a pack id is not possible");
-            _tables = new Dictionary<string, ExtentTable>(root.Streams.Count, StringComparer.Ordinal);
-            _streams = new StreamInfo[root.Streams.Count];
-            for (int i = 0; i < _streams.Length; i++)
-            {
-                var table = new ExtentTable(root.Streams[i], leafPacks, packs, path);
-                _tables[table.Name] = table;
-                _streams[i] = new StreamInfo(table.Name, table.Bytes, table.Count);
-            }
+            (_tables, _streams) = Decode(root, packs, path);
         }
         catch (SnapshotDamagedException e)
         {
@@ -58,6 +50,16 @@ public sealed class SnapshotReader : IDisposable
 
         _manifest = manifest;
         Packs = packs;
+    }
+
+    /// <summary>Reads a snapshot whose manifest is not written yet; its packs are.</summary>
+    internal SnapshotReader(SnapshotStore store, SnapshotInfo info, ManifestRoot root, ReadOnlyMemory<byte> state)
+    {
+        Info = info;
+        State = state;
+        Packs = new PackCache(store.Layout.Packs, store.Vault);
+        _ownsPacks = true;
+        (_tables, _streams) = Decode(root, Packs, "a new manifest");
     }
 
     /// <summary>What a listing shows of it.</summary>
@@ -109,6 +111,32 @@ public sealed class SnapshotReader : IDisposable
         return runs;
     }
 
+    /// <summary>The runs of a stream inside a range, clipped to it.</summary>
+    internal List<StreamRun> RunsIn(string stream, long from, long to)
+    {
+        var runs = new List<StreamRun>();
+        try
+        {
+            foreach (Extent extent in Table(stream)?.Range(from, to) ?? [])
+            {
+                if (runs.Count > 0 && runs[^1].End == extent.Offset)
+                {
+                    runs[^1] = runs[^1] with { Length = runs[^1].Length + extent.Length };
+                }
+                else
+                {
+                    runs.Add(new StreamRun(extent.Offset, extent.Length));
+                }
+            }
+        }
+        catch (SnapshotDamagedException e)
+        {
+            throw new SnapshotDamagedException(Info.Address, stream, from, e);
+        }
+
+        return runs;
+    }
+
     /// <summary>Reads bytes of a stream, verified. The range lies inside one of the <see cref="Runs"/>.</summary>
     /// <param name="stream">The stream's name.</param>
     /// <param name="offset">First byte.</param>
@@ -153,13 +181,28 @@ public sealed class SnapshotReader : IDisposable
         Release(Packs, _manifest);
     }
 
-    private void Release(PackCache packs, SafeFileHandle manifest)
+    private static (Dictionary<string, ExtentTable> Tables, StreamInfo[] Streams) Decode(ManifestRoot root, PackCache packs, string path)
+    {
+        PackId[] leafPacks = ExtentLeafCodec.DecodePacks(root.Packs) ?? throw new SnapshotDamagedException(path, 0, "a pack id is not possible");
+        var tables = new Dictionary<string, ExtentTable>(root.Streams.Count, StringComparer.Ordinal);
+        var streams = new StreamInfo[root.Streams.Count];
+        for (int i = 0; i < streams.Length; i++)
+        {
+            var table = new ExtentTable(root.Streams[i], leafPacks, packs, path);
+            tables[table.Name] = table;
+            streams[i] = new StreamInfo(table.Name, table.Bytes, table.Count);
+        }
+
+        return (tables, streams);
+    }
+
+    private void Release(PackCache packs, SafeFileHandle? manifest)
     {
         if (_ownsPacks)
         {
             packs.Dispose();
         }
 
-        manifest.Dispose();
+        manifest?.Dispose();
     }
 }

@@ -133,6 +133,17 @@ public sealed partial class SnapshotStore
     /// <summary>Who pins a snapshot; empty for nobody.</summary>
     public IReadOnlyList<string> PinsOf(SnapshotInfo snapshot) => [.. Pinners(EncodeName(snapshot.Object), snapshot.Id)];
 
+    /// <summary>Takes away all pins of one owner.</summary>
+    public void UnpinAll(string owner)
+    {
+        foreach (string path in System.IO.Directory.EnumerateFiles(_layout.Pins, $"*~{Crc32C.Of(System.Text.Encoding.UTF8.GetBytes(owner)):x8}"))
+        {
+            File.Delete(path);
+        }
+
+        Libc.FlushDirectory(_layout.Pins);
+    }
+
     internal void Record(StoreEvent kind, string encodedName, string id) => EventLog.Append(_layout, kind, encodedName, id);
 
     /// <summary>What is wrong with a copy of the header; null for nothing.</summary>

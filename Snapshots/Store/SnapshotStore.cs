@@ -19,6 +19,7 @@ public sealed partial class SnapshotStore : IDisposable
     private SnapshotStore(StoreLayout layout, StoreOptions options, StoreHeader header)
     {
         _layout = layout;
+        Digests = new DigestCache(this);
         Vault = OpenVault(layout, options, header);
         Options = options;
         Id = Convert.ToHexStringLower(header.StoreId.Span);
@@ -42,6 +43,8 @@ public sealed partial class SnapshotStore : IDisposable
 
     /// <summary>The index of contents, loaded the first time.</summary>
     internal ContentIndex Contents => LazyInitializer.EnsureInitialized(ref _contents, () => ContentIndex.Load(_layout, Vault));
+
+    internal DigestCache Digests { get; }
 
     internal ContentIndex? ContentsIfLoaded => Volatile.Read(ref _contents);
 

@@ -24,6 +24,8 @@ public sealed class SnapshotWriter : IDisposable
     private readonly DateTimeOffset _createdAt;
     private PackWriter? _pack;
     private ReadOnlyMemory<byte> _state;
+    private SnapshotInfo? _template;
+    private Action<SnapshotReader>? _verify;
     private bool _done;
 
     internal SnapshotWriter(SnapshotStore store, string objectName, string kind, SnapshotInfo? parent, SnapshotWriterOptions options)
@@ -167,7 +169,7 @@ public sealed class SnapshotWriter : IDisposable
     public SnapshotInfo Commit()
     {
         ObjectDisposedException.ThrowIf(_done, this);
-        var info = new SnapshotInfo
+        SnapshotInfo info = _template ?? new SnapshotInfo
         {
             Object = Object,
             Id = string.Empty,
@@ -187,11 +189,12 @@ public sealed class SnapshotWriter : IDisposable
         if (_pack is not null)
         {
             _pack.Finish();
-            _pack.Publish();
+            _pack.Publish(_store.Layout.Packs);
             Libc.FlushDirectory(_store.Layout.Packs);
         }
 
         info = info with { LogicalBytes = builder.Bytes, Extents = builder.Extents, StoredBytes = _pack?.Stored ?? 0 };
+        Verify(info, root);
         info = PublishManifest(info, root);
         _store.Record(StoreEvent.Committed, _encodedName, info.Id);
         _encoder.Publish();
@@ -217,6 +220,43 @@ public sealed class SnapshotWriter : IDisposable
         _parent?.Dispose();
     }
 
+    /// <summary>Makes this snapshot another store's: its id, parent, times and tags are taken over.</summary>
+    /// <param name="template">What it is described as; counts are made here.</param>
+    /// <param name="verify">Looks at the finished content before anybody sees it; throws when it is wrong.</param>
+    internal void Receive(SnapshotInfo template, Action<SnapshotReader> verify)
+    {
+        _template = template with { NewBytes = 0 };
+        _verify = verify;
+    }
+
+    /// <summary>Writes into this pack instead of one of its own.</summary>
+    internal void Use(PackWriter pack) => _pack = pack;
+
+    /// <summary>Adds what is stored already.</summary>
+    internal void Add(string stream, in Extent extent) => Builder(stream).Add(extent, isNew: true);
+
+    /// <summary>Makes a stream, which may stay without bytes.</summary>
+    internal void Touch(string stream) => Builder(stream);
+
+    private void Verify(SnapshotInfo info, ManifestRoot root)
+    {
+        if (_verify is null)
+        {
+            return;
+        }
+
+        try
+        {
+            using var content = new SnapshotReader(_store, info, root, _state);
+            _verify(content);
+        }
+        catch
+        {
+            _pack?.Withdraw();
+            throw;
+        }
+    }
+
     private SnapshotInfo PublishManifest(SnapshotInfo info, ManifestRoot root)
     {
         StoreLayout layout = _store.Layout;
@@ -230,7 +270,12 @@ public sealed class SnapshotWriter : IDisposable
         string lockPath = layout.Lock(_encodedName);
         using SafeFileHandle objectLock = Libc.OpenLockFile(lockPath);
         Libc.Lock(objectLock, Libc.LockExclusive, lockPath);
-        info = info with { Id = SnapshotId.New(info.CreatedAt, _store.Ids(_encodedName).Max(StringComparer.Ordinal)) };
+        info = _template is not null ? info : info with { Id = SnapshotId.New(info.CreatedAt, _store.Ids(_encodedName).Max(StringComparer.Ordinal)) };
+        if (_template is not null && File.Exists(layout.Manifest(_encodedName, info.Id)))
+        {
+            throw new SnapshotStoreException("snapshot.exists", $"the snapshot {info.Address} exists in {_store.Directory} already");
+        }
+
         using SafeFileHandle file = Libc.CreateLocked(() => StoreLayout.Temporary(directory), out string temporary);
         try
         {
