@@ -4,9 +4,10 @@ namespace Holdfast.Policies;
 
 /// <summary>A span of seconds, both ends included, in which a rule wants a point.</summary>
 /// <param name="Start">The first second that serves.</param>
-/// <param name="Due">The last second that serves.</param>
-/// <param name="Occurrence">What identifies it: the anchor, the event, or for intervals the last second that serves.</param>
-internal readonly record struct Obligation(long Start, long Due, long Occurrence);
+/// <param name="Due">The last second at which to plan for it: the end less the reserve for a second try.</param>
+/// <param name="End">The last second that serves.</param>
+/// <param name="Occurrence">What identifies it: the anchor, the event, or for intervals the point.</param>
+internal readonly record struct Obligation(long Start, long Due, long End, long Occurrence);
 
 /// <summary>
 /// The obligations of one rule as a stream: the next that no point has met yet. Every rule is a family of intervals that a
@@ -51,7 +52,7 @@ internal sealed class EveryObligations(PointRule rule, long last, long interval,
     private readonly long _first = last;
     private long _last = last;
 
-    public override Obligation Next => new(_last + 1, _last + _step, _last + _step);
+    public override Obligation Next => new(_last + 1, _last + _step, _last + interval, _last + _step);
 
     public override long Width => 0;
 
@@ -66,7 +67,7 @@ internal sealed class EveryObligations(PointRule rule, long last, long interval,
             var due = last + _step;
             if (points[i] > last && (i + 1 == points.Length || points[i + 1] > due))
             {
-                serve(i, new Obligation(last + 1, due, points[i]), points[i] > due);
+                serve(i, new Obligation(last + 1, due, last + interval, points[i]), points[i] > last + interval);
                 last = points[i];
             }
         }
@@ -139,7 +140,7 @@ internal sealed class WindowObligations : Obligations
 
             if (i < points.Length)
             {
-                serve(i, obligation with { Occurrence = points[i] }, points[i] > obligation.Due);
+                serve(i, obligation with { Occurrence = points[i] }, points[i] > obligation.End);
                 last = points[i];
             }
         }
@@ -168,19 +169,19 @@ internal sealed class WindowObligations : Obligations
             {
                 // Shorter than the interval: one point in the opening. An opening in which the rule began asks for nothing more.
                 var due = Due(start, closes, _reserve);
-                return new Obligation(start, due, due);
+                return new Obligation(start, due, closes, due);
             }
 
             opening = OpeningAfter(end);
         }
 
-        return new Obligation(Never, Never, Never);
+        return new Obligation(Never, Never, Never, Never);
     }
 
     private Obligation Whole(long last, long end)
     {
         var due = Due(last, end, _reserve);
-        return new Obligation(last + 1, due, due);
+        return new Obligation(last + 1, due, end, due);
     }
 
     private (long Start, long End) OpeningAfter(long second)
@@ -299,7 +300,7 @@ internal sealed class CalendarObligations : Obligations
 
             // Nearest to the anchor, so that rules with the same anchor agree on a point.
             var best = low;
-            for (var i = low + 1; i < points.Length && points[i] <= obligation.Due; i++)
+            for (var i = low + 1; i < points.Length && points[i] <= obligation.End; i++)
             {
                 if (Math.Abs(points[i] - obligation.Occurrence) < Math.Abs(points[best] - obligation.Occurrence))
                 {
@@ -307,9 +308,9 @@ internal sealed class CalendarObligations : Obligations
                 }
             }
 
-            if (points[best] <= obligation.Due || MakesUp)
+            if (points[best] <= obligation.End || MakesUp)
             {
-                serve(best, obligation, points[best] > obligation.Due);
+                serve(best, obligation, points[best] > obligation.End);
             }
         }
     }
@@ -319,7 +320,7 @@ internal sealed class CalendarObligations : Obligations
         var anchor = _anchors.Current;
         _anchors.MoveNext();
         var start = anchor - _before;
-        Add(new Obligation(start, Due(start, anchor + _after, _reserve), anchor));
+        Add(new Obligation(start, Due(start, anchor + _after, _reserve), anchor + _after, anchor));
     }
 
     private void Add(Obligation obligation)
@@ -333,7 +334,7 @@ internal sealed class CalendarObligations : Obligations
         while (_anchors.Current + _after < _now)
         {
             var anchor = _anchors.Current;
-            Missed.Add(new Obligation(anchor - _before, anchor + _after, anchor));
+            Missed.Add(new Obligation(anchor - _before, anchor + _after, anchor + _after, anchor));
             _anchors.MoveNext();
         }
 
@@ -351,7 +352,7 @@ internal sealed class EventObligations(PointRule rule, IEnumerable<long> events,
     private readonly List<long> _events = [.. events.Order()];
     private int _index;
 
-    public override Obligation Next => _index < _events.Count ? Of(_events[_index]) : new Obligation(Never, Never, Never);
+    public override Obligation Next => _index < _events.Count ? Of(_events[_index]) : new Obligation(Never, Never, Never, Never);
 
     public override long Width => 0;
 
@@ -376,5 +377,5 @@ internal sealed class EventObligations(PointRule rule, IEnumerable<long> events,
         }
     }
 
-    private Obligation Of(long at) => new(at, at + within, at);
+    private Obligation Of(long at) => new(at, at + within, at + within, at);
 }

@@ -170,7 +170,7 @@ internal sealed class PlanRun
                 return Math.Max(start, next.Due);
             }
 
-            if (next.Due < start)
+            if (next.End < start)
             {
                 return _forbidden.FirstOutside(start);
             }
@@ -180,10 +180,15 @@ internal sealed class PlanRun
                 return latest;
             }
 
-            var madeUp = _forbidden.FirstOutside(next.Due);
+            var madeUp = _forbidden.FirstOutside(Math.Max(start, next.Due));
+            if (madeUp <= next.End)
+            {
+                return madeUp;
+            }
+
             if (!source.MakesUp)
             {
-                Note(source, next, next.Due + 1);
+                Note(source, next, next.End + 1);
                 source.Skip();
                 continue;
             }
@@ -198,7 +203,7 @@ internal sealed class PlanRun
     private long Pulled(List<Obligations> sources, Obligations first, long earliest, long latest)
     {
         var next = first.Next;
-        if (latest > next.Due)
+        if (latest > next.End)
         {
             return latest;
         }
@@ -307,7 +312,7 @@ internal sealed class PlanRun
         _blackoutRuns ??= [.. _blackouts.Select(l => new TimeRuns([(((BlackoutLimit)l.Limit).Window, ((BlackoutLimit)l.Limit).Zone)], _from))];
         for (var i = 0; i < _blackouts.Length; i++)
         {
-            if (_blackoutRuns[i].FirstEndingAfter(Math.Max(lost.Start, _from)) is { } run && run.Start <= lost.Due)
+            if (_blackoutRuns[i].FirstEndingAfter(Math.Max(lost.Start, _from)) is { } run && run.Start <= lost.End)
             {
                 known.Limits.Add(_blackouts[i]);
             }
