@@ -38,8 +38,9 @@ internal abstract class Obligations(PointRule rule)
 
     /// <summary>Chooses, among the points of a plan, those that the rule needs.</summary>
     /// <param name="points">The plan's points in order.</param>
+    /// <param name="plannedFor">When an obligation is planned for at the latest; a later point may be in time as well, but is not to be relied upon.</param>
     /// <param name="serve">Called with the index of the point, the obligation, and whether the point is too late for it.</param>
-    public abstract void Choose(ReadOnlySpan<long> points, Action<int, Obligation, bool> serve);
+    public abstract void Choose(ReadOnlySpan<long> points, Func<Obligation, long> plannedFor, Action<int, Obligation, bool> serve);
 
     /// <summary>The end of an interval less the reserve for a second try; never less than half of it remains.</summary>
     protected static long Due(long start, long end, long reserve) => end - Math.Min(reserve, (end - start) / 2);
@@ -58,17 +59,18 @@ internal sealed class EveryObligations(PointRule rule, long last, long interval,
 
     public override void Meet(long point) => _last = Math.Max(_last, point);
 
-    public override void Choose(ReadOnlySpan<long> points, Action<int, Obligation, bool> serve)
+    public override void Choose(ReadOnlySpan<long> points, Func<Obligation, long> plannedFor, Action<int, Obligation, bool> serve)
     {
         var last = _first;
+        var latest = plannedFor(new Obligation(last + 1, last + _step, last + interval, last));
         for (var i = 0; i < points.Length; i++)
         {
             // The last point that is in time is the one that counts; a point before it is not needed.
-            var due = last + _step;
-            if (points[i] > last && (i + 1 == points.Length || points[i + 1] > due))
+            if (points[i] > last && (i + 1 == points.Length || points[i + 1] > latest))
             {
-                serve(i, new Obligation(last + 1, due, last + interval, points[i]), points[i] > last + interval);
+                serve(i, new Obligation(last + 1, last + _step, last + interval, points[i]), points[i] > last + interval);
                 last = points[i];
+                latest = plannedFor(new Obligation(last + 1, last + _step, last + interval, last));
             }
         }
     }
@@ -115,7 +117,7 @@ internal sealed class WindowObligations : Obligations
         }
     }
 
-    public override void Choose(ReadOnlySpan<long> points, Action<int, Obligation, bool> serve)
+    public override void Choose(ReadOnlySpan<long> points, Func<Obligation, long> plannedFor, Action<int, Obligation, bool> serve)
     {
         var opening = OpeningAfter(_first);
         var last = _first;
@@ -133,7 +135,8 @@ internal sealed class WindowObligations : Obligations
                 i++;
             }
 
-            while (i + 1 < points.Length && points[i + 1] <= obligation.Due)
+            var latest = plannedFor(obligation);
+            while (i + 1 < points.Length && points[i + 1] <= latest)
             {
                 i++;
             }
@@ -283,7 +286,7 @@ internal sealed class CalendarObligations : Obligations
         }
     }
 
-    public override void Choose(ReadOnlySpan<long> points, Action<int, Obligation, bool> serve)
+    public override void Choose(ReadOnlySpan<long> points, Func<Obligation, long> plannedFor, Action<int, Obligation, bool> serve)
     {
         var low = 0;
         foreach (var obligation in _all)
@@ -300,7 +303,8 @@ internal sealed class CalendarObligations : Obligations
 
             // Nearest to the anchor, so that rules with the same anchor agree on a point.
             var best = low;
-            for (var i = low + 1; i < points.Length && points[i] <= obligation.End; i++)
+            var latest = plannedFor(obligation);
+            for (var i = low + 1; i < points.Length && points[i] <= latest; i++)
             {
                 if (Math.Abs(points[i] - obligation.Occurrence) < Math.Abs(points[best] - obligation.Occurrence))
                 {
@@ -364,7 +368,7 @@ internal sealed class EventObligations(PointRule rule, IEnumerable<long> events,
         }
     }
 
-    public override void Choose(ReadOnlySpan<long> points, Action<int, Obligation, bool> serve)
+    public override void Choose(ReadOnlySpan<long> points, Func<Obligation, long> plannedFor, Action<int, Obligation, bool> serve)
     {
         foreach (var at in _events)
         {

@@ -112,7 +112,7 @@ internal sealed class PlanRun
             Obligations? first = null;
             foreach (var source in sources)
             {
-                var deadline = Deadline(source, earliest);
+                var deadline = Deadline(source, earliest, horizon);
                 if (deadline < best)
                 {
                     best = deadline;
@@ -153,8 +153,8 @@ internal sealed class PlanRun
         }
     }
 
-    // The last second at which the source's next obligation can be met; when it cannot be, the first at which it can be made up for.
-    private long Deadline(Obligations source, long earliest)
+    // When the source's next obligation is planned for; when it cannot be met, the first second at which it can be made up for.
+    private long Deadline(Obligations source, long earliest, long horizon)
     {
         while (true)
         {
@@ -165,37 +165,45 @@ internal sealed class PlanRun
             }
 
             var start = Math.Max(next.Start, earliest);
-            if (_forbidden.IsEmpty)
+            if (_forbidden.IsEmpty || start > horizon)
             {
                 return Math.Max(start, next.Due);
             }
 
-            if (next.End < start)
-            {
-                return _forbidden.FirstOutside(start);
-            }
-
-            if (_forbidden.LatestOutside(start, next.Due) is { } latest)
+            var latest = LatestAllowed(start, next);
+            if (latest <= next.End || next.End < start)
             {
                 return latest;
             }
 
-            var madeUp = _forbidden.FirstOutside(Math.Max(start, next.Due));
-            if (madeUp <= next.End)
+            Note(source, next, source.MakesUp ? latest : next.End + 1);
+            if (source.MakesUp)
             {
-                return madeUp;
+                return latest;
             }
 
-            if (!source.MakesUp)
-            {
-                Note(source, next, next.End + 1);
-                source.Skip();
-                continue;
-            }
-
-            Note(source, next, madeUp);
-            return madeUp;
+            source.Skip();
         }
+    }
+
+    private long PlannedFor(Obligation obligation) =>
+        _forbidden.IsEmpty ? obligation.Due : LatestAllowed(Math.Max(obligation.Start, _from), obligation);
+
+    // The last allowed second of an obligation, less the reserve; when there is none, the first after it.
+    private long LatestAllowed(long start, Obligation obligation)
+    {
+        if (_forbidden.LatestOutside(start, obligation.Due) is not { } latest)
+        {
+            return _forbidden.FirstOutside(Math.Max(start, obligation.Due));
+        }
+
+        if (latest == obligation.Due)
+        {
+            return latest;
+        }
+
+        // Just before hours that are not allowed there would be no time for a second try: leave the reserve there too.
+        return _forbidden.LatestOutside(start, latest - Math.Min(_reserve, (latest - start) / 2)) ?? latest;
     }
 
     // With anchors alone, a point may be anywhere where the obligations that it meets overlap, without a change in their
@@ -246,7 +254,7 @@ internal sealed class PlanRun
         for (var s = 0; s < sources.Count; s++)
         {
             var index = s;
-            sources[s].Choose(points, (point, obligation, late) => services.Add((point, index, obligation, late)));
+            sources[s].Choose(points, PlannedFor, (point, obligation, late) => services.Add((point, index, obligation, late)));
         }
 
         if (sources.Count > 1)
@@ -294,7 +302,8 @@ internal sealed class PlanRun
 
     private void Note(Obligations source, Obligation lost, long until)
     {
-        if (lost.Start > _until)
+        // What could have been met before the plan began is late, not in conflict.
+        if (lost.Start > _until || lost.Start < _from)
         {
             return;
         }
