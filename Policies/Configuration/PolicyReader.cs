@@ -75,7 +75,7 @@ public static class PolicyReader
         {
             var fields = new FieldReader(body, problems);
             _zone = fields.Zone("UTC");
-            var sharing = fields.Choice("sharing", ("fewest-points", Sharing.FewestPoints), ("longest-kept-first", Sharing.LongestKeptFirst), ("none", Sharing.None));
+            var sharing = fields.Choice("sharing", ("fewest-points", Sharing.FewestPoints), ("longest-kept-first", Sharing.LongestKeptFirst), ("per-policy", Sharing.PerPolicy));
             var defaults = _rules.Terms(fields, PointTerms.Least);
             var keep = _rules.Keep(fields, _zone) ?? Keep.Nothing;
             var points = new List<PointRule>();

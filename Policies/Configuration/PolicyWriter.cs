@@ -16,7 +16,7 @@ public static class PolicyWriter
         text.Append("policies {\n  ").Append(Quote(policy.Name)).Append(" {\n");
         if (policy.Sharing != Sharing.FewestPoints)
         {
-            text.Append("    sharing = ").Append(policy.Sharing == Sharing.None ? "none" : "longest-kept-first").Append('\n');
+            text.Append("    sharing = ").Append(policy.Sharing == Sharing.PerPolicy ? "per-policy" : "longest-kept-first").Append('\n');
         }
 
         var names = new HashSet<string>();

@@ -10,7 +10,7 @@ public sealed record RuleFate(RuleId Rule, string What, PointRule? By);
 
 /// <summary>The cost of one of the policies on its own.</summary>
 /// <param name="Policy">Its name.</param>
-/// <param name="Cost">Under the limits of all the policies, which hold on the object whoever asks.</param>
+/// <param name="Cost">Under the limits of all the policies and their rules for every point, which hold on the object whoever asks.</param>
 public sealed record PolicyCost(string Policy, Cost Cost);
 
 /// <summary>What a rule costs beyond what the others cost anyway.</summary>

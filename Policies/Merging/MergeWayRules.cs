@@ -21,7 +21,7 @@ internal sealed class MergeWayRules(MergeWays ways)
         rules = Terms(rules, ways.Consistency, RuleKind.Consistency, c => c.Terms.Consistency, (c, v) => c with { Terms = c.Terms with { Consistency = v } }, (a, b) => a > b ? a : b, (a, b) => a >= b, c => (int)c);
         rules = Terms(rules, ways.Storage, RuleKind.Storage, c => c.Terms.Storage, (c, v) => c with { Terms = c.Terms with { Storage = v } }, (a, b) => a.Join(b), (a, b) => a.Covers(b), s => (int)s.Tier + (int)s.Compression + (s.Encrypted ? 10 : 0) + s.ImmutableFor.TotalDays * 100);
         rules = Points(rules);
-        var sharing = ways.RecoveryPoint == MergeWay.Each ? Sharing.None : policies.Select(p => p.Sharing).DefaultIfEmpty().Max();
+        var sharing = ways.RecoveryPoint == MergeWay.Each ? Sharing.PerPolicy : policies.Select(p => p.Sharing).DefaultIfEmpty().Max();
         return [new Policy("merged", rules.ToValueList(), Limits(policies).ToValueList(), sharing)];
     }
 

@@ -31,7 +31,7 @@ public enum MergeWay
     /// <summary>Every rule of the kind applies to every point; nothing is dropped as covered. Nothing is weakened; it costs more.</summary>
     Union,
 
-    /// <summary>Each rule on its own: for recovery points, nothing is shared. Nothing is weakened; it costs as much as side by side.</summary>
+    /// <summary>Each policy on its own: for recovery points, policies do not share them. Nothing is weakened; it costs as much as side by side.</summary>
     Each,
 
     /// <summary>The strongest single rule of the kind for all: the smallest interval, the longest retention.</summary>

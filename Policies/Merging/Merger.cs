@@ -26,7 +26,11 @@ public static class Merger
         var full = PolicyMerge.Join(request.Name, ways.Apply(policies));
         var horizon = request.Horizon ?? CostModel.HorizonFor(policies);
         var costs = new Costing(request, horizon);
-        var alone = policies.Select(p => new PolicyCost(p.Name, costs.Of(p with { Limits = full.Limits }))).ToValueList();
+        // Limits, and rules for every point, hold on the object whoever asks for a point: also side by side.
+        var everywhere = full.Rules.Where(r => r.Clause.Demand is AnyPointDemand).ToList();
+        var alone = policies
+            .Select(p => new PolicyCost(p.Name, costs.Of(p with { Limits = full.Limits, Rules = p.Rules.Where(r => r.Clause.Demand is not AnyPointDemand).Concat(everywhere).ToValueList() })))
+            .ToValueList();
         var (chosen, cost) = costs.Cheapest(full, alone);
         var sideBySide = Cost.SideBySide(alone.Select(a => a.Cost), cost.Base);
         var fewest = chosen.Sharing == Sharing.FewestPoints ? cost : costs.Of(full);
@@ -93,7 +97,7 @@ internal sealed class Costing(MergeRequest request, Duration horizon)
             return (full, first);
         }
 
-        foreach (var sharing in (Sharing[])[Sharing.LongestKeptFirst, Sharing.None])
+        foreach (var sharing in (Sharing[])[Sharing.LongestKeptFirst, Sharing.PerPolicy])
         {
             var variant = full with { Sharing = sharing };
             var cost = Of(variant);

@@ -200,7 +200,13 @@ internal sealed class WindowObligations : Obligations
         }
 
         var start = _runs.FirstOutside(second);
-        return (start, _runs.FirstEndingAfter(start)!.Value.Start);
+        if (start == second && _runs.At(second - 1) is null)
+        {
+            // In the middle of an opening: what matters is that it began earlier.
+            start = second - 1;
+        }
+
+        return (start, _runs.FirstEndingAfter(Math.Max(start, second))!.Value.Start);
     }
 }
 

@@ -53,19 +53,19 @@ internal sealed class PlanRun
         {
             Sharing.FewestPoints => Stab(_sources, [], horizon),
             Sharing.LongestKeptFirst => Layered(horizon),
-            _ => throw new InvalidOperationException("rules that do not share are planned one by one"),
+            _ => throw new InvalidOperationException("policies that do not share are planned one by one"),
         };
     }
 
     public Plan Run()
     {
         var points = new List<PlannedPoint>();
-        if (_policy.Sharing == Sharing.None)
+        if (_policy.Sharing == Sharing.PerPolicy)
         {
-            foreach (var source in _sources)
+            foreach (var group in _sources.GroupBy(s => s.Rule.Id.Policy))
             {
-                var own = Stab([source], [], _until + source.Width);
-                points.AddRange(Serve([source], own));
+                var own = group.ToList();
+                points.AddRange(Serve(own, Stab(own, [], _until + own.Max(s => s.Width))));
             }
 
             points.Sort((a, b) => a.At.CompareTo(b.At));

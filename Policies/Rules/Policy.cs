@@ -12,8 +12,8 @@ public enum Sharing
     /// </summary>
     LongestKeptFirst,
 
-    /// <summary>Every rule has its own points.</summary>
-    None,
+    /// <summary>The rules of one source policy share points, those of different policies do not: side by side.</summary>
+    PerPolicy,
 }
 
 /// <summary>A named set of rules.</summary>

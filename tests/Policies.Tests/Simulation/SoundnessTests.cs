@@ -73,7 +73,7 @@ public sealed class SoundnessTests(ITestOutputHelper output)
             var retry = Math.Max(1, reserve / 8);
             var probe = Planner.Until(merged, PlanState.StartingAt(start), start, end, new PlanOptions(Duration.FromSeconds(reserve)));
             var world = kind == 0 ? new World([]) : World(probe, start, end, kind == 1 ? Math.Max(1, reserve / 2 - retry) : 86400, reserve, retry);
-            var conflicts = ConflictFinder.Find(merged, null, start, end - start).SelectMany(c => c.Rule.Sources).ToHashSet();
+            var conflicts = ConflictFinder.Find(merged, null, start, end - start + Duration.FromDays(2)).SelectMany(c => c.Rule.Sources).ToHashSet();
             ConflictFree = conflicts.Count == 0;
             Description = $"{string.Join("", policies.Select(PolicyWriter.Write))}\nfrom {start} until {end}, reserve {reserve}, retry {retry}, world {kind}: {world}";
             Points = One(merged, policies, world, conflicts, start, end, reserve, retry, isAlone: false);
