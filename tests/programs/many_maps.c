@@ -8,8 +8,10 @@
 int main(int argc, char **argv)
 {
 	state_begin(argc, argv);
-	unsigned char *base = MUST(mmap(NULL, COUNT * 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	unsigned char *base = MUST(mmap(NULL, (COUNT * 2 + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 
+	/* So that the last range cannot merge with whatever lies behind it. */
+	MUST(mprotect(base + COUNT * 2 * PAGE, PAGE, PROT_NONE));
 	for (long i = 0; i < COUNT; i++) {
 		state_fill(base + i * 2 * PAGE, PAGE, i);
 		MUST(mprotect(base + i * 2 * PAGE, PAGE, PROT_READ | (i & 1 ? PROT_EXEC : 0)));
