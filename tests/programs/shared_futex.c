@@ -7,7 +7,7 @@
 struct shared {
 	pthread_mutex_t lock;
 	pthread_cond_t condition;
-	int turn;
+	int turn, stop;
 	long count;
 };
 
@@ -28,39 +28,34 @@ int main(int argc, char **argv)
 	pid_t child = state_fork();
 	int me = child == 0;
 
+	long mine = 0;
+
 	/* The two take turns without end. */
 	for (;;) {
 		pthread_mutex_lock(&shared->lock);
-		while (shared->turn != me)
+		while (shared->turn != me && !shared->stop)
 			pthread_cond_wait(&shared->condition, &shared->lock);
-		long count = ++shared->count;
-
+		if (shared->stop) {
+			pthread_mutex_unlock(&shared->lock);
+			break;
+		}
+		shared->count++;
+		mine++;
 		shared->turn = !me;
-		if (!me && state_going && count > 400)
-			shared->turn = 2 + me;
-		int stop = shared->turn >= 2;
-
-		if (stop)
-			shared->turn = 1;
+		if (!me && state_going)
+			shared->stop = 1;
 		pthread_cond_broadcast(&shared->condition);
-		if (stop)
-			shared->count = -count;
-		int ended = shared->count < 0;
-
 		pthread_mutex_unlock(&shared->lock);
-		if (ended)
-			break;
-		if (!me && count > 200 && !state_exists("ready"))
+		if (!me && mine == 200)
 			state_ready();
-		if (!me && state_exists("go"))
+		if (!me && mine >= 200 && state_exists("go"))
 			state_going = 1;
-		if (!me)
-			sched_yield();
-		if (me && shared->count < 0)
-			break;
 	}
-	if (me)
+	if (me) {
+		EQUAL(shared->count, 2 * mine + 1);
 		_exit(0);
+	}
+	EQUAL(shared->count, 2 * mine - 1);
 	state_join(child);
 	state_pass();
 }
