@@ -35,6 +35,8 @@ int main(int argc, char **argv)
 
 		snprintf(name, sizeof(name), "hopping-%d", chain);
 		while (!state_exists(name)) {
+			/* Nothing is stored when nobody has ended. */
+			status = 0;
 			CHECK(waitpid(-1, &status, WNOHANG) >= 0, "nobody is left");
 			CHECK(status == 0, "a hop ended with 0x%x", status);
 		}
