@@ -33,11 +33,13 @@ public sealed class ApplicationTests
         string[] files = [.. outputs.Split(' ').Select(application.Work.In)];
         for (var round = 0; round < Rounds; round++)
         {
+            var before = files.ToDictionary(file => file, file => ForetoldOutput.RequireWhole(file, false));
             application.Checkpoint();
             application.KillByForce();
             application.Restore();
-            // Whatever it had written when the snapshot was taken, it must get further than that now.
+            // Nothing from before the snapshot is lost (an application that began anew would have lost it), and it goes on.
             var after = files.ToDictionary(file => file, file => ForetoldOutput.RequireWhole(file, false));
+            Assert.All(files, file => Assert.True(after[file] >= before[file], $"{file}: {after[file]} lines, {before[file]} before the checkpoint"));
             Until.Required(
                 () => files.All(file => ForetoldOutput.RequireWhole(file, false) >= after[file] + 3),
                 () => $"{name} stands still after restore {round + 1}: {application.Describe()}");

@@ -176,6 +176,10 @@ STATE_UNUSED static void state_begin(int argc, char **argv)
 	}
 	if (argc > 2)
 		state_case = argv[2];
+	/* A program that is started anew instead of being restored would pass everything else. */
+	if (state_exists("started"))
+		state_fail("started a second time");
+	state_put("started", "", 0);
 }
 
 STATE_UNUSED static void state_pause(void)
