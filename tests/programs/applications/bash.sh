@@ -2,6 +2,8 @@
 # Background jobs and pipes: a generator feeds a filter feeds a writer, beside a job that counts on its
 # own with external commands, beside the shell that waits for both. Line i of each file: "i i*i+7*i+1".
 work=$1
+# Never over existing output: an application that is started anew instead of restored must fail.
+set -C
 
 generate() {
 	local i=0

@@ -1,6 +1,8 @@
 #!/bin/busybox sh
 # A static binary that is all of its tools: a shell with a pipeline of applets. Line i of `out`: "i i*i+7*i+1".
 work=$1
+# Never over existing output: an application that is started anew instead of restored must fail.
+set -C
 exec 4>"$work/out"
 (
 	i=0

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 fn main() {
     let work = std::env::args().nth(1).expect("work directory");
-    let mut out = File::create(format!("{work}/out")).unwrap();
+    let mut out = File::create_new(format!("{work}/out")).unwrap();
     let (questions, queue) = sync_channel::<u64>(16);
     let queue = Arc::new(Mutex::new(queue));
     let (answers, results) = channel::<(u64, u64)>();

@@ -55,7 +55,7 @@ func touch(path, text string) {
 func main() {
 	work := os.Args[1]
 	poller := len(os.Args) > 2 && os.Args[2] == "poller"
-	fd, err := syscall.Open(work+"/out", syscall.O_CREAT|syscall.O_WRONLY|syscall.O_TRUNC, 0644)
+	fd, err := syscall.Open(work+"/out", syscall.O_CREAT|syscall.O_WRONLY|syscall.O_EXCL, 0644)
 	if err != nil {
 		panic(err)
 	}

@@ -2,11 +2,13 @@
 # A hash that grows, a child behind a pipe, buffers of its own. Line i of `out`: "i i*i+7*i+1".
 use strict;
 use warnings;
+use Fcntl;
 use IO::Handle;
 
 my $work = shift;
 my %known;
-open(my $out, '>', "$work/out") or die;
+# Never over existing output, so that a new start instead of a restore fails; as in the other samples.
+sysopen(my $out, "$work/out", O_WRONLY | O_CREAT | O_EXCL) or die;
 $out->autoflush(1);
 my $child = open(my $numbers, '-|') // die;
 

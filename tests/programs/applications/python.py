@@ -30,7 +30,7 @@ def main():
         return not os.path.exists(work + "/go")
 
     def write(pool):
-        with open(work + "/out", "w", buffering=1) as out:
+        with open(work + "/out", "x", buffering=1) as out:
             for i, v in pool.imap(value, numbers(going), chunksize=1):
                 out.write("%d %d\n" % (i, v))
                 with lock:

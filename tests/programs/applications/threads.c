@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 	pthread_t threads[THREADS];
 
 	state_begin(argc, argv);
-	out = MUST(open(state_path("out"), O_WRONLY | O_CREAT | O_TRUNC, 0644));
+	out = MUST(open(state_path("out"), O_WRONLY | O_CREAT | O_EXCL, 0644));
 	for (int i = 0; i < THREADS; i++) {
 		pthread_mutex_init(&places[i].lock, NULL);
 		pthread_mutex_init(&places[i].own, NULL);
