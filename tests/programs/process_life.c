@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 		state_child_count = 0;
 		if (pid == 0) {
 			if (round & 1) {
-				char text[8];
+				char text[16];
 
 				snprintf(text, sizeof(text), "exit %d", code);
 				execl("/bin/sh", "sh", "-c", text, NULL);

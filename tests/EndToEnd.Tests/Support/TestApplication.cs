@@ -49,6 +49,26 @@ internal sealed class TestApplication : IDisposable
         return application.Launch([.. command.Select(word => word.Replace("WORK", application.Work.Path, StringComparison.Ordinal))], writesFiles);
     }
 
+    /// <summary>Starts a state program without Holdfast, in a session of its own, and waits until it is ready.</summary>
+    /// <returns>The application, and the pid of its root.</returns>
+    public static (TestApplication Application, int Pid) StartAlone(string program, string programCase)
+    {
+        TestApplication application = new(program.Replace('_', '-'), null);
+        try
+        {
+            var path = BuiltPrograms.StateProgram(program);
+            application._runner.Start("/usr/bin/setsid", ["--fork", path, application.Work.Path, .. programCase.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
+            Until.Required(() => application.Work.Has("ready"), () => $"{program} did not get ready: {application.Work.Result}");
+            var all = application.Processes();
+            return (application, all.Single(p => all.All(other => other.Pid != p.Parent)).Pid);
+        }
+        catch
+        {
+            application.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>A holdfast command with this application's store, output as JSON.</summary>
     public CommandResult Holdfast(string command, params IReadOnlyList<string> arguments) =>
         _runner.Run(CommandBound, Repository.HoldfastCommand, Arguments(command, arguments));
