@@ -8,7 +8,7 @@
 
 int main(int argc, char **argv)
 {
-	unsigned char bytes[SIZE], again[SIZE];
+	static unsigned char bytes[SIZE], again[SIZE];
 	struct stat st;
 
 	state_begin(argc, argv);

@@ -1,6 +1,7 @@
 /*
  * Subject: a process made with CLONE_FILES and CLONE_FS: one descriptor table, one working directory, two
  * address spaces.
+ * Refused: yes
  */
 #include "state.h"
 
@@ -24,6 +25,7 @@ int main(int argc, char **argv)
 		_exit(0);
 	}
 	state_await("child");
+	state_refusable_of(child, -1, "descriptor");
 	state_ready();
 	state_wait_go();
 	int fd = MUST(open("/dev/null", O_RDWR));

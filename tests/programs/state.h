@@ -478,12 +478,17 @@ STATE_UNUSED static double state_seconds(void)
 }
 
 /* Where a program's resource is that must be refused: pid, descriptor (-1: none) and kind. */
-STATE_UNUSED static void state_refusable(int fd, const char *kind)
+STATE_UNUSED static void state_refusable_of(pid_t pid, int fd, const char *kind)
 {
 	char text[128];
 
-	snprintf(text, sizeof(text), "pid=%d\nfd=%d\nkind=%s\n", getpid(), fd, kind);
+	snprintf(text, sizeof(text), "pid=%d\nfd=%d\nkind=%s\n", pid, fd, kind);
 	state_put("resource", text, 0);
+}
+
+STATE_UNUSED static void state_refusable(int fd, const char *kind)
+{
+	state_refusable_of(getpid(), fd, kind);
 }
 
 #endif

@@ -1,5 +1,6 @@
 /*
  * Subject: a process that job control has stopped stays stopped, and SIGCONT makes it go on.
+ * Refused: yes
  */
 #include "state.h"
 
@@ -19,6 +20,7 @@ int main(int argc, char **argv)
 	state_await("running");
 	EQUAL(waitpid(child, &status, WUNTRACED), child);
 	CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP, "status 0x%x", status);
+	state_refusable_of(child, -1, "stopped");
 	state_ready();
 	state_wait_go();
 	EQUAL(state_letter(child), 'T');

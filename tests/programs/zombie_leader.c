@@ -1,5 +1,6 @@
 /*
  * Subject: a process whose main thread has ended (pthread_exit) while others go on.
+ * Refused: yes
  */
 #include "state.h"
 
@@ -9,6 +10,7 @@ static void *body(void *argument)
 
 	(void)argument;
 	UNTIL(state_letter(getpid()) == 'Z');
+	state_refusable(-1, "main thread");
 	state_ready();
 	state_wait_go();
 	state_field("/proc/self/status", "State", value, sizeof(value));

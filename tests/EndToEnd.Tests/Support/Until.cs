@@ -6,7 +6,7 @@ namespace Holdfast.EndToEnd.Tests.Support;
 internal static class Until
 {
     /// <summary>Long enough for a busy machine; nothing waits so long unless it is broken.</summary>
-    public static readonly TimeSpan Bound = TimeSpan.FromSeconds(90);
+    public static readonly TimeSpan Bound = TimeSpan.FromSeconds(double.TryParse(Environment.GetEnvironmentVariable("HOLDFAST_E2E_BOUND"), out var seconds) ? seconds : 90);
 
     /// <returns>Whether the condition held within the bound.</returns>
     public static bool Holds(Func<bool> condition, TimeSpan? bound = null)
