@@ -1,0 +1,334 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using Google.Protobuf;
+using Holdfast.Snapshots.Format;
+using Microsoft.Win32.SafeHandles;
+
+namespace Holdfast.Snapshots;
+
+/// <summary>
+/// Writes one pack. Several threads may write at once: a position is reserved first, so that large writes go to the file
+/// side by side and straight from the caller's memory. The file is locked, and has its partial name, until it is published.
+/// </summary>
+internal sealed class PackWriter : IDisposable
+{
+    /// <summary>Writes below this are gathered, so that a page does not cost a system call.</summary>
+    private const int SmallWrite = 64 * 1024;
+
+    private const int StageSize = 1024 * 1024;
+
+    /// <summary>What is checksummed before it is written: it stays in the second-level cache between the two.</summary>
+    private const int HotChunk = 256 * 1024;
+
+    private readonly Lock _indexLock = new();
+    private readonly Lock _stageLock = new();
+    private readonly string _directory;
+    private readonly SafeFileHandle _file;
+    private readonly List<Entry> _entries = [];
+    private readonly List<uint> _crcs = [];
+    private string _path;
+    private byte[]? _stage;
+    private long _stagePosition;
+    private int _stageUsed;
+    private int _stageEntryStart;
+    private long _next = PackFormat.HeaderSize;
+    private long _stored;
+    private Exception? _failure;
+    private bool _published;
+
+    internal PackWriter(string directory, PackId id)
+    {
+        _directory = directory;
+        Id = id;
+        _path = Path.Combine(directory, id + PackFormat.PartialExtension);
+        _file = Libc.CreateNew(_path);
+        try
+        {
+            // Tells gc that the writer is alive; held until this handle is closed, past the rename.
+            Libc.Lock(_file, Libc.LockExclusive | Libc.LockNonBlocking, _path);
+            byte[] header = new byte[PackFormat.HeaderSize];
+            PackFormat.WriteHeader(header, id);
+            Libc.Write(_file, header, 0, _path);
+        }
+        catch
+        {
+            _file.Dispose();
+            throw;
+        }
+    }
+
+    internal PackId Id { get; }
+
+    /// <summary>Bytes of extents written so far.</summary>
+    internal long Stored => Interlocked.Read(ref _stored);
+
+    /// <summary>Stores bytes as they are.</summary>
+    /// <returns>The position of the first byte; the bytes follow one another in the file.</returns>
+    internal long WriteRaw(ReadOnlySpan<byte> data)
+    {
+        Interlocked.Add(ref _stored, data.Length);
+        if (data.Length < SmallWrite)
+        {
+            return WriteStaged(data);
+        }
+
+        long position = Reserve(data.Length, data.Length % Crc32C.BlockSize == 0 ? Crc32C.BlockSize : 1);
+        int blocks = (data.Length + Crc32C.BlockSize - 1) / Crc32C.BlockSize;
+        uint[] crcs = ArrayPool<uint>.Shared.Rent(blocks);
+        try
+        {
+            for (int done = 0; done < data.Length; done += HotChunk)
+            {
+                ReadOnlySpan<byte> chunk = data.Slice(done, Math.Min(HotChunk, data.Length - done));
+                Crc32C.OfBlocks(chunk, crcs.AsSpan(done / Crc32C.BlockSize));
+                Put(chunk, position + done);
+            }
+
+            AddRaw(position, data.Length, crcs.AsSpan(0, blocks));
+            return position;
+        }
+        finally
+        {
+            ArrayPool<uint>.Shared.Return(crcs);
+        }
+    }
+
+    /// <summary>Stores bytes as they are, as a row of the index of their own.</summary>
+    internal long WriteExtent(ReadOnlySpan<byte> data)
+    {
+        Interlocked.Add(ref _stored, data.Length);
+        long position = Reserve(data.Length, 1);
+        uint[] crcs = new uint[(data.Length + Crc32C.BlockSize - 1) / Crc32C.BlockSize];
+        Crc32C.OfBlocks(data, crcs);
+        Put(data, position);
+        lock (_indexLock)
+        {
+            _entries.Add(new Entry(position, data.Length, data.Length, Codec.Raw, _crcs.Count) { Alone = true });
+            _crcs.AddRange(crcs);
+        }
+
+        return position;
+    }
+
+    /// <summary>Stores an extent that was encoded; it is one row of the index.</summary>
+    internal long WriteEncoded(ReadOnlySpan<byte> stored, Codec codec, int logicalLength)
+    {
+        Interlocked.Add(ref _stored, stored.Length);
+        long position = Reserve(stored.Length, 1);
+        uint crc = Crc32C.Of(stored);
+        Put(stored, position);
+        lock (_indexLock)
+        {
+            _entries.Add(new Entry(position, stored.Length, logicalLength, codec, _crcs.Count));
+            _crcs.Add(crc);
+        }
+
+        return position;
+    }
+
+    /// <summary>Writes what is gathered, the footer and the trailer, and makes the file durable.</summary>
+    internal void Finish()
+    {
+        lock (_stageLock)
+        {
+            FlushStage();
+            if (_stage is not null && _stagePosition + StageSize == _next)
+            {
+                _next = _stagePosition + _stageUsed;
+            }
+        }
+
+        if (_failure is not null)
+        {
+            throw new SnapshotStoreException("store.io", $"pack {Id} is incomplete, an earlier write failed: {_failure.Message}", _failure);
+        }
+
+        byte[] footer = BuildIndex().ToByteArray();
+        Span<byte> trailer = stackalloc byte[PackFormat.TrailerSize];
+        PackFormat.WriteTrailer(trailer, _next, footer);
+        Put(footer, _next);
+        Put(trailer, _next + footer.Length);
+        Libc.Flush(_file, _path);
+    }
+
+    /// <summary>Gives the finished pack its name. The directory still has to be made durable.</summary>
+    internal void Publish()
+    {
+        string final = Path.Combine(_directory, Id + PackFormat.Extension);
+        Libc.Rename(_path, final);
+        _path = final;
+        _published = true;
+    }
+
+    /// <summary>Lets go of the file; removes it when it was not published.</summary>
+    public void Dispose()
+    {
+        if (_file.IsClosed)
+        {
+            return;
+        }
+
+        if (!_published)
+        {
+            File.Delete(_path);
+        }
+
+        if (_stage is not null)
+        {
+            ArrayPool<byte>.Shared.Return(_stage);
+            _stage = null;
+        }
+
+        _file.Dispose();
+    }
+
+    private long WriteStaged(ReadOnlySpan<byte> data)
+    {
+        lock (_stageLock)
+        {
+            bool aligned = data.Length % Crc32C.BlockSize == 0;
+            int at = aligned ? (_stageUsed + Crc32C.BlockSize - 1) & -Crc32C.BlockSize : _stageUsed;
+            if (_stage is null || at + data.Length > StageSize)
+            {
+                FlushStage();
+                _stage ??= ArrayPool<byte>.Shared.Rent(StageSize);
+                _stagePosition = Reserve(StageSize, Crc32C.BlockSize);
+                _stageUsed = _stageEntryStart = at = 0;
+            }
+
+            if (at != _stageUsed || (at - _stageEntryStart) % Crc32C.BlockSize != 0)
+            {
+                // Rows of the index begin a new sequence of blocks: this one cannot go on.
+                IndexStage();
+                _stage.AsSpan(_stageUsed, at - _stageUsed).Clear();
+                _stageEntryStart = at;
+            }
+
+            data.CopyTo(_stage.AsSpan(at));
+            _stageUsed = at + data.Length;
+            return _stagePosition + at;
+        }
+    }
+
+    private void IndexStage()
+    {
+        int length = _stageUsed - _stageEntryStart;
+        if (length == 0)
+        {
+            return;
+        }
+
+        Span<uint> crcs = stackalloc uint[StageSize / Crc32C.BlockSize];
+        Crc32C.OfBlocks(_stage.AsSpan(_stageEntryStart, length), crcs);
+        AddRaw(_stagePosition + _stageEntryStart, length, crcs[..((length + Crc32C.BlockSize - 1) / Crc32C.BlockSize)]);
+        _stageEntryStart = _stageUsed;
+    }
+
+    private void FlushStage()
+    {
+        if (_stage is null || _stageUsed == 0)
+        {
+            return;
+        }
+
+        IndexStage();
+        Put(_stage.AsSpan(0, _stageUsed), _stagePosition);
+    }
+
+    private long Reserve(int length, int alignment)
+    {
+        while (true)
+        {
+            long next = Interlocked.Read(ref _next);
+            long position = (next + alignment - 1) & -alignment;
+            if (Interlocked.CompareExchange(ref _next, position + length, next) == next)
+            {
+                return position;
+            }
+        }
+    }
+
+    private void Put(ReadOnlySpan<byte> data, long position)
+    {
+        try
+        {
+            Libc.Write(_file, data, position, _path);
+        }
+        catch (Exception e)
+        {
+            // A reserved position without its bytes: nothing of this pack may be published any more.
+            _failure ??= e;
+            throw;
+        }
+    }
+
+    private void AddRaw(long position, int length, ReadOnlySpan<uint> crcs)
+    {
+        lock (_indexLock)
+        {
+            Span<Entry> entries = CollectionsMarshal.AsSpan(_entries);
+            if (entries.Length > 0)
+            {
+                ref Entry last = ref entries[^1];
+                if (!last.Alone && last.Codec == Codec.Raw && last.Position + last.Stored == position && last.Stored % Crc32C.BlockSize == 0)
+                {
+                    last = last with { Stored = last.Stored + length, Logical = last.Logical + length };
+                    _crcs.AddRange(crcs);
+                    return;
+                }
+            }
+
+            _entries.Add(new Entry(position, length, length, Codec.Raw, _crcs.Count));
+            _crcs.AddRange(crcs);
+        }
+    }
+
+    private PackIndex BuildIndex()
+    {
+        lock (_indexLock)
+        {
+            // Threads finish in any order; the index is by position, and raw neighbours that came apart are joined again.
+            _entries.Sort(static (a, b) => a.Position.CompareTo(b.Position));
+            var index = new PackIndex { PackId = ByteString.CopyFrom(Id.ToBytes()) };
+            uint[] ordered = new uint[_crcs.Count];
+            Span<uint> crcs = CollectionsMarshal.AsSpan(_crcs);
+            int used = 0;
+            for (int i = 0; i < _entries.Count;)
+            {
+                Entry row = _entries[i];
+                row.Crcs(crcs).CopyTo(ordered.AsSpan(used));
+                used += row.CrcCount;
+                for (i++; i < _entries.Count; i++)
+                {
+                    Entry next = _entries[i];
+                    if (row.Alone || next.Alone || row.Codec != Codec.Raw || next.Codec != Codec.Raw || row.Position + row.Stored != next.Position || row.Stored % Crc32C.BlockSize != 0)
+                    {
+                        break;
+                    }
+
+                    row = row with { Stored = row.Stored + next.Stored, Logical = row.Logical + next.Logical };
+                    next.Crcs(crcs).CopyTo(ordered.AsSpan(used));
+                    used += next.CrcCount;
+                }
+
+                index.Position.Add((ulong)row.Position);
+                index.Stored.Add((ulong)row.Stored);
+                index.Logical.Add((ulong)row.Logical);
+                index.Codec.Add((uint)row.Codec);
+            }
+
+            index.Crcs = ByteString.CopyFrom(MemoryMarshal.AsBytes(ordered.AsSpan(0, used)));
+            return index;
+        }
+    }
+
+    private readonly record struct Entry(long Position, long Stored, long Logical, Codec Codec, int CrcStart)
+    {
+        /// <summary>Its neighbours are not joined with it.</summary>
+        internal bool Alone { get; init; }
+
+        internal int CrcCount => Codec == Codec.Raw ? (int)((Stored + Crc32C.BlockSize - 1) / Crc32C.BlockSize) : 1;
+
+        internal Span<uint> Crcs(Span<uint> all) => all.Slice(CrcStart, CrcCount);
+    }
+}
