@@ -1,1 +1,3 @@
-System.Console.WriteLine("holdfast");
+using Holdfast.Runtime.Cli;
+
+return CommandLine.Run(args);
