@@ -16,10 +16,10 @@ public interface ISnapshotStore
 public interface ISnapshotWriter : IPageSink, IDisposable
 {
     /// <summary>Makes the snapshot durable and visible, at once and whole.</summary>
-    /// <param name="image">The application's image, encoded.</param>
+    /// <param name="image">The application's image.</param>
     /// <param name="facts">What the catalogue keeps beside it.</param>
     /// <exception cref="SnapshotStoreException">It could not be committed and does not exist.</exception>
-    SnapshotReceipt Commit(ReadOnlyMemory<byte> image, SnapshotFacts facts);
+    SnapshotReceipt Commit(ApplicationImage image, SnapshotFacts facts);
 }
 
 /// <summary>What is known about a snapshot when it is committed.</summary>

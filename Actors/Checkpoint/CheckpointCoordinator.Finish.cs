@@ -12,7 +12,7 @@ internal sealed partial class CheckpointCoordinator
         ISnapshotWriter writer = data.Writer!;
         ApplicationImage image = data.Image!;
         SnapshotFacts facts = new(data.Processes.Count, data.Threads, data.FreezeTime, data.Pages);
-        Attempt(() => new SnapshotCommitted(writer.Commit(image.Encode(), facts)), cause => new CommitFailed(cause));
+        Attempt(() => new SnapshotCommitted(writer.Commit(image, facts)), cause => new CommitFailed(cause));
         return data with { CommitPending = true };
     }
 

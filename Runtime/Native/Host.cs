@@ -24,6 +24,23 @@ internal static class Host
     public static IReadOnlyList<string>? CommandLine(int pid) =>
         Read(pid, "cmdline")?.TrimEnd('\0').Split('\0', StringSplitOptions.RemoveEmptyEntries);
 
+    /// <summary>Host pids of all descendants of a process, the parents first.</summary>
+    public static List<int> Descendants(int root)
+    {
+        ILookup<int?, int> children = Directory.EnumerateDirectories("/proc")
+            .Select(d => int.TryParse(Path.GetFileName(d), NumberStyles.None, CultureInfo.InvariantCulture, out int pid) ? pid : 0)
+            .Where(pid => pid > 0)
+            .ToLookup(Parent);
+        List<int> found = [root];
+        for (int i = 0; i < found.Count; i++)
+        {
+            found.AddRange(children[found[i]]);
+        }
+
+        found.RemoveAt(0);
+        return found;
+    }
+
     // The name stands in parentheses and may hold anything, parentheses too: the fields begin after the last one.
     private static string[]? Stat(int pid) => Read(pid, "stat") is { } text && text.LastIndexOf(')') is var end and >= 0
         ? text[(end + 2)..].Split(' ')

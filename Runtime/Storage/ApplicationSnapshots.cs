@@ -29,13 +29,13 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
 
         public void Write(string stream, long offset, ReadOnlySpan<byte> data) => writer.Write(stream, offset, data);
 
-        public SnapshotReceipt Commit(ReadOnlyMemory<byte> image, SnapshotFacts facts)
+        public SnapshotReceipt Commit(ApplicationImage image, SnapshotFacts facts)
         {
             // Either the commit or the dispose goes first: a checkpoint that was given up never becomes visible afterwards.
             lock (_gate)
             {
                 ObjectDisposedException.ThrowIf(_closed, this);
-                writer.SetState(image);
+                writer.SetState(image.Encode());
                 writer.SetTag(ProcessesTag, facts.Processes.ToString(CultureInfo.InvariantCulture));
                 writer.SetTag(ThreadsTag, facts.Threads.ToString(CultureInfo.InvariantCulture));
                 writer.SetTag(FreezeTag, facts.FreezeTime.TotalMilliseconds.ToString("0.###", CultureInfo.InvariantCulture));

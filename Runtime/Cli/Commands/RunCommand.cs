@@ -91,7 +91,7 @@ internal static class RunCommand
         session.Store.Snapshots();
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store, order.Name, order.Command[0]);
         order = order with { Name = directory.Name };
-        int log = order.Log is not null && !order.Detach ? OpenLog(order.Log) : -1;
+        int log = order.Log is not null && !order.Detach ? LogFile.Open(order.Log) : -1;
         LaunchRequest request = new()
         {
             Name = directory.Name,
@@ -148,12 +148,6 @@ internal static class RunCommand
     }
 
     private static HashSet<string> Defaults() => [.. Namespaces.Except(["net"])];
-
-    private static int OpenLog(string path)
-    {
-        int fd = Libc.open(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_APPEND | Libc.O_CLOEXEC, 0x1A4);
-        return fd >= 0 ? fd : throw new HoldfastException("log.unwritable", $"the log {path} cannot be opened: {Libc.LastError()}");
-    }
 
     private sealed record RunOrder(
         string? Name, TimeSpan? Every, string? Isolate, bool Detach, string? Log, string? Adopt, string[] Command, int? ReportFd);
