@@ -65,7 +65,7 @@ public sealed class DamageTests : IDisposable
         string[] files = [.. _files.Keys.Where(f => _files[f].Length > 0)];
         foreach (string one in files)
         {
-            foreach (string other in files.Where(o => string.CompareOrdinal(o, one) > 0))
+            foreach (string other in files.Where(o => string.CompareOrdinal(o, one) > 0 && !_files[o].AsSpan().SequenceEqual(_files[one])))
             {
                 File.WriteAllBytes(one, _files[other]);
                 File.WriteAllBytes(other, _files[one]);

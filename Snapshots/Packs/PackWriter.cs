@@ -26,6 +26,9 @@ internal sealed class PackWriter : IDisposable
     private readonly SafeFileHandle _file;
     private readonly List<Entry> _entries = [];
     private readonly List<uint> _crcs = [];
+    private readonly List<Hash> _hashes = [];
+    private readonly FileCipher? _cipher;
+    private readonly SpaceBudget? _budget;
     private string _path;
     private byte[]? _stage;
     private long _stagePosition;
@@ -36,9 +39,10 @@ internal sealed class PackWriter : IDisposable
     private Exception? _failure;
     private bool _published;
 
-    internal PackWriter(string directory, PackId id)
+    internal PackWriter(string directory, PackId id, Vault? vault = null, SpaceBudget? budget = null)
     {
         _directory = directory;
+        _budget = budget;
         Id = id;
         _path = Path.Combine(directory, id + PackFormat.PartialExtension);
         _file = Libc.CreateNew(_path);
@@ -46,8 +50,14 @@ internal sealed class PackWriter : IDisposable
         {
             // Tells gc that the writer is alive; held until this handle is closed, past the rename.
             Libc.Lock(_file, Libc.LockExclusive | Libc.LockNonBlocking, _path);
+            if (!File.Exists(_path))
+            {
+                throw new SnapshotStoreException("store.busy", $"{_path} was removed while it was made");
+            }
+
+            _cipher = vault?.For(vault.Generation, id.ToBytes(), _path);
             byte[] header = new byte[PackFormat.HeaderSize];
-            PackFormat.WriteHeader(header, id);
+            PackFormat.WriteHeader(header, id, vault?.Generation ?? 0);
             Libc.Write(_file, header, 0, _path);
         }
         catch
@@ -66,6 +76,11 @@ internal sealed class PackWriter : IDisposable
     /// <returns>The position of the first byte; the bytes follow one another in the file.</returns>
     internal long WriteRaw(ReadOnlySpan<byte> data)
     {
+        if (_cipher is not null)
+        {
+            throw new InvalidOperationException("An encrypted pack takes no raw bytes.");
+        }
+
         Interlocked.Add(ref _stored, data.Length);
         if (data.Length < SmallWrite)
         {
@@ -93,37 +108,80 @@ internal sealed class PackWriter : IDisposable
         }
     }
 
-    /// <summary>Stores bytes as they are, as a row of the index of their own.</summary>
-    internal long WriteExtent(ReadOnlySpan<byte> data)
+    /// <summary>Stores bytes as a row of the index of their own: compressed when that pays, encrypted when the store is.</summary>
+    /// <param name="data">The bytes, at most 16 MiB.</param>
+    /// <param name="codec">How to compress; raw: not at all.</param>
+    /// <param name="level">How hard to compress.</param>
+    /// <param name="hash">Hash of the bytes, or empty when none is known.</param>
+    internal StoredExtent WriteExtent(ReadOnlySpan<byte> data, Codec codec, int level, ReadOnlySpan<byte> hash)
     {
-        Interlocked.Add(ref _stored, data.Length);
-        long position = Reserve(data.Length, 1);
-        uint[] crcs = new uint[(data.Length + Crc32C.BlockSize - 1) / Crc32C.BlockSize];
-        Crc32C.OfBlocks(data, crcs);
-        Put(data, position);
-        lock (_indexLock)
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(data.Length);
+        try
         {
-            _entries.Add(new Entry(position, data.Length, data.Length, Codec.Raw, _crcs.Count) { Alone = true });
-            _crcs.AddRange(crcs);
-        }
+            int length = 0;
+            if (codec != Codec.Raw && data.Length > 64)
+            {
+                // Less than a sixteenth saved is not worth the decompression.
+                length = Codecs.Compress(codec, level, data, buffer.AsSpan(0, data.Length - (data.Length / 16)));
+            }
 
-        return position;
+            return length == 0 ? WriteRow(data, Codec.Raw, data.Length, hash) : WriteRow(buffer.AsSpan(0, length), codec, data.Length, hash);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
     }
 
-    /// <summary>Stores an extent that was encoded; it is one row of the index.</summary>
-    internal long WriteEncoded(ReadOnlySpan<byte> stored, Codec codec, int logicalLength)
+    /// <summary>Stores bytes that are compressed already as a row of the index.</summary>
+    internal StoredExtent WriteRow(ReadOnlySpan<byte> bytes, Codec codec, int logicalLength, ReadOnlySpan<byte> hash)
+    {
+        if (_cipher is not null)
+        {
+            int length = bytes.Length + FileCipher.TagSize;
+            long place = Reserve(length, 1);
+            byte[] stored = ArrayPool<byte>.Shared.Rent(length);
+            try
+            {
+                _cipher.Seal(place, PackFormat.ExtentDomain, bytes, stored);
+                return PutRow(stored.AsSpan(0, length), place, (uint)codec | PackFormat.Encrypted, logicalLength, hash);
+            }
+            finally
+            {
+                ArrayPool<byte>.Shared.Return(stored);
+            }
+        }
+
+        bool aligned = codec == Codec.Raw && bytes.Length % Crc32C.BlockSize == 0;
+        return PutRow(bytes, Reserve(bytes.Length, aligned ? Crc32C.BlockSize : 1), (uint)codec, logicalLength, hash);
+    }
+
+    private StoredExtent PutRow(ReadOnlySpan<byte> stored, long position, uint codec, int logicalLength, ReadOnlySpan<byte> hash)
     {
         Interlocked.Add(ref _stored, stored.Length);
-        long position = Reserve(stored.Length, 1);
-        uint crc = Crc32C.Of(stored);
+        bool raw = codec == 0;
+        uint[] crcs = new uint[raw ? (stored.Length + Crc32C.BlockSize - 1) / Crc32C.BlockSize : 1];
+        if (raw)
+        {
+            Crc32C.OfBlocks(stored, crcs);
+        }
+        else
+        {
+            crcs[0] = Crc32C.Of(stored);
+        }
+
         Put(stored, position);
         lock (_indexLock)
         {
-            _entries.Add(new Entry(position, stored.Length, logicalLength, codec, _crcs.Count));
-            _crcs.Add(crc);
+            _entries.Add(new Entry(position, stored.Length, logicalLength, codec, _crcs.Count) { Alone = true, Hash = hash.IsEmpty ? -1 : _hashes.Count });
+            _crcs.AddRange(crcs);
+            if (!hash.IsEmpty)
+            {
+                _hashes.Add(Hash.From(hash));
+            }
         }
 
-        return position;
+        return new StoredExtent(Id, position, !raw);
     }
 
     /// <summary>Writes what is gathered, the footer and the trailer, and makes the file durable.</summary>
@@ -144,6 +202,13 @@ internal sealed class PackWriter : IDisposable
         }
 
         byte[] footer = BuildIndex().ToByteArray();
+        if (_cipher is not null)
+        {
+            byte[] sealed_ = new byte[footer.Length + FileCipher.TagSize];
+            _cipher.Seal(_next, PackFormat.FooterDomain, footer, sealed_);
+            footer = sealed_;
+        }
+
         Span<byte> trailer = stackalloc byte[PackFormat.TrailerSize];
         PackFormat.WriteTrailer(trailer, _next, footer);
         Put(footer, _next);
@@ -179,6 +244,7 @@ internal sealed class PackWriter : IDisposable
             _stage = null;
         }
 
+        _cipher?.Dispose();
         _file.Dispose();
     }
 
@@ -192,7 +258,7 @@ internal sealed class PackWriter : IDisposable
             {
                 FlushStage();
                 _stage ??= ArrayPool<byte>.Shared.Rent(StageSize);
-                _stagePosition = Reserve(StageSize, Crc32C.BlockSize);
+                _stagePosition = Reserve(StageSize, Crc32C.BlockSize, charge: false);
                 _stageUsed = _stageEntryStart = at = 0;
             }
 
@@ -204,6 +270,7 @@ internal sealed class PackWriter : IDisposable
                 _stageEntryStart = at;
             }
 
+            Charge(data.Length);
             data.CopyTo(_stage.AsSpan(at));
             _stageUsed = at + data.Length;
             return _stagePosition + at;
@@ -235,7 +302,7 @@ internal sealed class PackWriter : IDisposable
         Put(_stage.AsSpan(0, _stageUsed), _stagePosition);
     }
 
-    private long Reserve(int length, int alignment)
+    private long Reserve(int length, int alignment, bool charge = true)
     {
         while (true)
         {
@@ -243,8 +310,26 @@ internal sealed class PackWriter : IDisposable
             long position = (next + alignment - 1) & -alignment;
             if (Interlocked.CompareExchange(ref _next, position + length, next) == next)
             {
+                if (charge)
+                {
+                    Charge(position + length - next);
+                }
+
                 return position;
             }
+        }
+    }
+
+    private void Charge(long bytes)
+    {
+        try
+        {
+            _budget?.Take(bytes);
+        }
+        catch (SnapshotStoreException e)
+        {
+            _failure ??= e;
+            throw;
         }
     }
 
@@ -270,7 +355,7 @@ internal sealed class PackWriter : IDisposable
             if (entries.Length > 0)
             {
                 ref Entry last = ref entries[^1];
-                if (!last.Alone && last.Codec == Codec.Raw && last.Position + last.Stored == position && last.Stored % Crc32C.BlockSize == 0)
+                if (!last.Alone && last.Position + last.Stored == position && last.Stored % Crc32C.BlockSize == 0)
                 {
                     last = last with { Stored = last.Stored + length, Logical = last.Logical + length };
                     _crcs.AddRange(crcs);
@@ -278,7 +363,7 @@ internal sealed class PackWriter : IDisposable
                 }
             }
 
-            _entries.Add(new Entry(position, length, length, Codec.Raw, _crcs.Count));
+            _entries.Add(new Entry(position, length, length, 0, _crcs.Count));
             _crcs.AddRange(crcs);
         }
     }
@@ -292,6 +377,7 @@ internal sealed class PackWriter : IDisposable
             var index = new PackIndex { PackId = ByteString.CopyFrom(Id.ToBytes()) };
             uint[] ordered = new uint[_crcs.Count];
             Span<uint> crcs = CollectionsMarshal.AsSpan(_crcs);
+            byte[] hashes = new byte[_hashes.Count == 0 ? 0 : _entries.Count * Hash.Size];
             int used = 0;
             for (int i = 0; i < _entries.Count;)
             {
@@ -301,7 +387,7 @@ internal sealed class PackWriter : IDisposable
                 for (i++; i < _entries.Count; i++)
                 {
                     Entry next = _entries[i];
-                    if (row.Alone || next.Alone || row.Codec != Codec.Raw || next.Codec != Codec.Raw || row.Position + row.Stored != next.Position || row.Stored % Crc32C.BlockSize != 0)
+                    if (row.Alone || next.Alone || row.Position + row.Stored != next.Position || row.Stored % Crc32C.BlockSize != 0)
                     {
                         break;
                     }
@@ -314,20 +400,28 @@ internal sealed class PackWriter : IDisposable
                 index.Position.Add((ulong)row.Position);
                 index.Stored.Add((ulong)row.Stored);
                 index.Logical.Add((ulong)row.Logical);
-                index.Codec.Add((uint)row.Codec);
+                index.Codec.Add(row.Codec);
+                if (row.Hash >= 0)
+                {
+                    MemoryMarshal.Write(hashes.AsSpan((index.Position.Count - 1) * Hash.Size), _hashes[row.Hash]);
+                }
             }
 
+            index.Hashes = ByteString.CopyFrom(hashes.AsSpan(0, hashes.Length == 0 ? 0 : index.Position.Count * Hash.Size));
             index.Crcs = ByteString.CopyFrom(MemoryMarshal.AsBytes(ordered.AsSpan(0, used)));
             return index;
         }
     }
 
-    private readonly record struct Entry(long Position, long Stored, long Logical, Codec Codec, int CrcStart)
+    private readonly record struct Entry(long Position, long Stored, long Logical, uint Codec, int CrcStart)
     {
         /// <summary>Its neighbours are not joined with it.</summary>
         internal bool Alone { get; init; }
 
-        internal int CrcCount => Codec == Codec.Raw ? (int)((Stored + Crc32C.BlockSize - 1) / Crc32C.BlockSize) : 1;
+        /// <summary>Index of its hash; -1 for none.</summary>
+        internal int Hash { get; init; } = -1;
+
+        internal int CrcCount => Codec == 0 ? (int)((Stored + Crc32C.BlockSize - 1) / Crc32C.BlockSize) : 1;
 
         internal Span<uint> Crcs(Span<uint> all) => all.Slice(CrcStart, CrcCount);
     }

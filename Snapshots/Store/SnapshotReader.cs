@@ -9,18 +9,30 @@ public sealed class SnapshotReader : IDisposable
     private readonly SafeFileHandle _manifest;
     private readonly Dictionary<string, ExtentTable> _tables;
     private readonly StreamInfo[] _streams;
+    private readonly bool _ownsPacks;
 
     internal SnapshotReader(SnapshotStore store, string objectName, string id)
+        : this(store, store.Layout.Manifest(store.EncodeName(objectName), id), objectName, id)
     {
-        string address = $"{objectName}@{id}";
-        string path = store.Layout.Manifest(ObjectName.Encode(objectName), id);
+    }
+
+    /// <summary>Opens a manifest wherever it is; what is not known of it is taken from it.</summary>
+    internal SnapshotReader(SnapshotStore store, string path, string? objectName, string? id, PackCache? shared = null)
+    {
+        string address = $"{objectName ?? "?"}@{id ?? "?"}";
         SafeFileHandle manifest = Libc.TryOpen(path) ?? throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {address} in {store.Directory}");
-        var packs = new PackCache(store.Layout.Packs);
+        PackCache packs = shared ?? new PackCache(store.Layout.Packs, store.Vault);
+        _ownsPacks = shared is null;
         try
         {
             // While the lock is held, garbage collection keeps what the manifest refers to, even when the snapshot is forgotten.
             Libc.Lock(manifest, Libc.LockShared, path);
-            (SnapshotHeader header, ManifestRoot root, byte[] state) = ManifestFile.Read(manifest, path, objectName, id);
+            if (!File.Exists(path))
+            {
+                throw new SnapshotStoreException("snapshot.unknown", $"the snapshot {address} was just forgotten");
+            }
+
+            (SnapshotHeader header, ManifestRoot root, byte[] state) = ManifestFile.Read(manifest, path, objectName, id, store.Vault);
             Info = ManifestFile.ToInfo(header);
             State = state;
             PackId[] leafPacks = ExtentLeafCodec.DecodePacks(root.Packs) ?? throw new SnapshotDamagedException(path, 0, "a pack id is not possible");
@@ -35,14 +47,12 @@ public sealed class SnapshotReader : IDisposable
         }
         catch (SnapshotDamagedException e)
         {
-            packs.Dispose();
-            manifest.Dispose();
+            Release(packs, manifest);
             throw new SnapshotDamagedException(address, null, 0, e);
         }
         catch
         {
-            packs.Dispose();
-            manifest.Dispose();
+            Release(packs, manifest);
             throw;
         }
 
@@ -60,6 +70,8 @@ public sealed class SnapshotReader : IDisposable
     public IReadOnlyList<StreamInfo> Streams => _streams;
 
     internal PackCache Packs { get; }
+
+    internal IEnumerable<ExtentTable> Tables => _tables.Values;
 
     internal ExtentTable? Table(string stream) => _tables.GetValueOrDefault(stream);
 
@@ -138,7 +150,16 @@ public sealed class SnapshotReader : IDisposable
     /// <summary>Lets go of the snapshot.</summary>
     public void Dispose()
     {
-        Packs.Dispose();
-        _manifest.Dispose();
+        Release(Packs, _manifest);
+    }
+
+    private void Release(PackCache packs, SafeFileHandle manifest)
+    {
+        if (_ownsPacks)
+        {
+            packs.Dispose();
+        }
+
+        manifest.Dispose();
     }
 }

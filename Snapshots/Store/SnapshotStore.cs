@@ -1,4 +1,4 @@
-using Google.Protobuf;
+using System.Security.Cryptography;
 using Holdfast.Snapshots.Format;
 using Microsoft.Win32.SafeHandles;
 
@@ -12,45 +12,53 @@ namespace Holdfast.Snapshots;
 /// </remarks>
 public sealed partial class SnapshotStore : IDisposable
 {
-    private const uint Version = 1;
-
     private readonly StoreLayout _layout;
+
+    private ContentIndex? _contents;
 
     private SnapshotStore(StoreLayout layout, StoreOptions options, StoreHeader header)
     {
         _layout = layout;
+        Vault = OpenVault(layout, options, header);
         Options = options;
         Id = Convert.ToHexStringLower(header.StoreId.Span);
     }
-
-    private static ReadOnlySpan<byte> HeaderMagic => "HFSTORE\n"u8;
 
     /// <summary>The directory, absolute.</summary>
     public string Directory => _layout.Root;
 
     /// <summary>What it was opened with.</summary>
-    public StoreOptions Options { get; }
+    public StoreOptions Options { get; private set; }
 
     /// <summary>The store's own id: 32 hexadecimal digits, the same for its whole life.</summary>
     public string Id { get; }
 
+    /// <summary>True when what is in it is encrypted.</summary>
+    public bool IsEncrypted => Vault is not null;
+
     internal StoreLayout Layout => _layout;
+
+    internal Vault? Vault { get; private set; }
+
+    /// <summary>The index of contents, loaded the first time.</summary>
+    internal ContentIndex Contents => LazyInitializer.EnsureInitialized(ref _contents, () => ContentIndex.Load(_layout, Vault));
+
+    internal ContentIndex? ContentsIfLoaded => Volatile.Read(ref _contents);
 
     /// <summary>Opens the store in a directory, and makes it when there is none and the options allow it.</summary>
     /// <param name="directory">The directory; made with mode 0700 when it does not exist.</param>
     /// <param name="options">Defaults when null.</param>
     /// <exception cref="SnapshotStoreException">
     /// There is no store and none may be made (<c>store.missing</c>), the directory holds something else (<c>store.invalid</c>),
-    /// or a later version of this program made it (<c>store.version</c>).
+    /// a later version of this program made it (<c>store.version</c>), or it is encrypted and the key is missing or another (<c>store.key</c>).
     /// </exception>
     public static SnapshotStore Open(string directory, StoreOptions? options = null)
     {
         options ??= new StoreOptions();
         var layout = new StoreLayout(Path.GetFullPath(directory));
-        using SafeFileHandle? existing = Libc.TryOpen(layout.Header);
-        if (existing is not null)
+        if (TryReadHeader(layout) is { } existing)
         {
-            return new SnapshotStore(layout, options, ReadHeader(existing, layout));
+            return new SnapshotStore(layout, options, existing);
         }
 
         if (!options.Create)
@@ -58,9 +66,8 @@ public sealed partial class SnapshotStore : IDisposable
             throw new SnapshotStoreException("store.missing", $"there is no snapshot store in {layout.Root}");
         }
 
-        MakeStore(layout);
-        using SafeFileHandle made = Libc.TryOpen(layout.Header) ?? throw new SnapshotStoreException("store.missing", $"the store in {layout.Root} went away");
-        return new SnapshotStore(layout, options, ReadHeader(made, layout));
+        MakeStore(layout, options.Key);
+        return new SnapshotStore(layout, options, TryReadHeader(layout) ?? throw new SnapshotStoreException("store.missing", $"the store in {layout.Root} went away"));
     }
 
     /// <summary>The names of the storage objects that have snapshots, in ordinal order.</summary>
@@ -69,8 +76,7 @@ public sealed partial class SnapshotStore : IDisposable
         var names = new List<string>();
         foreach (string directory in System.IO.Directory.EnumerateDirectories(_layout.Objects))
         {
-            if (ObjectName.Decode(Path.GetFileName(directory)) is { } name
-                && System.IO.Directory.EnumerateFiles(directory).Any(f => IsManifest(Path.GetFileName(f.AsSpan()))))
+            if (NameOf(Path.GetFileName(directory)) is { } name)
             {
                 names.Add(name);
             }
@@ -86,7 +92,7 @@ public sealed partial class SnapshotStore : IDisposable
     /// </summary>
     public IReadOnlyList<SnapshotInfo> List(string objectName)
     {
-        string encoded = ObjectName.Encode(objectName);
+        string encoded = EncodeName(objectName);
         var list = new List<SnapshotInfo>();
         foreach (string id in Ids(encoded))
         {
@@ -109,7 +115,7 @@ public sealed partial class SnapshotStore : IDisposable
     /// <exception cref="SnapshotStoreException">None fits, or more than one does (<c>snapshot.unknown</c>).</exception>
     public SnapshotInfo Find(string objectName, string which = "latest")
     {
-        string encoded = ObjectName.Encode(objectName);
+        string encoded = EncodeName(objectName);
         if (SnapshotId.IsValid(which) && ReadInfo(objectName, encoded, which) is { } exact)
         {
             return exact;
@@ -159,10 +165,10 @@ public sealed partial class SnapshotStore : IDisposable
     public SnapshotReader OpenSnapshot(SnapshotInfo snapshot) => new(this, snapshot.Object, snapshot.Id);
 
     /// <summary>Removes a snapshot. Others are not harmed; the space comes back with the next garbage collection.</summary>
-    /// <exception cref="SnapshotStoreException">It does not exist (<c>snapshot.unknown</c>).</exception>
+    /// <exception cref="SnapshotStoreException">It does not exist (<c>snapshot.unknown</c>), or a migration still needs it (<c>snapshot.pinned</c>).</exception>
     public void Forget(SnapshotInfo snapshot)
     {
-        string encoded = ObjectName.Encode(snapshot.Object);
+        string encoded = EncodeName(snapshot.Object);
         string path = _layout.Manifest(encoded, snapshot.Id);
         string trash = Path.Combine(_layout.Trash, $"{PackId.New()}{StoreLayout.ManifestExtension}");
         if (!File.Exists(path))
@@ -170,6 +176,13 @@ public sealed partial class SnapshotStore : IDisposable
             throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {snapshot.Address} in {Directory}");
         }
 
+        if (PinOf(encoded, snapshot.Id) is { } pin)
+        {
+            throw new SnapshotStoreException("snapshot.pinned", $"{snapshot.Address} is needed: {pin}; let that end, or unpin it");
+        }
+
+        // Noted first: a manifest that is there is a snapshot, whatever was noted, while one that disappears without a note is a loss.
+        Record(StoreEvent.Forgotten, encoded, snapshot.Id);
         Libc.Rename(path, trash);
         Libc.FlushDirectory(_layout.Object(encoded));
     }
@@ -202,6 +215,55 @@ public sealed partial class SnapshotStore : IDisposable
         }
     }
 
+    /// <summary>The directory that stands for an object.</summary>
+    /// <exception cref="SnapshotStoreException">The name is not valid (<c>name.invalid</c>).</exception>
+    internal string EncodeName(string objectName)
+    {
+        string plain = ObjectName.Encode(objectName);
+        return Vault?.DirectoryName(objectName) ?? plain;
+    }
+
+    /// <summary>The object that a directory stands for; null when it has no snapshot, or, in an encrypted store, none that can be read.</summary>
+    internal string? NameOf(string encodedName)
+    {
+        if (Vault is null)
+        {
+            return ObjectName.Decode(encodedName) is { } name && Ids(encodedName).Any() ? name : null;
+        }
+
+        foreach (string id in Ids(encodedName))
+        {
+            string path = _layout.Manifest(encodedName, id);
+            using SafeFileHandle? file = Libc.TryOpen(path);
+            try
+            {
+                if (file is not null)
+                {
+                    return ManifestFile.ReadHeader(file, path, null, id, Vault).Object;
+                }
+            }
+            catch (SnapshotStoreException)
+            {
+                // Another one may be readable.
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>The hash that stands for bytes in this store: SHA-256, keyed when it is encrypted.</summary>
+    internal void HashContent(ReadOnlySpan<byte> data, Span<byte> into)
+    {
+        if (Vault is null)
+        {
+            SHA256.HashData(data, into);
+        }
+        else
+        {
+            Vault.Hash(data, into);
+        }
+    }
+
     private SnapshotInfo? ReadInfo(string objectName, string encodedName, string id)
     {
         string path = _layout.Manifest(encodedName, id);
@@ -213,62 +275,11 @@ public sealed partial class SnapshotStore : IDisposable
 
         try
         {
-            return ManifestFile.ToInfo(ManifestFile.ReadHeader(file, path, objectName, id));
+            return ManifestFile.ToInfo(ManifestFile.ReadHeader(file, path, objectName, id, Vault));
         }
         catch (SnapshotStoreException e)
         {
             return new SnapshotInfo { Object = objectName, Id = id, Damage = e.Message };
         }
-    }
-
-    private static StoreHeader ReadHeader(SafeFileHandle file, StoreLayout layout)
-    {
-        List<(FrameKind Kind, byte[] Payload)> frames = FrameFile.Read(file, layout.Header, HeaderMagic);
-        if (frames.Count == 0 || frames[0].Kind != FrameKind.Header)
-        {
-            throw new SnapshotDamagedException(layout.Header, 0, "a HEAD frame is expected first");
-        }
-
-        StoreHeader header = FrameFile.Parse(StoreHeader.Parser, frames[0].Payload, layout.Header, HeaderMagic.Length);
-        return header.Version is > 0 and <= Version
-            ? header
-            : throw new SnapshotStoreException("store.version", $"the store in {layout.Root} has version {header.Version}; this program reads up to {Version}; use a newer one");
-    }
-
-    private static void MakeStore(StoreLayout layout)
-    {
-        if (Path.GetDirectoryName(layout.Root) is { } above)
-        {
-            System.IO.Directory.CreateDirectory(above);
-        }
-
-        Libc.TryMakeDirectory(layout.Root);
-        if (System.IO.Directory.Exists(layout.Packs) && System.IO.Directory.EnumerateFileSystemEntries(layout.Packs).Any())
-        {
-            throw new SnapshotStoreException("store.invalid", $"{layout.Root} holds packs but its file 'store' is missing; run verify --rebuild");
-        }
-
-        foreach (string directory in (string[])[layout.Packs, layout.Objects, layout.Trash])
-        {
-            Libc.TryMakeDirectory(directory);
-        }
-
-        var header = new StoreHeader
-        {
-            Version = Version,
-            StoreId = ByteString.CopyFrom(PackId.New().ToBytes()),
-            CreatedUnixUs = (DateTimeOffset.UtcNow - DateTimeOffset.UnixEpoch).Ticks / TimeSpan.TicksPerMicrosecond,
-        };
-        string temporary = Path.Combine(layout.Root, $"{StoreLayout.TemporaryPrefix}{PackId.New()}");
-        using (SafeFileHandle file = Libc.CreateNew(temporary))
-        {
-            Libc.Write(file, FrameFile.Build(HeaderMagic, [(FrameKind.Header, header.ToByteArray())]), 0, temporary);
-            Libc.Flush(file, temporary);
-        }
-
-        // A link does not replace: of two processes that make the store at once, the second takes the first one's.
-        Libc.TryLink(temporary, layout.Header);
-        File.Delete(temporary);
-        Libc.FlushDirectory(layout.Root);
     }
 }

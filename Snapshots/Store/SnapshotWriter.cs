@@ -15,6 +15,9 @@ public sealed class SnapshotWriter : IDisposable
     private readonly SnapshotReader? _parent;
     private readonly ConcurrentDictionary<string, StreamBuilder> _streams = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _tags = new(StringComparer.Ordinal);
+    private readonly ExtentEncoder _encoder;
+    private readonly int _extentSize;
+    private readonly bool _plain;
     private readonly Lock _packLock = new();
     private readonly string _encodedName;
     private readonly string _kind;
@@ -25,9 +28,13 @@ public sealed class SnapshotWriter : IDisposable
 
     internal SnapshotWriter(SnapshotStore store, string objectName, string kind, SnapshotInfo? parent, SnapshotWriterOptions options)
     {
+        options = options.Validated();
         _store = store;
+        _extentSize = options.ExtentSize;
+        _plain = options is { Compression: Compression.None, Deduplicate: false } && store.Vault is null;
+        _encoder = new ExtentEncoder(store, Pack, options);
         Object = objectName;
-        _encodedName = ObjectName.Encode(objectName);
+        _encodedName = store.EncodeName(objectName);
         _kind = kind;
         _createdAt = options.CreatedAt ?? store.Options.Time.GetUtcNow();
         if (parent is not null)
@@ -59,9 +66,42 @@ public sealed class SnapshotWriter : IDisposable
             return;
         }
 
-        PackWriter pack = Pack();
-        long position = pack.WriteRaw(data);
-        builder.Add(new Extent(offset, data.Length, pack.Id, position, Encoded: false, Skip: 0), isNew: true);
+        if (_plain)
+        {
+            PackWriter pack = Pack();
+            long position = pack.WriteRaw(data);
+            builder.Add(new Extent(offset, data.Length, pack.Id, position, Encoded: false, Skip: 0), isNew: true);
+            return;
+        }
+
+        while (data.Length > 0)
+        {
+            int length = (int)Math.Min(data.Length, _extentSize - (offset & (_extentSize - 1)));
+            WriteEncoded(builder, offset, data[..length]);
+            offset += length;
+            data = data[length..];
+        }
+    }
+
+    /// <summary>Adds bytes to a stream as exactly one extent: for a source that knows where its content is best cut.</summary>
+    /// <param name="stream">The stream's name, not empty.</param>
+    /// <param name="offset">Offset of the first byte, 0 or above.</param>
+    /// <param name="data">1 byte to 4 MiB; only used during the call.</param>
+    /// <exception cref="SnapshotStoreException">They could not be written (<c>store.full</c>, <c>store.io</c>); the snapshot cannot be committed any more.</exception>
+    public void WriteExtent(string stream, long offset, ReadOnlySpan<byte> data)
+    {
+        ObjectDisposedException.ThrowIf(_done, this);
+        ArgumentException.ThrowIfNullOrEmpty(stream);
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfZero(data.Length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(data.Length, Math.Min(4 * 1024 * 1024, long.MaxValue - offset));
+        WriteEncoded(Builder(stream), offset, data);
+    }
+
+    private void WriteEncoded(StreamBuilder builder, long offset, ReadOnlySpan<byte> data)
+    {
+        StoredExtent stored = _encoder.Store(data, out bool isNew);
+        builder.Add(new Extent(offset, data.Length, stored.Pack, stored.Position, stored.Encoded, Skip: 0), isNew);
     }
 
     /// <summary>Takes over what the parent has in a range of a stream, by reference. Holes stay holes.</summary>
@@ -136,7 +176,7 @@ public sealed class SnapshotWriter : IDisposable
             CreatedAt = new DateTimeOffset(_createdAt.UtcTicks - (_createdAt.UtcTicks % TimeSpan.TicksPerMicrosecond), TimeSpan.Zero),
             Tags = new Dictionary<string, string>(_tags),
         };
-        var builder = new ManifestBuilder(Pack, _parent);
+        var builder = new ManifestBuilder(_store, Pack, _parent);
         foreach ((string name, StreamBuilder stream) in _streams.OrderBy(s => s.Key, StringComparer.Ordinal))
         {
             builder.Add(name, stream.Finish(name));
@@ -153,6 +193,8 @@ public sealed class SnapshotWriter : IDisposable
 
         info = info with { LogicalBytes = builder.Bytes, Extents = builder.Extents, StoredBytes = _pack?.Stored ?? 0 };
         info = PublishManifest(info, root);
+        _store.Record(StoreEvent.Committed, _encodedName, info.Id);
+        _encoder.Publish();
         _done = true;
         Release();
         return info;
@@ -171,6 +213,7 @@ public sealed class SnapshotWriter : IDisposable
     private void Release()
     {
         _pack?.Dispose();
+        _encoder.Dispose();
         _parent?.Dispose();
     }
 
@@ -193,7 +236,7 @@ public sealed class SnapshotWriter : IDisposable
         try
         {
             Libc.Lock(file, Libc.LockExclusive | Libc.LockNonBlocking, temporary);
-            Libc.Write(file, ManifestFile.Build(ManifestFile.ToHeader(info), root, _state), 0, temporary);
+            Libc.Write(file, ManifestFile.Build(ManifestFile.ToHeader(info), root, _state, _store.Vault), 0, temporary);
             Libc.Flush(file, temporary);
             Libc.Rename(temporary, layout.Manifest(_encodedName, info.Id));
         }
@@ -219,7 +262,7 @@ public sealed class SnapshotWriter : IDisposable
         {
             if (_pack is null)
             {
-                Volatile.Write(ref _pack, new PackWriter(_store.Layout.Packs, PackId.New()));
+                Volatile.Write(ref _pack, new PackWriter(_store.Layout.Packs, PackId.New(), _store.Vault, new SpaceBudget(_store)));
             }
 
             return _pack!;

@@ -22,6 +22,9 @@ internal static class PackFormat
     /// <summary>Footer position (8), footer length (8), footer CRC (4), CRC of the 20 bytes before (4), magic (8).</summary>
     internal const int TrailerSize = 32;
 
+    /// <summary>The most that an extent which has to be decoded as a whole may hold.</summary>
+    internal const int MaxEncoded = 16 * 1024 * 1024;
+
     internal const string Extension = ".pack";
 
     internal const string PartialExtension = ".part";
@@ -30,15 +33,27 @@ internal static class PackFormat
 
     internal static ReadOnlySpan<byte> TrailerMagic => "HFPEND1\n"u8;
 
-    internal static void WriteHeader(Span<byte> into, PackId id)
+    /// <summary>Set in a row's codec when the stored bytes are encrypted.</summary>
+    internal const uint Encrypted = 256;
+
+    /// <summary>Domains of nonces within a pack.</summary>
+    internal const uint ExtentDomain = 1;
+    internal const uint FooterDomain = 2;
+
+    /// <param name="into">At least <see cref="HeaderUsed"/> bytes.</param>
+    /// <param name="id">The pack's id.</param>
+    /// <param name="generation">Generation of the data key; 0: not encrypted.</param>
+    internal static void WriteHeader(Span<byte> into, PackId id, uint generation)
     {
         into[..HeaderUsed].Clear();
         Magic.CopyTo(into);
         id.CopyTo(into[8..]);
+        BinaryPrimitives.WriteUInt32LittleEndian(into[24..], generation);
         BinaryPrimitives.WriteUInt32LittleEndian(into[60..], Crc32C.Of(into[..60]));
     }
 
-    internal static void CheckHeader(ReadOnlySpan<byte> header, PackId id, string path)
+    /// <returns>The generation of the data key; 0: not encrypted.</returns>
+    internal static uint CheckHeader(ReadOnlySpan<byte> header, PackId id, string path)
     {
         if (header.Length < HeaderUsed || !header[..8].SequenceEqual(Magic))
         {
@@ -56,6 +71,8 @@ internal static class PackFormat
         {
             throw new SnapshotDamagedException(path, 8, $"pack {id} expected, {PackId.From(header.Slice(8, PackId.Size))} found");
         }
+
+        return BinaryPrimitives.ReadUInt32LittleEndian(header[24..]);
     }
 
     internal static void WriteTrailer(Span<byte> into, long footerPosition, ReadOnlySpan<byte> footer)

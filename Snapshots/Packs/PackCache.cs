@@ -3,7 +3,7 @@ using System.Collections.Concurrent;
 namespace Holdfast.Snapshots;
 
 /// <summary>The packs that a reader has open. Several threads may ask at once.</summary>
-internal sealed class PackCache(string directory) : IDisposable
+internal sealed class PackCache(string directory, Vault? vault) : IDisposable
 {
     private readonly ConcurrentDictionary<PackId, Lazy<PackReader>> _packs = new();
 
@@ -14,7 +14,7 @@ internal sealed class PackCache(string directory) : IDisposable
             return pack.Value;
         }
 
-        return _packs.GetOrAdd(id, new Lazy<PackReader>(() => new PackReader(directory, id))).Value;
+        return _packs.GetOrAdd(id, new Lazy<PackReader>(() => new PackReader(directory, id, vault))).Value;
     }
 
     public void Dispose()

@@ -20,17 +20,20 @@ internal sealed class PackReader : IDisposable
     private readonly uint[] _codecs;
     private readonly int[] _crcStarts;
     private readonly uint[] _crcs;
+    private readonly ReadOnlyMemory<byte> _hashes;
+    private readonly FileCipher? _cipher;
+    private LastDecoded? _last;
 
     /// <summary>Opens a pack and checks its header, trailer and footer.</summary>
     /// <exception cref="SnapshotDamagedException">It is missing, cut off or altered.</exception>
-    internal PackReader(string directory, PackId id)
+    internal PackReader(string directory, PackId id, Vault? vault = null)
     {
         Id = id;
         FilePath = System.IO.Path.Combine(directory, id + PackFormat.Extension);
         _file = Libc.TryOpen(FilePath) ?? throw new SnapshotDamagedException(FilePath, 0, "the pack is missing");
         try
         {
-            (PackIndex index, DataEnd) = ReadIndex();
+            (PackIndex index, DataEnd, _cipher) = ReadIndex(vault);
             int rows = index.Position.Count;
             if (index.Stored.Count != rows || index.Logical.Count != rows || index.Codec.Count != rows)
             {
@@ -41,6 +44,9 @@ internal sealed class PackReader : IDisposable
             _stored = new long[rows];
             _logical = new long[rows];
             _codecs = [.. index.Codec];
+            _hashes = index.Hashes.Length == 0 || index.Hashes.Length == (long)rows * Hash.Size
+                ? index.Hashes.Memory
+                : throw new SnapshotDamagedException(FilePath, DataEnd, "the footer's columns differ in length");
             _crcStarts = new int[rows];
             ReadOnlySpan<byte> crcs = index.Crcs.Span;
             _crcs = new uint[crcs.Length / 4];
@@ -64,7 +70,23 @@ internal sealed class PackReader : IDisposable
     /// <summary>Rows of the index.</summary>
     internal int Count => _positions.Length;
 
-    internal (long Position, long Stored, long Logical, Codec Codec) Row(int row) => (_positions[row], _stored[row], _logical[row], (Codec)_codecs[row]);
+    internal PackRow Row(int row) => new(_positions[row], _stored[row], _logical[row], _codecs[row]);
+
+    /// <summary>The hash of a row's decoded bytes; empty when none is known.</summary>
+    internal ReadOnlySpan<byte> HashOf(int row)
+    {
+        if (_hashes.IsEmpty)
+        {
+            return default;
+        }
+
+        ReadOnlySpan<byte> hash = _hashes.Span.Slice(row * Hash.Size, Hash.Size);
+        return hash.IndexOfAnyExcept((byte)0) < 0 ? default : hash;
+    }
+
+    /// <summary>Makes garbage collection leave the pack alone while it is open.</summary>
+    /// <returns>False when it is being collected, or is gone already.</returns>
+    internal bool TryPin() => Libc.Lock(_file, Libc.LockShared | Libc.LockNonBlocking, FilePath) && File.Exists(FilePath);
 
     /// <summary>Finds the row that holds a position.</summary>
     /// <exception cref="SnapshotDamagedException">None does.</exception>
@@ -86,18 +108,125 @@ internal sealed class PackReader : IDisposable
     /// <param name="into">Where to.</param>
     internal void Read(long position, int skip, Span<byte> into)
     {
-        int row = Find(position);
-        if ((Codec)_codecs[row] != Codec.Raw)
+        while (into.Length > 0)
         {
-            throw new SnapshotDamagedException(FilePath, position, $"codec {_codecs[row]} is not known");
+            int row = Find(position);
+            if (_codecs[row] != 0)
+            {
+                ReadEncoded(row, position, skip, into);
+                return;
+            }
+
+            // Raw rows that lie side by side may be one extent of a table.
+            int count = (int)Math.Min(into.Length, _positions[row] + _stored[row] - position);
+            ReadRaw(row, position, into[..count]);
+            into = into[count..];
+            position += count;
+        }
+    }
+
+    private void ReadEncoded(int row, long position, int skip, Span<byte> into)
+    {
+        if (_positions[row] != position || skip < 0 || skip + (long)into.Length > _logical[row])
+        {
+            throw new SnapshotDamagedException(FilePath, position, "the footer lists no such extent here");
         }
 
-        if (skip != 0 || into.Length > _positions[row] + _stored[row] - position)
+        if (skip == 0 && into.Length == _logical[row])
         {
-            throw new SnapshotDamagedException(FilePath, position, $"{into.Length} bytes expected, the footer lists {_positions[row] + _stored[row] - position}");
+            Decode(row, into);
+            return;
         }
 
-        ReadRaw(row, position, into);
+        byte[]? decoded = Volatile.Read(ref _last) is { } last && last.Row == row ? last.Bytes : null;
+        if (decoded is null)
+        {
+            decoded = GC.AllocateUninitializedArray<byte>((int)_logical[row]);
+            Decode(row, decoded);
+            Volatile.Write(ref _last, new LastDecoded(row, decoded));
+        }
+
+        decoded.AsSpan(skip, into.Length).CopyTo(into);
+    }
+
+    /// <summary>Reads the stored bytes of a row and checks them.</summary>
+    /// <returns>An array of the shared pool; the caller gives it back.</returns>
+    internal byte[] ReadStored(int row)
+    {
+        int length = (int)_stored[row];
+        byte[] stored = ArrayPool<byte>.Shared.Rent(length);
+        try
+        {
+            if (_codecs[row] == 0)
+            {
+                ReadRaw(row, _positions[row], stored.AsSpan(0, length));
+                return stored;
+            }
+
+            Fill(stored.AsSpan(0, length), _positions[row]);
+            uint expected = _crcs[_crcStarts[row]];
+            uint found = Crc32C.Of(stored.AsSpan(0, length));
+            return expected == found ? stored : throw Mismatch(_positions[row], expected, found);
+        }
+        catch
+        {
+            ArrayPool<byte>.Shared.Return(stored);
+            throw;
+        }
+    }
+
+    /// <summary>True when the stored bytes of a row are what was written.</summary>
+    internal bool IsSound(int row)
+    {
+        try
+        {
+            ArrayPool<byte>.Shared.Return(ReadStored(row));
+            return true;
+        }
+        catch (SnapshotDamagedException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Reads the bytes of a row as they were before encryption, compressed or not.</summary>
+    /// <param name="row">The row.</param>
+    /// <param name="length">How many bytes of the array mean something.</param>
+    /// <returns>An array of the shared pool; the caller gives it back.</returns>
+    internal byte[] ReadCompressed(int row, out int length)
+    {
+        byte[] stored = ReadStored(row);
+        length = (int)_stored[row];
+        if ((_codecs[row] & PackFormat.Encrypted) == 0)
+        {
+            return stored;
+        }
+
+        length -= FileCipher.TagSize;
+        byte[] plain = ArrayPool<byte>.Shared.Rent(Math.Max(length, 1));
+        if (length < 0 || _cipher is null || !_cipher.TryOpen(_positions[row], PackFormat.ExtentDomain, stored.AsSpan(0, (int)_stored[row]), plain.AsSpan(0, length)))
+        {
+            throw new SnapshotDamagedException(FilePath, _positions[row], "the extent does not decrypt");
+        }
+
+        ArrayPool<byte>.Shared.Return(stored);
+        return plain;
+    }
+
+    private void Decode(int row, Span<byte> into)
+    {
+        byte[] bytes = ReadCompressed(row, out int length);
+        var codec = (Codec)(_codecs[row] & ~PackFormat.Encrypted);
+        if (codec == Codec.Raw && length == into.Length)
+        {
+            bytes.AsSpan(0, length).CopyTo(into);
+        }
+        else if (codec == Codec.Raw || !Codecs.Decompress(codec, bytes, length, into))
+        {
+            throw new SnapshotDamagedException(FilePath, _positions[row], $"the extent does not decode to {into.Length} bytes");
+        }
+
+        ArrayPool<byte>.Shared.Return(bytes);
     }
 
     /// <summary>Reads and decodes one whole extent, which begins at this position.</summary>
@@ -199,11 +328,17 @@ internal sealed class PackReader : IDisposable
     private SnapshotDamagedException Mismatch(long position, uint expected, uint found) =>
         new(FilePath, position, $"CRC-32C {expected:x8} expected, {found:x8} found");
 
-    private (PackIndex Index, long DataEnd) ReadIndex()
+    private (PackIndex Index, long DataEnd, FileCipher? Cipher) ReadIndex(Vault? vault)
     {
         Span<byte> header = stackalloc byte[PackFormat.HeaderUsed];
         int got = Libc.Read(_file, header, 0, FilePath);
-        PackFormat.CheckHeader(header[..got], Id, FilePath);
+        uint generation = PackFormat.CheckHeader(header[..got], Id, FilePath);
+        if ((generation != 0) != (vault is not null))
+        {
+            throw new SnapshotDamagedException(FilePath, 24, generation != 0 ? "is encrypted, in a store that is not" : "is not encrypted, in a store that is");
+        }
+
+        FileCipher? cipher = vault?.For(generation, Id.ToBytes(), FilePath);
         long size = RandomAccess.GetLength(_file);
         Span<byte> trailer = stackalloc byte[PackFormat.TrailerSize];
         if (size < PackFormat.HeaderSize + PackFormat.TrailerSize)
@@ -238,13 +373,21 @@ internal sealed class PackReader : IDisposable
                 throw new SnapshotDamagedException(FilePath, position, $"footer with CRC-32C {expected:x8} expected, {found:x8} found");
             }
 
+            if (cipher is not null)
+            {
+                byte[] plain = new byte[Math.Max(0, length - FileCipher.TagSize)];
+                bytes = cipher.TryOpen(position, PackFormat.FooterDomain, bytes, plain)
+                    ? plain
+                    : throw new SnapshotDamagedException(FilePath, position, "the footer does not decrypt");
+            }
+
             PackIndex index = FrameFile.Parse(PackIndex.Parser, bytes, FilePath, position);
             if (index.PackId.Length != PackId.Size || PackId.From(index.PackId.Span) != Id)
             {
                 throw new SnapshotDamagedException(FilePath, position, "the footer is another pack's");
             }
 
-            return (index, position);
+            return (index, position, cipher);
         }
         finally
         {
@@ -259,9 +402,9 @@ internal sealed class PackReader : IDisposable
         for (int i = 0; i < positions.Count; i++)
         {
             ulong room = (ulong)DataEnd;
-            bool raw = (Codec)_codecs[i] == Codec.Raw;
+            bool raw = _codecs[i] == 0;
             if (positions[i] < end || positions[i] > room || stored[i] == 0 || stored[i] > room - positions[i]
-                || (raw ? logical[i] != stored[i] : logical[i] == 0 || logical[i] > int.MaxValue / 4 || stored[i] > int.MaxValue / 4))
+                || (raw ? logical[i] != stored[i] : logical[i] == 0 || logical[i] > PackFormat.MaxEncoded || stored[i] > PackFormat.MaxEncoded + FileCipher.TagSize))
             {
                 throw new SnapshotDamagedException(FilePath, DataEnd, $"row {i} of the footer is not possible");
             }
@@ -280,5 +423,11 @@ internal sealed class PackReader : IDisposable
         }
     }
 
-    public void Dispose() => _file.Dispose();
+    public void Dispose()
+    {
+        _cipher?.Dispose();
+        _file.Dispose();
+    }
+
+    private sealed record LastDecoded(int Row, byte[] Bytes);
 }

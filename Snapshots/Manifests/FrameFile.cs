@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Google.Protobuf;
+using Holdfast.Snapshots.Format;
 using Microsoft.Win32.SafeHandles;
 
 namespace Holdfast.Snapshots;
@@ -10,6 +11,7 @@ internal enum FrameKind : uint
     Header = 0x44414548, // HEAD
     Root = 0x544F4F52,   // ROOT
     State = 0x54415453,  // STAT
+    Sealed = 0x4C414553, // SEAL
     End = 0x20444E45,    // "END "
 }
 
@@ -22,8 +24,12 @@ internal static class FrameFile
     internal const int FrameHeader = 16;
 
     /// <summary>Puts a file together in memory.</summary>
-    internal static byte[] Build(ReadOnlySpan<byte> magic, IReadOnlyList<(FrameKind Kind, ReadOnlyMemory<byte> Payload)> frames)
+    /// <param name="magic">The first 8 bytes.</param>
+    /// <param name="frames">The frames, without the end frame.</param>
+    /// <param name="vault">Encrypts the payloads and puts a SEAL frame before them; null: they stay as they are.</param>
+    internal static byte[] Build(ReadOnlySpan<byte> magic, IReadOnlyList<(FrameKind Kind, ReadOnlyMemory<byte> Payload)> frames, Vault? vault = null)
     {
+        frames = vault is null ? frames : Seal(frames, vault);
         long length = magic.Length + FrameHeader;
         foreach ((_, ReadOnlyMemory<byte> payload) in frames)
         {
@@ -40,6 +46,44 @@ internal static class FrameFile
 
         WriteFrame(file.AsSpan(at), FrameKind.End, default);
         return file;
+    }
+
+    private static List<(FrameKind Kind, ReadOnlyMemory<byte> Payload)> Seal(IReadOnlyList<(FrameKind Kind, ReadOnlyMemory<byte> Payload)> frames, Vault vault)
+    {
+        byte[] id = PackId.New().ToBytes();
+        using FileCipher cipher = vault.For(vault.Generation, id, "a new file");
+        var sealed_ = new List<(FrameKind, ReadOnlyMemory<byte>)>
+        {
+            (FrameKind.Sealed, new Sealed { Generation = vault.Generation, FileId = ByteString.CopyFrom(id) }.ToByteArray()),
+        };
+        foreach ((FrameKind kind, ReadOnlyMemory<byte> payload) in frames)
+        {
+            byte[] stored = GC.AllocateUninitializedArray<byte>(payload.Length + FileCipher.TagSize);
+            cipher.Seal(sealed_.Count, (uint)kind, payload.Span, stored);
+            sealed_.Add((kind, stored));
+        }
+
+        return sealed_;
+    }
+
+    private static byte[] OpenFrame(FileCipher cipher, int number, FrameKind kind, byte[] stored, string path, long at)
+    {
+        byte[] plain = GC.AllocateUninitializedArray<byte>(Math.Max(0, stored.Length - FileCipher.TagSize));
+        return cipher.TryOpen(number, (uint)kind, stored, plain)
+            ? plain
+            : throw new SnapshotDamagedException(path, at, "a frame does not decrypt");
+    }
+
+    private static FileCipher OpenSeal(byte[] payload, Vault? vault, string path, long at)
+    {
+        Sealed message = Parse(Sealed.Parser, payload, path, at);
+        if (message.FileId.Length != PackId.Size)
+        {
+            throw new SnapshotDamagedException(path, at, "a SEAL frame is not possible");
+        }
+
+        return vault?.For(message.Generation, message.FileId.Span, path)
+            ?? throw new SnapshotDamagedException(path, at, "is encrypted, in a store that is not");
     }
 
     private static int WriteFrame(Span<byte> into, FrameKind kind, ReadOnlySpan<byte> payload)
@@ -59,9 +103,24 @@ internal static class FrameFile
     /// <param name="path">Its path, for errors.</param>
     /// <param name="magic">What it must begin with.</param>
     /// <param name="only">Stop after the first frame of this kind; null: all, and the file must end with the end frame.</param>
+    /// <param name="vault">Decrypts; a file that is not encrypted is refused then.</param>
     /// <exception cref="SnapshotDamagedException">It is not what was written.</exception>
-    internal static List<(FrameKind Kind, byte[] Payload)> Read(SafeFileHandle file, string path, ReadOnlySpan<byte> magic, FrameKind? only = null)
+    internal static List<(FrameKind Kind, byte[] Payload)> Read(SafeFileHandle file, string path, ReadOnlySpan<byte> magic, FrameKind? only = null, Vault? vault = null)
     {
+        FileCipher? cipher = null;
+        try
+        {
+            return Read(file, path, magic, only, vault, ref cipher);
+        }
+        finally
+        {
+            cipher?.Dispose();
+        }
+    }
+
+    private static List<(FrameKind Kind, byte[] Payload)> Read(SafeFileHandle file, string path, ReadOnlySpan<byte> magic, FrameKind? only, Vault? vault, ref FileCipher? cipher)
+    {
+        int number = 0;
         long size = RandomAccess.GetLength(file);
         Span<byte> found = stackalloc byte[magic.Length];
         if (size < magic.Length || Libc.Read(file, found, 0, path) != found.Length || !found.SequenceEqual(magic))
@@ -110,6 +169,24 @@ internal static class FrameFile
                 return frames;
             }
 
+            if (kind == FrameKind.Sealed && cipher is null && number == 0)
+            {
+                cipher = OpenSeal(payload, vault, path, at);
+                number++;
+                continue;
+            }
+
+            if ((cipher is null) != (vault is null))
+            {
+                throw new SnapshotDamagedException(path, at, "is not encrypted, in a store that is");
+            }
+
+            if (cipher is not null)
+            {
+                payload = OpenFrame(cipher, number, kind, payload, path, at);
+            }
+
+            number++;
             frames.Add((kind, payload));
             if (kind == only)
             {

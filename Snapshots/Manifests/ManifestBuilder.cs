@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
 
@@ -8,7 +7,7 @@ namespace Holdfast.Snapshots;
 /// Puts the root of a manifest together. Large tables are cut into leaves where the extents themselves say so, so that a leaf whose extents
 /// did not change is the parent's leaf, and is only referred to.
 /// </summary>
-internal sealed class ManifestBuilder(Func<PackWriter> pack, SnapshotReader? parent)
+internal sealed class ManifestBuilder(SnapshotStore store, Func<PackWriter> pack, SnapshotReader? parent)
 {
     /// <summary>A table up to this many extents is kept inside the manifest.</summary>
     private const int InlineLimit = 1024;
@@ -60,7 +59,7 @@ internal sealed class ManifestBuilder(Func<PackWriter> pack, SnapshotReader? par
         {
             ReadOnlySpan<Extent> leaf = extents.Slice(at, LeafLength(extents[at..]));
             byte[] bytes = ExtentLeafCodec.Encode(leaf, leaf[0].Offset).ToByteArray();
-            SHA256.HashData(bytes, hash);
+            store.HashContent(bytes, hash);
             PackId holder;
             long position;
             if (known.TryGetValue(Hash.From(hash), out ExtentTable.Leaf same))
@@ -69,9 +68,8 @@ internal sealed class ManifestBuilder(Func<PackWriter> pack, SnapshotReader? par
             }
             else
             {
-                PackWriter writer = pack();
-                holder = writer.Id;
-                position = writer.WriteExtent(bytes);
+                StoredExtent stored = pack().WriteExtent(bytes, Codec.Raw, 0, default);
+                (holder, position) = (stored.Pack, stored.Position);
             }
 
             index.BaseGap.Add((ulong)(leaf[0].Offset - end));

@@ -57,23 +57,24 @@ internal static class ManifestFile
         };
     }
 
-    internal static byte[] Build(SnapshotHeader header, ManifestRoot root, ReadOnlyMemory<byte> state) => FrameFile.Build(
+    internal static byte[] Build(SnapshotHeader header, ManifestRoot root, ReadOnlyMemory<byte> state, Vault? vault) => FrameFile.Build(
         Magic,
-        [(FrameKind.Header, header.ToByteArray()), (FrameKind.Root, root.ToByteArray()), (FrameKind.State, state)]);
+        [(FrameKind.Header, header.ToByteArray()), (FrameKind.Root, root.ToByteArray()), (FrameKind.State, state)],
+        vault);
 
-    /// <summary>Reads only what a listing shows.</summary>
+    /// <summary>Reads only what a listing shows. Without an object's name, any is taken.</summary>
     /// <exception cref="SnapshotDamagedException">It is not the manifest that belongs at this path.</exception>
-    internal static SnapshotHeader ReadHeader(SafeFileHandle file, string path, string objectName, string id)
+    internal static SnapshotHeader ReadHeader(SafeFileHandle file, string path, string? objectName, string? id, Vault? vault)
     {
-        List<(FrameKind Kind, byte[] Payload)> frames = FrameFile.Read(file, path, Magic, FrameKind.Header);
+        List<(FrameKind Kind, byte[] Payload)> frames = FrameFile.Read(file, path, Magic, FrameKind.Header, vault);
         return CheckHeader(frames, path, objectName, id);
     }
 
     /// <summary>Reads and verifies all of it.</summary>
     /// <exception cref="SnapshotDamagedException">It is not the manifest that belongs at this path.</exception>
-    internal static (SnapshotHeader Header, ManifestRoot Root, byte[] State) Read(SafeFileHandle file, string path, string objectName, string id)
+    internal static (SnapshotHeader Header, ManifestRoot Root, byte[] State) Read(SafeFileHandle file, string path, string? objectName, string? id, Vault? vault)
     {
-        List<(FrameKind Kind, byte[] Payload)> frames = FrameFile.Read(file, path, Magic);
+        List<(FrameKind Kind, byte[] Payload)> frames = FrameFile.Read(file, path, Magic, vault: vault);
         SnapshotHeader header = CheckHeader(frames, path, objectName, id);
         if (frames.Count < 3 || frames[1].Kind != FrameKind.Root || frames[2].Kind != FrameKind.State)
         {
@@ -83,7 +84,7 @@ internal static class ManifestFile
         return (header, FrameFile.Parse(ManifestRoot.Parser, frames[1].Payload, path, Magic.Length), frames[2].Payload);
     }
 
-    private static SnapshotHeader CheckHeader(List<(FrameKind Kind, byte[] Payload)> frames, string path, string objectName, string id)
+    private static SnapshotHeader CheckHeader(List<(FrameKind Kind, byte[] Payload)> frames, string path, string? objectName, string? id)
     {
         if (frames.Count == 0 || frames[0].Kind != FrameKind.Header)
         {
@@ -96,9 +97,14 @@ internal static class ManifestFile
             throw new SnapshotStoreException("store.version", $"{path} has version {header.Version}; this program reads up to {Version}; use a newer one");
         }
 
-        if (header.Object != objectName || header.Id != id)
+        if ((objectName is not null && header.Object != objectName) || (id is not null && header.Id != id))
         {
-            throw new SnapshotDamagedException(path, 0, $"the manifest of {objectName}@{id} expected, that of {header.Object}@{header.Id} found");
+            throw new SnapshotDamagedException(path, 0, $"the manifest of {objectName ?? "any object"}@{id ?? "any id"} expected, that of {header.Object}@{header.Id} found");
+        }
+
+        if (!SnapshotId.IsValid(header.Id))
+        {
+            throw new SnapshotDamagedException(path, 0, "the header's id is not possible");
         }
 
         const ulong Limit = long.MaxValue;

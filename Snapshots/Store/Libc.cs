@@ -45,6 +45,9 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "link", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
     private static partial int LinkFile(string from, string to);
 
+    [LibraryImport("libc", EntryPoint = "fstat", SetLastError = true)]
+    private static partial int FileStatus(int fd, long* stat);
+
     [LibraryImport("libc", EntryPoint = "mkdir", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
     private static partial int MakeDirectory(string path, int mode);
 
@@ -215,6 +218,13 @@ internal static unsafe partial class Libc
 
     /// <summary>fallocate(2) with FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE: gives the blocks of a range back. False where it is not supported.</summary>
     internal static bool TryPunch(SafeFileHandle file, long offset, long length) => Allocate(Descriptor(file), 3, offset, length) == 0;
+
+    /// <summary>Bytes that a file takes on its device: st_blocks of fstat(2), at the same place in the structure on x86-64 and arm64.</summary>
+    internal static long AllocatedBytes(SafeFileHandle file, string path)
+    {
+        long* stat = stackalloc long[32];
+        return FileStatus(Descriptor(file), stat) == 0 ? stat[8] * 512 : throw Failed("stat", path, Marshal.GetLastPInvokeError());
+    }
 
     private static int Descriptor(SafeFileHandle file) => (int)file.DangerousGetHandle();
 
