@@ -55,7 +55,7 @@ internal static class CommandLine
             DemoCommand.Build(executor), RunCommand.Build(executor), CheckpointCommand.Build(executor), RestoreCommand.Build(executor),
             DumpCommand.Build(executor), CheckCommand.Build(executor), ListCommands.List(executor), ListCommands.Show(executor),
             ListCommands.Snapshots(executor), InspectCommand.Build(executor), EndCommands.Stop(executor), EndCommands.Kill(executor),
-            StoreCommands.Forget(executor), StoreCommands.Verify(executor), StoreCommands.Gc(executor)])
+            ForgetCommand.Build(executor), MaintenanceCommands.Verify(executor), MaintenanceCommands.Gc(executor)])
         {
             root.Subcommands.Add(command);
         }

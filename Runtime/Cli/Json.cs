@@ -39,9 +39,11 @@ internal sealed record CheckJson(string Subject, string Verdict, string What, st
 
 internal sealed record ForgottenJson(string Name, string? Snapshot);
 
-internal sealed record VerifyJson(long Snapshots, long Damaged, IReadOnlyList<string> Problems);
+internal sealed record VerifyJson(bool Sound, int Snapshots, int Packs, long BytesRead, IReadOnlyList<FindingJson> Findings);
 
-internal sealed record GcJson(long PacksRemoved, long BytesFreed);
+internal sealed record FindingJson(string Code, string File, long Position, string? Snapshot, string? Stream, long Offset, long Length, string Message);
+
+internal sealed record GcJson(int PacksRemoved, int PacksTrimmed, int PacksBusy, long BytesFreed);
 
 internal sealed record DemoJson(
     string Application, int Processes, int Threads, double CheckpointMs, double FreezeMs, long BytesStored, double RestoreMs,

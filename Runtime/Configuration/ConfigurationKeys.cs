@@ -30,7 +30,7 @@ internal static class ConfigurationKeys
     private static IEnumerable<string> Paths(Config config) => config.AsEnumerable().SelectMany(pair => Paths(pair.Key, pair.Value));
 
     private static IEnumerable<string> Paths(string path, Akka.Configuration.Hocon.HoconValue value) => value.IsObject()
-        ? value.GetObject().Items.SelectMany(pair => Paths($"{path}.{pair.Key}", pair.Value))
+        ? value.GetObject()!.Items.SelectMany(pair => Paths($"{path}.{pair.Key}", pair.Value))
         : [path];
 
     // Levenshtein, for "the nearest is".

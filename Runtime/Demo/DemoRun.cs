@@ -152,7 +152,7 @@ internal sealed class DemoRun(Session session, string directory, CancellationTok
     private async Task<T> CommandAsync<T>(JsonTypeInfo<T> type, params string[] arguments)
     {
         Say($"$ holdfast {string.Join(' ', arguments.Select(a => a.StartsWith(directory, StringComparison.Ordinal) ? Path.GetFileName(a) : a))}");
-        ProcessStartInfo start = new(System.Environment.ProcessPath!)
+        ProcessStartInfo start = new(Environment.ProcessPath!)
         {
             RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true, WorkingDirectory = directory,
         };

@@ -18,7 +18,7 @@ internal sealed class FakeRestore(FakeBridge bridge, RestoreRequest request) : I
 
     public bool Disposed { get; private set; }
 
-    public ApplicationImage Image => TestImage.Empty;
+    public ApplicationImage Image => TestImage.OneProcess;
 
     public IReadOnlyList<Refusal> Check()
     {

@@ -66,7 +66,7 @@ internal static class DumpCommand
 
     private static ApplicationTarget Tree(int pid)
     {
-        if (pid == System.Environment.ProcessId)
+        if (pid == Environment.ProcessId)
         {
             throw new HoldfastException("process.self", $"process {pid} is this command", ExitStatus.Usage);
         }

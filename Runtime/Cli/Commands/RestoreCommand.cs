@@ -2,6 +2,7 @@ using System.CommandLine;
 using Holdfast.Actors.Restore;
 using Holdfast.Actors.Supervision;
 using Holdfast.KernelBridge;
+using Holdfast.Runtime.Native;
 using Holdfast.Runtime.Storage;
 using Holdfast.Runtime.Supervision;
 using Holdfast.Snapshots;
@@ -96,7 +97,7 @@ internal static class RestoreCommand
                 Target = ApplicationSlot.NoTarget,
                 Started = TimeProvider.System.GetUtcNow(),
                 RestoredFrom = snapshot.Id,
-                SupervisorPid = System.Environment.ProcessId,
+                SupervisorPid = Environment.ProcessId,
                 EverySeconds = before?.EverySeconds,
             },
         }).ConfigureAwait(false);

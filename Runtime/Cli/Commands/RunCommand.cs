@@ -96,8 +96,8 @@ internal static class RunCommand
         {
             Name = directory.Name,
             Command = order.Command,
-            Environment = Native.Environment.All(),
-            WorkingDirectory = System.Environment.CurrentDirectory,
+            Environment = ProcessEnvironment.All(),
+            WorkingDirectory = Environment.CurrentDirectory,
             StateDirectory = directory.Path,
             Detach = order.Detach,
             StandardStreams = log < 0 ? [0, 1, 2] : [0, log, log],
@@ -117,7 +117,7 @@ internal static class RunCommand
                 Command = order.Command,
                 Target = ApplicationSlot.NoTarget,
                 Started = TimeProvider.System.GetUtcNow(),
-                SupervisorPid = System.Environment.ProcessId,
+                SupervisorPid = Environment.ProcessId,
                 EverySeconds = order.Every?.TotalSeconds,
             },
         });
@@ -143,7 +143,7 @@ internal static class RunCommand
             Every = every,
             Start = new AdoptApplication(record.Target),
             Started = started,
-            Template = record with { SupervisorPid = System.Environment.ProcessId, EverySeconds = every?.TotalSeconds },
+            Template = record with { SupervisorPid = Environment.ProcessId, EverySeconds = every?.TotalSeconds },
         };
     }
 

@@ -4,10 +4,10 @@ using Holdfast.Snapshots;
 
 namespace Holdfast.Runtime.Cli.Commands;
 
-/// <summary><c>holdfast forget</c>, <c>verify</c> and <c>gc</c>: the snapshot store.</summary>
-internal static class StoreCommands
+/// <summary><c>holdfast forget</c>: deletes snapshots.</summary>
+internal static class ForgetCommand
 {
-    public static Command Forget(Executor executor)
+    public static Command Build(Executor executor)
     {
         Argument<string> address = new("NAME[@SNAPSHOT]") { Description = "A snapshot; or, with --all, an application that has ended" };
         Option<bool> everything = Options.Flag("--all", "All snapshots of an application that has ended, and what is known about it");
