@@ -154,9 +154,6 @@ public sealed record ProcessImage
     [JsonInclude]
     internal AttributesImage? Attributes { get; set; }
 
-    [JsonInclude]
-    internal CredentialsImage? Credentials { get; set; }
-
     /// <summary>What the descriptors were, until the application's images are put together; not part of the image.</summary>
     [JsonIgnore]
     internal IReadOnlyList<(DescriptorFacts Facts, OpenFileImage File)> Captured { get; set; } = [];

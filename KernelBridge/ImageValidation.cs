@@ -27,7 +27,7 @@ internal static class ImageValidation
             Process(image, process, numbers);
         }
 
-        Require(image.Pipes.All(pipe => pipe.Capacity is >= 4096 and <= 1 << 30 && pipe.Bytes.Length <= pipe.Capacity), "a pipe holds more than it can");
+        Require(image.Pipes.All(pipe => pipe.Capacity is >= 4096 and <= 1 << 30 && pipe.Bytes.Length <= pipe.Capacity && pipe.Parts.All(part => part > 0) && pipe.Parts.Sum() == pipe.Bytes.Length), "a pipe holds more than it can");
         Require(image.SharedMemory.All(shared => shared.Size is > 0 and < 1L << 46), "shared memory has an impossible size");
         Require(image.GhostFiles.All(ghost => ghost.Path.StartsWith('/') && ghost.Identity.Size >= 0), "a deleted file has an impossible path or size");
     }
@@ -35,7 +35,7 @@ internal static class ImageValidation
     private static void Process(ApplicationImage image, ProcessImage process, HashSet<int> numbers)
     {
         string who = $"process {process.Pid}";
-        Require(process is { Memory: not null, Attributes: not null, Credentials: not null }, $"{who}: a part is missing");
+        Require(process is { Memory: not null, Attributes: not null }, $"{who}: a part is missing");
         Require(process.Threads.Count > 0 && process.Threads[0].Tid == process.Pid, $"{who}: its first thread must have its number");
         foreach (ThreadImage thread in process.Threads)
         {
@@ -44,6 +44,7 @@ internal static class ImageValidation
             Require(thread.ExtendedState.Length is >= 576 and <= 65536, $"{who}: {thread.ExtendedState.Length} bytes of extended state");
             Require(thread.PendingSignals.All(info => info.Length == 128), $"{who}: a siginfo is not 128 bytes");
             Require(MemoryMarshal.Read<UserRegisters>(thread.Registers).Cs == X64.UserCodeSegment, $"{who}: thread {thread.Tid} is not a 64-bit one");
+            Require(thread.Credentials.UserIds.Length == 4 && thread.Credentials.GroupIds.Length == 4, $"{who}: credentials of thread {thread.Tid}");
             Require(thread.Scheduling.Length == 56 && thread.Affinity.Length <= 8192, $"{who}: scheduling of thread {thread.Tid}");
         }
 
@@ -51,7 +52,6 @@ internal static class ImageValidation
         Require(process.SignalActions.All(action => action.Signal is >= 1 and <= 64 and not (9 or 19)), $"{who}: a signal is out of range");
         Require(process.Limits.All(limit => limit.Resource is >= 0 and < 16), $"{who}: a limit is out of range");
         Require(process.IntervalTimers.All(timer => timer.Which is >= 0 and < 3), $"{who}: a timer is out of range");
-        Require(process.Credentials!.UserIds.Length == 4 && process.Credentials.GroupIds.Length == 4, $"{who}: credentials");
         ulong end = 0;
         foreach (AreaImage area in process.Memory!.Areas)
         {

@@ -21,7 +21,7 @@ internal static class Interruption
         {
             case 0:
                 break;
-            case Errno.ERESTART_RESTARTBLOCK:
+            case Errno.ERESTART_RESTARTBLOCK when !X64.WaitsUntilAbsoluteTime(registers):
                 resolved.Rax = unchecked((ulong)-Errno.EINTR);
                 break;
             default:
@@ -35,28 +35,44 @@ internal static class Interruption
     }
 
     /// <summary>
-    /// A few calls return EINTR after any stop, even when no handler ran. The application must not see that: repeat the call,
-    /// an epoll wait with what is left of its time.
+    /// Whether the thread stands at the end of one of the few calls that return EINTR after any stop, even when no handler ran.
+    /// The application must not see that, unless a signal is due.
     /// </summary>
-    /// <param name="registers">The registers of the stopped thread.</param>
-    /// <param name="signalIsDue">Whether a signal that the thread does not block is pending: then EINTR is true.</param>
-    /// <param name="elapsed">How long the call has waited.</param>
-    public static UserRegisters RepeatEndedEarly(in UserRegisters registers, bool signalIsDue, TimeSpan elapsed)
-    {
-        if ((long)registers.Rax != -Errno.EINTR || (long)registers.OrigRax < 0 || signalIsDue || !X64.EndsEarlyOnStop(registers.OrigRax))
-        {
-            return registers;
-        }
+    public static bool EndedEarly(in UserRegisters registers) =>
+        (long)registers.Rax == -Errno.EINTR && (long)registers.OrigRax >= 0 && X64.EndsEarlyOnStop(registers.OrigRax);
 
+    /// <summary>The registers with which such a call is made again, with what is left of its time.</summary>
+    /// <param name="registers">The registers at its early end.</param>
+    /// <param name="elapsed">How long it has waited.</param>
+    /// <param name="memory">The process's memory.</param>
+    /// <param name="room">16 bytes in it for a shortened timeout; the kernel reads it as soon as the thread runs.</param>
+    public static UserRegisters Repeat(in UserRegisters registers, TimeSpan elapsed, TargetMemory memory, ulong room)
+    {
         UserRegisters repeated = registers;
         repeated.Rax = registers.OrigRax;
         repeated.Rip -= 2;
         repeated.OrigRax = ulong.MaxValue;
-        if (X64.IsEpollWait(registers.OrigRax) && (int)registers.R10 > 0)
+        switch (registers.OrigRax)
         {
-            repeated.R10 = (ulong)Math.Max(0, (int)registers.R10 - (long)elapsed.TotalMilliseconds);
+            case X64.EpollWait or X64.EpollPwait when (int)registers.R10 > 0:
+                repeated.R10 = (ulong)Math.Max(0, (int)registers.R10 - (long)elapsed.TotalMilliseconds);
+                break;
+            case X64.RtSigtimedwait when registers.Rdx != 0:
+                repeated.Rdx = Shorten(registers.Rdx, elapsed, memory, room);
+                break;
+            case X64.Semtimedop or X64.EpollPwait2 when registers.R10 != 0:
+                repeated.R10 = Shorten(registers.R10, elapsed, memory, room);
+                break;
         }
 
         return repeated;
+    }
+
+    private static ulong Shorten(ulong address, TimeSpan elapsed, TargetMemory memory, ulong room)
+    {
+        (long seconds, long nanoseconds) = memory.Read<(long, long)>(address);
+        long left = Math.Max(0, seconds * 1_000_000_000 + nanoseconds - (long)elapsed.TotalNanoseconds);
+        memory.Write(room, Math.DivRem(left, 1_000_000_000));
+        return room;
     }
 }

@@ -8,6 +8,9 @@ namespace Holdfast.KernelBridge.Capture;
 /// <summary>One process in a checkpoint through ptrace.</summary>
 internal sealed class ProcessCheckpoint : IProcessCheckpoint
 {
+    /// <summary>Threads whose shortened timeouts find room behind the slot of injected calls.</summary>
+    private const int TimeoutRoom = 256;
+
     private readonly PtraceCheckpoint application;
     private readonly Dictionary<int, Tracee> threads = [];
     private readonly TargetMemory memory;
@@ -165,7 +168,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         foreach ((int tid, ProcessStatus status) in inspection.Threads)
         {
             Tracee thread = threads[tid];
-            UserRegisters registers = Corrected(tid, status);
+            UserRegisters registers = Corrected(tid, status, slot, captured.Count);
             byte[] state = PtraceCall.GetExtendedState(tid);
             ulong mask = PtraceCall.GetSignalMask(tid);
             long? remaining = sleeps?.Remaining(Pid, tid, registers, memory);
@@ -178,7 +181,6 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
                     resource.Capture(view, calls, image);
                 }
 
-                image.Credentials = Credentials.Capture(view.Status, calls);
                 image.Memory = AddressSpaces.Capture(view, inspection.Areas, calls);
             }
         }
@@ -231,10 +233,15 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     }
 
     /// <summary>The registers with which the thread has to go on: where they stand, but for what the stop itself has spoilt.</summary>
-    private UserRegisters Corrected(int tid, ProcessStatus status)
+    private UserRegisters Corrected(int tid, ProcessStatus status, ulong slot, int index)
     {
         UserRegisters registers = PtraceCall.GetRegisters(tid);
-        registers = Interruption.RepeatEndedEarly(registers, SignalActions.IsDue(status), sleeps?.Elapsed(Pid, tid) ?? TimeSpan.Zero);
+        if (Interruption.EndedEarly(registers) && !SignalActions.IsDue(status))
+        {
+            ulong room = slot + InjectedCalls.SlotSize + (ulong)(index % TimeoutRoom) * 16;
+            registers = Interruption.Repeat(registers, sleeps?.Elapsed(Pid, tid) ?? TimeSpan.Zero, memory, room);
+        }
+
         RseqConfiguration rseq = PtraceCall.GetRseq(tid);
         if (rseq.Pointer != 0)
         {
@@ -244,7 +251,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         return registers;
     }
 
-    /// <summary>A piece of the main stack that no thread uses: at its low end, more than 4 KiB below every stack pointer in it.</summary>
+    /// <summary>A piece of the main stack that no thread uses: at its low end, more than 4 KiB below every stack pointer in it; for injected calls, and behind them for timeouts.</summary>
     private ulong? FindSlot()
     {
         MemoryMap? stack = Inspection!.Areas.Select(area => area.Map).FirstOrDefault(map => map.Name == "[stack]");
@@ -253,7 +260,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             return null;
         }
 
-        const ulong distance = 4096;
+        const ulong distance = 4096 + TimeoutRoom * 16;
         foreach (Tracee thread in threads.Values)
         {
             ulong pointer = PtraceCall.GetRegisters(thread.Tid).Rsp;

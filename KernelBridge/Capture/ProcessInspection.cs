@@ -16,7 +16,8 @@ internal sealed class ProcessInspection
 
     public ProcessView View { get; }
 
-    public bool IsZombie => View.Stat.State is 'Z' or 'X';
+    /// <summary>It ended and waits for its parent. (A process whose first thread alone has ended looks the same, but has other threads.)</summary>
+    public bool IsZombie => View.Stat.State is 'Z' or 'X' && View.Status.Number("Threads") <= 1;
 
     public List<DescriptorFacts> Descriptors { get; private set; } = [];
 
@@ -64,9 +65,9 @@ internal sealed class ProcessInspection
         foreach ((int tid, ProcessStatus status) in Threads)
         {
             int inner = status.Innermost("NSpid");
-            if (!Credentials.Same(View.Status, status))
+            if (status.Number("Seccomp") != View.Status.Number("Seccomp"))
             {
-                Refusals.Add(View.Refuse("thread.credentials", $"thread {inner}", "it has credentials of its own", "let all threads have the same"));
+                Refusals.Add(View.Refuse("process.seccomp", $"thread {inner}", "it runs under a seccomp filter", "start it without one"));
             }
 
             if (tid != View.Pid && (Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0) > 0 || Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0) > 0))

@@ -71,7 +71,7 @@ internal sealed class SleepNotes
         {
             X64.Nanosleep => Time(memory, registers.Rdi),
             X64.ClockNanosleep => Time(memory, registers.Rdx),
-            X64.Futex => Time(memory, registers.R10),
+            X64.Futex when !X64.WaitsUntilAbsoluteTime(registers) => Time(memory, registers.R10),
             X64.Poll => (int)registers.Rdx * 1_000_000L,
             _ => null,
         };

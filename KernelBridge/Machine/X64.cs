@@ -30,13 +30,13 @@ internal static class X64
     /// <summary><c>pop %rax; ret</c>: with <c>syscall</c> behind it, another way to rt_sigreturn.</summary>
     public static readonly byte[] PopRaxReturn = [0x58, 0xc3];
 
-    /// <summary>The argument that carries the number of milliseconds of an epoll wait is r10.</summary>
-    public static bool IsEpollWait(ulong number) => number is EpollWait or EpollPwait;
-
     /// <summary>
     /// Calls that return EINTR after any stop, even without a handler (signal(7), <i>Interruption of system calls and library functions by stop signals</i>).
     /// </summary>
     public static bool EndsEarlyOnStop(ulong number) => number is EpollWait or EpollPwait or EpollPwait2 or RtSigtimedwait or Semtimedop or 65 or 208 or 333;
+
+    /// <summary>A wait that ends at a stated time, so that making the call again is the same: FUTEX_WAIT_BITSET and its kind (futex(2)).</summary>
+    public static bool WaitsUntilAbsoluteTime(in UserRegisters registers) => registers.OrigRax == Futex && (registers.Rsi & 0x7f) != 0;
 
     /// <summary>The size of the XSAVE area that a signal frame carries, and its feature mask; see arch/x86/kernel/fpu/signal.c.</summary>
     /// <param name="state">A regset as NT_X86_XSTATE gave it; its software bytes hold XCR0.</param>

@@ -7,16 +7,11 @@ using Holdfast.KernelBridge.Tape;
 namespace Holdfast.KernelBridge.Resources;
 
 /// <summary>User and group ids, supplementary groups, capabilities, securebits, no_new_privs; see credentials(7) and capabilities(7).</summary>
-/// <remarks>The kernel keeps them per thread; threads of one process that differ are refused.</remarks>
+/// <remarks>The kernel keeps them per thread.</remarks>
 internal static class Credentials
 {
     private const int PR_SET_DUMPABLE = 4, PR_GET_DUMPABLE = 3, PR_SET_KEEPCAPS = 8, PR_CAPBSET_DROP = 24, PR_GET_SECUREBITS = 27, PR_SET_SECUREBITS = 28,
         PR_SET_NO_NEW_PRIVS = 38, PR_CAP_AMBIENT = 47, PR_CAP_AMBIENT_RAISE = 2;
-
-    private static readonly string[] Compared = ["Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"];
-
-    /// <summary>Whether two threads have the same credentials.</summary>
-    public static bool Same(ProcessStatus a, ProcessStatus b) => Array.TrueForAll(Compared, name => a[name] == b[name]);
 
     public static CredentialsImage Capture(ProcessStatus status, InjectedCalls calls)
     {

@@ -20,6 +20,7 @@ internal interface IDescriptorKind
 /// <summary>An open file description of the application (open(2)): what descriptors refer to, and may share.</summary>
 [JsonDerivedType(typeof(RegularFileImage), "file")]
 [JsonDerivedType(typeof(DirectoryImage), "directory")]
+[JsonDerivedType(typeof(PathDescriptorImage), "path")]
 [JsonDerivedType(typeof(PipeEndImage), "pipe")]
 [JsonDerivedType(typeof(DeviceImage), "device")]
 [JsonDerivedType(typeof(InheritedStreamImage), "inherited")]
@@ -50,6 +51,7 @@ internal static class DescriptorKinds
 {
     private static readonly IDescriptorKind[] All =
     [
+        new PathDescriptors(),
         new RegularFiles(),
         new Directories(),
         new Pipes(),

@@ -30,7 +30,7 @@ internal sealed record DirectoryImage : OpenFileImage
     public override void Restore(SyscallTape tape, int number, RestoreContext context)
     {
         context.OpenAs(tape, Path, Flags, number);
-        if (Position != 0 && (Flags & Libc.O_PATH) == 0)
+        if (Position != 0)
         {
             tape.Add($"seeking in {Path}", X64.Lseek, (ulong)number, (ulong)Position, 0);
         }

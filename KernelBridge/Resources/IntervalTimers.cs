@@ -22,6 +22,12 @@ internal sealed class IntervalTimers : IProcessResource
         for (int which = 0; which < 3; which++)
         {
             Itimerval value = calls.Ask<Itimerval>(X64.Getitimer, (ulong)which, calls.Scratch);
+            if (value.ValueSeconds == 0 && value.ValueMicroseconds == 0)
+            {
+                // Expired, with its signal still pending: the kernel arms it again when the signal is taken.
+                (value.ValueSeconds, value.ValueMicroseconds) = (value.IntervalSeconds, value.IntervalMicroseconds);
+            }
+
             if (value.ValueSeconds != 0 || value.ValueMicroseconds != 0)
             {
                 timers.Add(new IntervalTimerImage(which, value.IntervalSeconds, value.IntervalMicroseconds, value.ValueSeconds, value.ValueMicroseconds));

@@ -8,13 +8,13 @@ namespace Holdfast.KernelBridge.Resources;
 /// <summary>Pipes with the bytes in them; see pipe(7). A pipe is one object; each of its ends is an open file.</summary>
 internal sealed class Pipes : IDescriptorKind
 {
+    public const int F_SETFL = 4;
+
     private const int F_GETPIPE_SZ = 1032, F_SETPIPE_SZ = 1031;
 
     public bool Recognise(DescriptorFacts facts) => facts.Identity.Type == FileIdentity.Fifo && facts.Link.StartsWith("pipe:[", StringComparison.Ordinal);
 
-    public Refusal? Check(DescriptorFacts facts) => (facts.Flags & Libc.O_DIRECT) != 0
-        ? facts.Refuse("pipe.packet", "a pipe in packet mode (O_DIRECT) cannot be captured", "use a stream pipe")
-        : null;
+    public Refusal? Check(DescriptorFacts facts) => null;
 
     public OpenFileImage Capture(DescriptorFacts facts) => new PipeEndImage { Flags = facts.Flags, Pipe = (long)facts.Identity.Inode };
 
@@ -88,22 +88,25 @@ internal sealed class Pipes : IDescriptorKind
             }
 
             byte[] bytes = new byte[Math.Max(length, 0)];
+            List<int> parts = [];
             int done = 0;
             fixed (byte* p = bytes)
             {
                 while (done < bytes.Length)
                 {
+                    // A read ends at the end of a packet (O_DIRECT of pipe(2)); bytes of streams come as one part.
                     nint count = Libc.read(copy[0], p + done, (nuint)(bytes.Length - done));
                     if (count <= 0)
                     {
                         throw new BridgeException("pipe.unreadable", $"copying the bytes of {facts.Link}", "fewer bytes than announced");
                     }
 
+                    parts.Add((int)count);
                     done += (int)count;
                 }
             }
 
-            return new PipeImage(id, capacity, bytes);
+            return new PipeImage(id, capacity, bytes, parts);
         }
         finally
         {
@@ -113,13 +116,26 @@ internal sealed class Pipes : IDescriptorKind
         }
     }
 
-    /// <summary>Composes what puts size and bytes into a new pipe whose ends are open as the given descriptors.</summary>
+    /// <summary>Composes what puts size and bytes into a new pipe whose write end is open as the given descriptor.</summary>
     public static void Fill(SyscallTape tape, PipeImage image, int writeEnd)
     {
         tape.Add($"sizing pipe {image.Id}", X64.Fcntl, (ulong)writeEnd, F_SETPIPE_SZ, (ulong)image.Capacity);
-        if (image.Bytes.Length > 0)
+        bool packets = image.Parts.Count > 1;
+        if (packets)
         {
-            tape.Add($"filling pipe {image.Id}", X64.Write, (ulong)writeEnd, tape.Place(image.Bytes), (ulong)image.Bytes.Length);
+            tape.Add($"packet mode of pipe {image.Id}", X64.Fcntl, (ulong)writeEnd, F_SETFL, Libc.O_DIRECT);
+        }
+
+        int at = 0;
+        foreach (int length in image.Parts)
+        {
+            tape.Add($"filling pipe {image.Id}", X64.Write, (ulong)writeEnd, tape.Place(image.Bytes.AsSpan(at, length)), (ulong)length);
+            at += length;
+        }
+
+        if (packets)
+        {
+            tape.Add($"stream mode of pipe {image.Id}", X64.Fcntl, (ulong)writeEnd, F_SETFL, 0);
         }
     }
 }
@@ -128,7 +144,8 @@ internal sealed class Pipes : IDescriptorKind
 /// <param name="Id">Its number in the image: the inode that it had.</param>
 /// <param name="Capacity">Bytes, F_GETPIPE_SZ.</param>
 /// <param name="Bytes">What was written and not yet read.</param>
-internal sealed record PipeImage(long Id, int Capacity, byte[] Bytes);
+/// <param name="Parts">Lengths into which they fall: packets, or one part for a stream.</param>
+internal sealed record PipeImage(long Id, int Capacity, byte[] Bytes, IReadOnlyList<int> Parts);
 
 /// <summary>An end of a pipe.</summary>
 internal sealed record PipeEndImage : OpenFileImage
@@ -146,6 +163,10 @@ internal sealed record PipeEndImage : OpenFileImage
         // Through /proc/self/fd every end gets an open file description of its own, with its own flags.
         (int read, int write) = context.PipeEnds(Pipe);
         int end = (Flags & Libc.O_ACCMODE) == Libc.O_RDONLY ? read : write;
-        context.OpenAs(tape, $"/proc/self/fd/{end}", Flags, number);
+        context.OpenAs(tape, $"/proc/self/fd/{end}", Flags & ~Libc.O_DIRECT, number);
+        if ((Flags & Libc.O_DIRECT) != 0)
+        {
+            tape.Add($"packet mode of pipe {Pipe}", X64.Fcntl, (ulong)number, Pipes.F_SETFL, (ulong)(Flags & (Libc.O_DIRECT | Libc.O_NONBLOCK)));
+        }
     }
 }

@@ -9,7 +9,7 @@ namespace Holdfast.KernelBridge.Resources;
 /// <summary>Personality, and what prctl(2) sets per process: subreaper, no_new_privs, THP; also oom_score_adj and the core-dump filter.</summary>
 internal sealed class ProcessAttributes : IProcessResource
 {
-    private const int PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37, PR_SET_THP_DISABLE = 41, PR_GET_THP_DISABLE = 42, MEMBARRIER_GET_REGISTRATIONS = 512;
+    private const int PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37, PR_MCE_KILL = 33, PR_MCE_KILL_GET = 34, PR_SET_THP_DISABLE = 41, PR_GET_THP_DISABLE = 42, MEMBARRIER_GET_REGISTRATIONS = 512;
 
     public IEnumerable<Refusal> Check(ProcessView view)
     {
@@ -32,6 +32,11 @@ internal sealed class ProcessAttributes : IProcessResource
             }
         }
 
+        if (view.Stat.State is 'Z' && view.Status.Number("Threads") > 1)
+        {
+            yield return view.Refuse("process.leader-ended", "first thread", "its first thread ended while others go on", "let the first thread wait for the others");
+        }
+
         if (view.Stat.State is 'T')
         {
             yield return view.Refuse("process.stopped", "job control", "it is stopped by a signal", "continue it with SIGCONT before the checkpoint");
@@ -47,6 +52,7 @@ internal sealed class ProcessAttributes : IProcessResource
     {
         int subreaper = calls.Ask<int>(X64.Prctl, PR_GET_CHILD_SUBREAPER, calls.Scratch);
         long thp = calls.Call(X64.Prctl, PR_GET_THP_DISABLE);
+        long machineCheck = calls.Call(X64.Prctl, PR_MCE_KILL_GET);
         long barriers = calls.Call(X64.Membarrier, MEMBARRIER_GET_REGISTRATIONS, 0, 0);
         image.Attributes = new AttributesImage
         {
@@ -55,6 +61,7 @@ internal sealed class ProcessAttributes : IProcessResource
             CoreDumpFilter = ProcFs.TryText($"/proc/{view.Pid}/coredump_filter")?.Trim() is { Length: > 0 } filter ? Convert.ToInt32(filter, 16) : null,
             ChildSubreaper = subreaper != 0,
             HugePagesDisabled = thp == 1,
+            MachineCheckPolicy = (int)machineCheck,
 
             // Kernels before 6.3 do not tell: then every kind is registered again, which only makes calls succeed.
             MembarrierRegistrations = barriers >= 0 ? (int)barriers : 4 | 16 | 64,
@@ -73,6 +80,11 @@ internal sealed class ProcessAttributes : IProcessResource
         if (attributes.HugePagesDisabled)
         {
             tape.Add("THP disable", X64.Prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
+        }
+
+        if (attributes.MachineCheckPolicy is 0 or 1)
+        {
+            tape.Add("machine-check policy", X64.Prctl, PR_MCE_KILL, 1, (ulong)attributes.MachineCheckPolicy, 0, 0);
         }
 
         for (int bit = 0; bit < 31; bit++)
@@ -98,6 +110,9 @@ internal sealed record AttributesImage
     public required bool ChildSubreaper { get; init; }
 
     public required bool HugePagesDisabled { get; init; }
+
+    /// <summary>PR_MCE_KILL_LATE 0, EARLY 1, DEFAULT 2.</summary>
+    public required int MachineCheckPolicy { get; init; }
 
     /// <summary>Commands of membarrier(2) that were registered, as a mask.</summary>
     public required int MembarrierRegistrations { get; init; }

@@ -53,7 +53,7 @@ internal sealed record RegularFileImage : OpenFileImage
             return checks.GhostDirectory(Path);
         }
 
-        bool writable = (Flags & Libc.O_ACCMODE) != Libc.O_RDONLY && (Flags & Libc.O_PATH) == 0;
+        bool writable = (Flags & Libc.O_ACCMODE) != Libc.O_RDONLY;
         return checks.File(Path, Identity, writable, appendOnly: (Flags & Libc.O_APPEND) != 0);
     }
 
@@ -61,7 +61,7 @@ internal sealed record RegularFileImage : OpenFileImage
     {
         string path = Deleted ? context.GhostPath(Identity) : Path;
         context.OpenAs(tape, path, Flags, number);
-        if (Position != 0 && (Flags & Libc.O_PATH) == 0)
+        if (Position != 0)
         {
             tape.Add($"seeking in {Path}", X64.Lseek, (ulong)number, (ulong)Position, 0);
         }

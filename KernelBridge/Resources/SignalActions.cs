@@ -16,15 +16,16 @@ internal sealed class SignalActions : IProcessResource
 
     public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image)
     {
-        // procfs tells which signals have a handler or are ignored; only for those, and for SIGCHLD with its SA_NOCLDWAIT, there is more to ask.
-        ulong asked = view.Status.Mask("SigCgt") | view.Status.Mask("SigIgn") | (1ul << (Libc.SIGCHLD - 1));
         List<SignalActionImage> actions = [];
         for (int signal = 1; signal <= 64; signal++)
         {
-            if ((asked >> (signal - 1) & 1) != 0 && signal is not (Libc.SIGKILL or Libc.SIGSTOP))
+            if (signal is not (Libc.SIGKILL or Libc.SIGSTOP))
             {
                 KernelAction action = calls.Ask<KernelAction>(X64.RtSigaction, (ulong)signal, 0, calls.Scratch, 8);
-                actions.Add(new SignalActionImage(signal, action.Handler, action.Flags, action.Restorer, action.Mask));
+                if (action.Handler != 0 || action.Flags != 0 || action.Mask != 0)
+                {
+                    actions.Add(new SignalActionImage(signal, action.Handler, action.Flags, action.Restorer, action.Mask));
+                }
             }
         }
 

@@ -65,9 +65,12 @@ internal static unsafe class Threads
             RobustListHead = head, RobustListLength = length,
             RseqPointer = rseq.Pointer, RseqSize = rseq.Size, RseqSignature = rseq.Signature,
             Scheduling = scheduling,
+            Nice = ProcessStat.TryReadThread(tid, tid)?.Nice ?? 0,
+            IoPriority = (int)Libc.ioprio_get(1, tid),
             Affinity = bytes > 0 ? affinity[..(int)bytes] : [],
             PendingSignals = PtraceCall.PeekSignals(tid, shared: false),
             RemainingWait = remaining,
+            Credentials = Credentials.Capture(status, calls),
         };
     }
 
@@ -106,6 +109,13 @@ internal static unsafe class Threads
             tape.AddWith("affinity", X64.SchedSetaffinity, TapeFlags.MayFail, 0, (ulong)image.Affinity.Length, tape.Place(image.Affinity));
         }
 
+        if (image.IoPriority > 0)
+        {
+            tape.Add("I/O priority", X64.IoprioSet, 1, 0, (ulong)image.IoPriority);
+        }
+
+        // A real-time thread keeps a nice value for later, which sched_setattr does not take.
+        tape.Add("nice", X64.Setpriority, 0, 0, (ulong)(long)image.Nice);
         tape.Add("scheduling", X64.SchedSetattr, 0, tape.Place(image.Scheduling), 0);
     }
 
@@ -170,6 +180,12 @@ internal sealed record ThreadImage
     /// <summary><c>struct sched_attr</c>.</summary>
     public required byte[] Scheduling { get; init; }
 
+    /// <summary>−20…19.</summary>
+    public required int Nice { get; init; }
+
+    /// <summary>As ioprio_get(2) has it; 0 when none was set.</summary>
+    public required int IoPriority { get; init; }
+
     /// <summary>CPU mask.</summary>
     public required byte[] Affinity { get; init; }
 
@@ -178,4 +194,6 @@ internal sealed record ThreadImage
 
     /// <summary>What is left of a timed wait that only the kernel's restart block knows, nanoseconds; null when the thread is in none.</summary>
     public required long? RemainingWait { get; init; }
+
+    public required CredentialsImage Credentials { get; init; }
 }

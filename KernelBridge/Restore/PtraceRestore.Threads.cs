@@ -41,7 +41,7 @@ internal sealed partial class PtraceRestore
                 ThreadImage image = process.Threads[i];
                 SyscallTape tape = stub.NewTape();
                 Threads.Restore(image, tape);
-                Credentials.Restore(process.Credentials!, bounding, tape);
+                Credentials.Restore(image.Credentials, bounding, tape);
                 Threads.RestoreAfterCredentials(image, process.Pid, tape);
                 if (i == 0)
                 {

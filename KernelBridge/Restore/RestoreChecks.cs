@@ -54,7 +54,7 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
     public IEnumerable<Refusal> GhostDirectory(string path) => Exists(Path.GetDirectoryName(path) ?? "/", FileIdentity.DirectoryType);
 
     public IEnumerable<Refusal> Exists(string path, uint type) =>
-        FileIdentity.TryOf(path)?.Type == type ? [] : Once(path, "file.missing", "it is not there, or of another kind", "put it back");
+        (type == FileIdentity.SymbolicLink ? FileIdentity.TryOfLink(path) : FileIdentity.TryOf(path))?.Type == type ? [] : Once(path, "file.missing", "it is not there, or of another kind", "put it back");
 
     public IEnumerable<Refusal> Device(string path, ulong device) =>
         FileIdentity.TryOf(path) is { Type: FileIdentity.CharacterDevice } now && now.RawDevice == device

@@ -27,11 +27,11 @@ internal static class ApplicationFinder
             return null;
         }
 
-        bool isChild = ProcessIdentity.Read(target.RootPid)?.ParentPid == Environment.ProcessId;
         if (target.Scope == ApplicationScope.Tree)
         {
             SafeFileHandle copy = Descriptors.DuplicateAbove(Descriptors.Number(root), 0);
-            return new RunningApplication(target, target.RootPid, root, copy, isChild);
+            // Not reaped even when it is a child of ours: whoever started it waits for it, and .NET's Process ends us when it cannot.
+            return new RunningApplication(target, target.RootPid, root, copy, isChild: false);
         }
 
         try
@@ -45,6 +45,7 @@ internal static class ApplicationFinder
                 throw new BridgeException("process.gone", $"pid {mainPid}", "the main process ended meanwhile");
             }
 
+            bool isChild = ProcessIdentity.Read(target.RootPid)?.ParentPid == Environment.ProcessId;
             return new RunningApplication(target, mainPid, root, main, isChild);
         }
         catch (BridgeException) when (Descriptors.Wait(Descriptors.Number(root), -1, POLLIN, TimeSpan.FromSeconds(1)) != 0)

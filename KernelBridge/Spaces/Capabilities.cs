@@ -40,7 +40,8 @@ internal static class Capabilities
         {
             throw new BridgeException(
                 Missing, what, $"this process lacks {string.Join(", ", missing)}",
-                $"run it as root, give it these capabilities (setcap, or --cap-add of the container), or run it in a user namespace of its own (unshare --user --map-root-user)");
+                "run it as root, give it these capabilities (setcap, or --cap-add of the container), "
+                    + "or run it in a user namespace of its own (unshare --user --map-root-user)");
         }
     }
 

@@ -23,6 +23,8 @@ internal static class CgroupFreezer
     // Notifications of cgroup.events are rate-limited and may be missing in old kernels: look by ourselves now and then.
     private static readonly TimeSpan longestWait = TimeSpan.FromMilliseconds(20);
 
+    private const int Looks = 50;
+
     /// <summary>Brings every task of a group to a halt.</summary>
     /// <param name="group">The group's directory.</param>
     /// <param name="deadline">How long that may take.</param>
@@ -36,9 +38,15 @@ internal static class CgroupFreezer
             return [];
         }
 
-        IReadOnlyList<RunningTask> running = FindRunning(group);
+        // One look may miss a task that sleeps and wakes all the time.
+        IReadOnlyList<RunningTask> running = [];
+        for (int look = 0; look < Looks && running.Count == 0; look++)
+        {
+            running = FindRunning(group);
+        }
+
         Thaw(group);
-        // At the very end of the deadline all may have come to stand between the two looks: it is late all the same.
+        // All may have come to stand just after the deadline: that is late all the same.
         return running.Count > 0 ? running : [new RunningTask(0, 0, "unknown", '?', "")];
     }
 
@@ -137,10 +145,11 @@ internal static class CgroupFreezer
             char state = stat[close + 2];
             string waitsIn = File.ReadAllText(Path.Combine(thread, "wchan"));
             waitsIn = waitsIn == "0" ? "" : waitsIn;
-            // A frozen task sleeps in the freezer's trap; a stopped, traced or dead one counts as standing.
-            bool stands = state is 'T' or 't' or 'Z' or 'X' || waitsIn.Contains("freezer", StringComparison.Ordinal)
-                || (waitsIn.Length == 0 && state == 'S');
-            return stands ? null : new RunningTask(pid, int.Parse(Path.GetFileName(thread), CultureInfo.InvariantCulture), stat[(open + 1)..close], state, waitsIn);
+            // A frozen task sleeps in do_freezer_trap, which compilers put inside get_signal; a stopped, traced or dead one stands too.
+            bool stands = state is 'T' or 't' or 'Z' or 'X' || waitsIn is "do_freezer_trap" or "get_signal" || (waitsIn.Length == 0 && state == 'S');
+            return stands
+                ? null
+                : new RunningTask(pid, int.Parse(Path.GetFileName(thread), CultureInfo.InvariantCulture), stat[(open + 1)..close], state, waitsIn);
         }
         catch (IOException)
         {

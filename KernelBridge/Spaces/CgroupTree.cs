@@ -15,6 +15,8 @@ internal sealed record CgroupTree(string Directory)
     private const string Parent = "holdfast";
     private const int LongestName = 64;
     private static readonly TimeSpan emptyDeadline = TimeSpan.FromSeconds(5);
+    // A launch makes its groups long before they are populated only when it hangs; its own deadline is shorter.
+    private static readonly TimeSpan leftoverAge = TimeSpan.FromMinutes(5);
 
     /// <summary>The group of the space's init.</summary>
     public string Init => Path.Combine(Directory, "init");
@@ -42,6 +44,7 @@ internal sealed record CgroupTree(string Directory)
     {
         foreach (string mount in FindMounts(File.ReadLines("/proc/self/mountinfo")))
         {
+            RemoveLeftovers(Path.Combine(mount, Parent), DateTime.UtcNow - leftoverAge);
             string name = $"{Sanitise(applicationName)}.{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(6))}";
             var tree = new CgroupTree(Path.Combine(mount, Parent, name));
             if (tree.TryMake(Path.Combine(mount, Parent)))
@@ -82,6 +85,25 @@ internal sealed record CgroupTree(string Directory)
         // Fails as long as there is another application, which is what it should do.
         RemoveDirectory(Path.GetDirectoryName(Directory)!);
         return gone;
+    }
+
+    /// <summary>Removes the empty groups of applications whose supervisor died before it could, and which nobody asked for since.</summary>
+    /// <param name="parent">The directory that holds the applications' directories.</param>
+    /// <param name="madeBefore">Younger ones may be of a launch that is under way.</param>
+    public static void RemoveLeftovers(string parent, DateTime madeBefore)
+    {
+        if (!System.IO.Directory.Exists(parent))
+        {
+            return;
+        }
+
+        foreach (string directory in System.IO.Directory.GetDirectories(parent))
+        {
+            if (System.IO.Directory.GetLastWriteTimeUtc(directory) < madeBefore && CgroupFreezer.WaitForEvent(directory, "populated 0", TimeSpan.Zero))
+            {
+                RemoveWithChildren(directory);
+            }
+        }
     }
 
     private static bool RemoveWithChildren(string group)

@@ -15,7 +15,9 @@ internal static class CommandPath
     /// <param name="program">The program as the user wrote it.</param>
     /// <param name="environment">NAME=VALUE strings.</param>
     /// <param name="workingDirectory">What relative entries of PATH are relative to.</param>
-    /// <exception cref="BridgeException">There is none (<see cref="NotFound"/>), or only one that may not be executed (<see cref="NotExecutable"/>).</exception>
+    /// <exception cref="BridgeException">
+    /// There is none (<see cref="NotFound"/>), or only one that may not be executed (<see cref="NotExecutable"/>).
+    /// </exception>
     public static string Resolve(string program, IReadOnlyList<string> environment, string workingDirectory)
     {
         if (program.Contains('/'))

@@ -135,7 +135,9 @@ internal sealed class InitClient : IDisposable
         return reply.Error switch
         {
             0 => reply,
-            ESTALE => throw new BridgeException(LeaseExpired, $"{operation} at {path}", "the application's lease ran out and it is frozen", "renew the lease"),
+            ESTALE => throw new BridgeException(
+                LeaseExpired, $"{operation} at {path}", "the application's lease ran out and it is frozen",
+                "renew the lease"),
             EOPNOTSUPP => throw new BridgeException(
                 "init.no-cgroup", $"{operation} at {path}", "the application has no cgroup of its own", "mount a writable cgroup-v2 hierarchy before it is launched"),
             ENOENT => throw new BridgeException("init.no-descriptor", $"{operation} at {path}", $"nothing is kept under {argument}"),

@@ -22,7 +22,7 @@ internal sealed class RunningApplication : IRunningApplication
     /// <param name="mainPid">Host pid of the main process.</param>
     /// <param name="root">A pidfd of the space's init or the tree's root.</param>
     /// <param name="main">A pidfd of the main process; may be another handle of the same process.</param>
-    /// <param name="isChild">Whether the root is a child of this process, which then reaps it.</param>
+    /// <param name="isChild">Whether the root is a child of this process that nobody else reaps; then this does.</param>
     public RunningApplication(ApplicationTarget target, int mainPid, SafeFileHandle root, SafeFileHandle main, bool isChild)
     {
         Target = target;
@@ -77,7 +77,7 @@ internal sealed class RunningApplication : IRunningApplication
             throw new BridgeException("kill.timeout", $"killing pid {Target.RootPid}", "it did not end; a process in an uninterruptible wait cannot be killed");
         }
 
-        if (Target.Scope == ApplicationScope.Space && !SpaceRemains.Remove(CgroupTree.Of(Target.CgroupPath), Target.InitSocket))
+        if (!SpaceRemains.Remove(CgroupTree.Of(Target.CgroupPath), Target.InitSocket))
         {
             throw new BridgeException("kill.timeout", $"removing {Target.CgroupPath}", "something in it did not end");
         }
@@ -174,6 +174,7 @@ internal sealed class RunningApplication : IRunningApplication
         if ((events & 1) != 0)
         {
             int? status = isChild ? ChildProcess.Reap(Target.RootPid) : null;
+            status ??= ExitInformation.Of(Target.RootPid, Target.RootStartTime, root);
             if (Target.ExitFile is { } file && ExitFile.Read(file) is { } recorded)
             {
                 status = recorded;

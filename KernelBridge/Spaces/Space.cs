@@ -26,9 +26,10 @@ internal static class Space
             ? CommandPath.Resolve(request.Command[0], request.Environment, request.WorkingDirectory)
             : "";
 
-        string socketPath = Path.Combine(request.StateDirectory, InitSocket.Name);
-        string exitPath = Path.Combine(request.StateDirectory, ExitFile.Name);
-        CgroupTree? cgroup = CgroupTree.Create(request.Name);
+        string state = Path.GetFullPath(request.StateDirectory);
+        string socketPath = Path.Combine(state, InitSocket.Name);
+        string exitPath = Path.Combine(state, ExitFile.Name);
+        CgroupTree? cgroup = request.Grouped ? CgroupTree.Create(request.Name) : null;
         var report = new SpaceReport();
         SafeFileHandle? init = null;
         SafeFileHandle? lifeline = null;
@@ -106,7 +107,7 @@ internal static class Space
     public static StubHandle StartStub(StubRequest request)
     {
         ValidateStreams(request.StandardStreams, request.Extras);
-        using SafeFileHandle reports = Spawn(ForStub(request), request.BaseAddress, request.StandardStreams, request.Extras, [], null);
+        using SafeFileHandle reports = Spawn(ForStub(request), request.BaseAddress, request.StandardStreams, request.Extras, [], request.Cgroup);
         var report = new SpaceReport();
         report.Read(reports, untilMain: false, startDeadline);
         if (report.MainPid == 0)
@@ -180,10 +181,17 @@ internal static class Space
     private static void Validate(SpaceRequest request)
     {
         ValidateStreams(request.StandardStreams, request.Extras);
+        if (!Directory.Exists(request.StateDirectory))
+        {
+            throw new BridgeException("space.state-directory", request.StateDirectory, "there is no such directory", "make it first");
+        }
+
         string? unknown = request.Isolate.FirstOrDefault(n => !NamespaceFlags.ContainsKey(n));
         if (unknown is not null)
         {
-            throw new BridgeException("space.namespace", $"namespace \"{unknown}\"", "there is none of that name", $"use {string.Join(", ", NamespaceFlags.Keys)}");
+            throw new BridgeException(
+                "space.namespace", $"namespace \"{unknown}\"", "there is none of that name",
+                $"use {string.Join(", ", NamespaceFlags.Keys)}");
         }
 
         if (request.Isolate.Contains("time") && !File.Exists("/proc/self/ns/time"))

@@ -4,7 +4,7 @@ using System.Text;
 
 namespace Holdfast.KernelBridge.Spaces;
 
-/// <summary>Writes <c>struct config</c> of <c>init.c</c>: sixteen 32-bit words, then strings and tables at the offsets that they name.</summary>
+/// <summary>Writes <c>struct config</c> of <c>init.c</c>: eighteen 32-bit words, then strings and tables at the offsets that they name.</summary>
 internal sealed class SpaceConfigBlock
 {
     // The numbers of enum fixed_fd.
@@ -12,7 +12,8 @@ internal sealed class SpaceConfigBlock
         InitProcsDescriptor = 8, AppProcsDescriptor = 9, FreezeDescriptor = 10, GoDescriptor = 13, FirstExtra = 20;
 
     private const uint Magic = 0x46534648;
-    private const int Words = 16;
+    private const int LongestHostName = 64;
+    private const int Words = 18;
     private const uint DetachFlag = 1, OwnSessionFlag = 2, CgroupFlag = 4;
 
     private readonly MemoryStream tail = new();
@@ -43,19 +44,34 @@ internal sealed class SpaceConfigBlock
         bool run = request.Mode == SpaceMode.Run;
         uint flags = (request.Detach ? DetachFlag : 0) | (request.Detach && run ? OwnSessionFlag : 0) | (grouped ? CgroupFlag : 0);
         return new SpaceConfigBlock().Write(
-            request.Mode, flags, namespaces, request.WantedPid, request.HostName ?? request.Name, request.WorkingDirectory, programPath,
+            request.Mode, flags, namespaces, request.WantedPid, request.HostName ?? Shorten(request.Name), request.WorkingDirectory, programPath,
             run ? request.Command : [], run ? request.Environment : [], Offsets(request), request.Extras);
     }
 
     /// <summary>The block for a stub without a space.</summary>
     public static byte[] ForStub(StubRequest request) => new SpaceConfigBlock().Write(
-        SpaceMode.Stub, request.OwnSession ? OwnSessionFlag : 0, 0, request.WantedPid, "", "/", "", [], [], "", request.Extras);
+        SpaceMode.Stub, (request.OwnSession ? OwnSessionFlag : 0) | (request.Cgroup is null ? 0 : CgroupFlag), 0,
+        request.WantedPid, "", "/", "", [], [], "", request.Extras);
+
+    // A host name has at most 64 bytes (__NEW_UTS_LEN); an application's name may have more.
+    private static string Shorten(string name)
+    {
+        string shorter = name;
+        while (Encoding.UTF8.GetByteCount(shorter) > LongestHostName)
+        {
+            shorter = shorter[..^1];
+        }
+
+        return shorter;
+    }
 
     private static string Offsets(SpaceRequest request) =>
         request.MonotonicOffset == default && request.BootTimeOffset == default
             ? ""
-            : string.Create(CultureInfo.InvariantCulture,
-                $"monotonic {request.MonotonicOffset.Seconds} {request.MonotonicOffset.Nanoseconds}\nboottime {request.BootTimeOffset.Seconds} {request.BootTimeOffset.Nanoseconds}\n");
+            : $"{Line("monotonic", request.MonotonicOffset)}{Line("boottime", request.BootTimeOffset)}";
+
+    private static string Line(string clock, ClockOffset offset) =>
+        string.Create(CultureInfo.InvariantCulture, $"{clock} {offset.Seconds} {offset.Nanoseconds}\n");
 
     private byte[] Write(
         SpaceMode mode, uint flags, uint namespaces, int wantedPid, string hostName, string directory, string program, IReadOnlyList<string> command,
@@ -80,6 +96,7 @@ internal sealed class SpaceConfigBlock
         [
             Magic, (uint)block.Length, (uint)mode, flags, namespaces, (uint)wantedPid, (uint)command.Count, (uint)environment.Count, (uint)extras.Count,
             hostNameAt, directoryAt, programAt, commandAt, offsetsAt, extrasAt, (uint)Encoding.UTF8.GetByteCount(hostName),
+            mode == SpaceMode.Run ? InheritedLimits.OpenFiles() : 0, 0,
         ];
         for (int i = 0; i < Words; i++)
         {

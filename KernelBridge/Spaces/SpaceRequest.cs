@@ -71,8 +71,26 @@ internal sealed record SpaceRequest
     /// <summary>More descriptors for the stub; <see cref="SpaceMode.Build"/> only.</summary>
     public IReadOnlyList<DescriptorPair> Extras { get; init; } = [];
 
+    /// <summary>False: no cgroup, even where one could be made.</summary>
+    public bool Grouped { get; init; } = true;
+
     /// <summary>Where the init's and the stub's code is loaded; a page-aligned address at which the restored process has nothing.</summary>
     public ulong BaseAddress { get; init; } = InitProgram.DefaultBase;
+
+    /// <summary>The space for a launch.</summary>
+    public static SpaceRequest Of(LaunchRequest launch) => new()
+    {
+        Mode = SpaceMode.Run,
+        Name = launch.Name,
+        StateDirectory = launch.StateDirectory,
+        Command = launch.Command,
+        Environment = launch.Environment,
+        WorkingDirectory = launch.WorkingDirectory,
+        Detach = launch.Detach,
+        StandardStreams = launch.StandardStreams,
+        HostName = launch.HostName,
+        Isolate = launch.Isolate,
+    };
 }
 
 /// <summary>What <see cref="Space.StartStub"/> starts: the root stub of a restore with the host's pids.</summary>
@@ -86,6 +104,9 @@ internal sealed record StubRequest
 
     /// <summary>More descriptors for the stub.</summary>
     public IReadOnlyList<DescriptorPair> Extras { get; init; } = [];
+
+    /// <summary>The groups made for the application, whose <c>app</c> it joins; null for none.</summary>
+    public CgroupTree? Cgroup { get; init; }
 
     /// <summary>True: in a session of its own.</summary>
     public bool OwnSession { get; init; }

@@ -67,6 +67,8 @@ struct config {
 	u32 offsets_at; /* the text for timens_offsets */
 	u32 extras_at; /* extra_count numbers (s32): what FD_EXTRA + i becomes */
 	u32 hostname_length;
+	u32 open_files; /* soft RLIMIT_NOFILE of the program; 0 leaves it */
+	u32 padding;
 };
 
 /* What goes to the supervisor while the space comes up. */
@@ -328,6 +330,15 @@ static __attribute__((noreturn)) void become_program(void)
 
 	check(STAGE_CHDIR, sc1(__NR_chdir, at(config->cwd_at)));
 	sc3(__NR_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC: the report must last until then */);
+	if (config->open_files) {
+		u64 limit[2];
+
+		/* RLIMIT_NOFILE; only the soft limit, and only downwards, so that no right is needed. */
+		if (sc4(__NR_prlimit64, 0, 7, 0, limit) == 0 && limit[0] > config->open_files) {
+			limit[0] = config->open_files;
+			sc4(__NR_prlimit64, 0, 7, limit, 0);
+		}
+	}
 	set_mask(0);
 	result = sc3(__NR_execve, at(config->path_at), argv, envp);
 	if (result == -ENOEXEC) {

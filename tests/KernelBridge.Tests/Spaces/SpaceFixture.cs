@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge.Tests.Spaces;
@@ -53,6 +54,14 @@ public sealed class SpaceFixture : IDisposable
 
     internal RunningApplication Run(string script) => Run(Shell(script));
 
+    /// <summary>An application that another process launched: killed at the end too, if it still runs.</summary>
+    internal ApplicationTarget Launched(string json)
+    {
+        ApplicationTarget target = JsonSerializer.Deserialize<ApplicationTarget>(json)!;
+        started.Add(new Found(target));
+        return target;
+    }
+
     /// <summary>Runs a script to its end.</summary>
     internal int Finish(string script) => Finish(Run(script));
 
@@ -77,6 +86,15 @@ public sealed class SpaceFixture : IDisposable
         }
 
         Directory.Delete(Root, recursive: true);
+    }
+
+    private sealed class Found(ApplicationTarget target) : IDisposable
+    {
+        public void Dispose()
+        {
+            using RunningApplication? application = ApplicationFinder.Find(target);
+            application?.Kill();
+        }
     }
 
     private sealed class Killed(RunningApplication application) : IDisposable
