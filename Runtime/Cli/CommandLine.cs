@@ -39,12 +39,6 @@ internal static class CommandLine
     {
         GlobalOptions globals = new();
         RootCommand root = new("Keeps unmodified Linux applications alive: checkpoints them while they run, restores them when they are lost.");
-        foreach (Option option in root.Options.Where(o => o is VersionOption).ToList())
-        {
-            root.Options.Remove(option);
-        }
-
-        root.Options.Add(new VersionOption());
         foreach (Option option in globals.All)
         {
             root.Options.Add(option);
@@ -68,13 +62,10 @@ internal static class CommandLine
             return ExitStatus.Done;
         }
 
-        if (parsed.Action is null || parsed.CommandResult.Command == root && parsed.Errors.Count == 0 && parsed.GetResult(root.Options.OfType<VersionOption>().Single()) is null)
+        if (arguments.Length == 0)
         {
-            if (arguments.Length == 0)
-            {
-                output.Text(HelpText.Of(root, root));
-                return ExitStatus.Done;
-            }
+            output.Text(HelpText.Of(root, root));
+            return ExitStatus.Done;
         }
 
         if (parsed.Errors.Count > 0)
@@ -95,9 +86,10 @@ internal static class CommandLine
     private static int Usage(ParseResult parsed, Output output)
     {
         Command command = parsed.CommandResult.Command;
-        string path = command is RootCommand ? "holdfast" : $"holdfast {command.Name}";
-        string message = parsed.Errors[0].Message.TrimEnd('.');
-        message = LaterCommands.Explain(parsed) ?? $"{path}: {message}; see '{path} --help'";
+        string path = command is RootCommand ? "" : $" {command.Name}";
+        string message = LaterCommands.Explain(parsed)
+            ?? string.Join(' ', parsed.Errors[0].Message.Split((char[])['\n', '\r', '\t'], StringSplitOptions.RemoveEmptyEntries)).TrimEnd('.');
+        message = $"{(path.Length == 0 ? "" : $"{command.Name}: ")}{message}; see 'holdfast{path} --help'";
         bool own = command.Name == "run" && !parsed.Tokens.TakeWhile(t => t.Type != TokenType.DoubleDash).Any(t => t.Value == "--detach");
         output.Error(new HoldfastException("usage", message, ExitStatus.Usage));
         return own ? ExitStatus.HoldfastFailed : ExitStatus.Usage;

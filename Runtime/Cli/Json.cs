@@ -47,7 +47,7 @@ internal sealed record GcJson(int PacksRemoved, int PacksTrimmed, int PacksBusy,
 
 internal sealed record DemoJson(
     string Application, int Processes, int Threads, double CheckpointMs, double FreezeMs, long BytesStored, double RestoreMs,
-    long LinesBefore, long LinesAfter, bool Continued);
+    long KilledAfterLine, long ResumedAtLine, long LinesAfter);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(ErrorJson))]

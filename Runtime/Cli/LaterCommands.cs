@@ -9,17 +9,21 @@ internal static class LaterCommands
 
     private static readonly string[] Options = ["--lazy", "--rehearse", "--tcp", "--volume", "--policy"];
 
+    /// <summary>Explains an option; null when it is none of those.</summary>
+    public static string? Explain(string option) =>
+        Options.Contains(option.Split('=')[0]) ? $"{option.Split('=')[0]} does not exist in this version" : null;
+
+    /// <summary>Explains why a command line was not understood; null when it is a typing mistake.</summary>
     public static string? Explain(ParseResult parsed)
     {
-        if (parsed.CommandResult.Command is RootCommand)
+        if (parsed.CommandResult.Command is not RootCommand)
         {
-            string? command = parsed.Tokens.Select(t => t.Value).FirstOrDefault(v => !v.StartsWith('-'));
-            return Commands.Contains(command) ? $"'{command}' does not exist in this version; 'holdfast --help' shows what does" : null;
+            return parsed.UnmatchedTokens.Select(Explain).FirstOrDefault(e => e is not null);
         }
 
-        string? option = parsed.UnmatchedTokens.Select(v => v.Split('=')[0]).FirstOrDefault(Options.Contains);
-        return option is null
-            ? null
-            : $"{option} does not exist in this version; see 'holdfast {parsed.CommandResult.Command.Name} --help'";
+        string? command = parsed.UnmatchedTokens.FirstOrDefault(v => !v.StartsWith('-'));
+        return Commands.Contains(command)
+            ? $"'{command}' does not exist in this version"
+            : command is null ? null : $"there is no command '{command}'";
     }
 }

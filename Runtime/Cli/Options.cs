@@ -27,7 +27,8 @@ internal static class Options
 
     public static Option<string?> Text(string name, string value, string description) => new(name) { Description = description, HelpName = value };
 
-    public static Option<string?> ChangedFiles() => Choice("--files", "as-is: files that changed since the capture are used as they are; otherwise the restore is refused", "as-is");
+    public static Option<string?> ChangedFiles() => Choice(
+        "--files", "Files that changed since the capture: as-is uses them, truncate cuts logs that only grew (default: the restore is refused)", "as-is", "truncate");
 
     public static Argument<string> Name(string what = "The application") => new("NAME") { Description = what };
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Holdfast.KernelBridge;
@@ -30,7 +31,7 @@ internal sealed class Output(int resultFd, int messageFd)
         ClearProgress();
         if (Json)
         {
-            Write(resultFd, JsonSerializer.Serialize(value, type) + "\n");
+            Write(resultFd, Line(value, type));
         }
         else
         {
@@ -45,6 +46,20 @@ internal sealed class Output(int resultFd, int messageFd)
         if (Json || !Quiet)
         {
             Result(value, type, text);
+        }
+    }
+
+    /// <summary>The outcome while the application runs in the foreground: on standard error, since standard output is the application's.</summary>
+    public void Remark<T>(T value, JsonTypeInfo<T> type, Func<T, string> text)
+    {
+        if (Json)
+        {
+            ClearProgress();
+            Write(messageFd, Line(value, type));
+        }
+        else
+        {
+            Note(text(value));
         }
     }
 
@@ -81,7 +96,7 @@ internal sealed class Output(int resultFd, int messageFd)
             ErrorJson json = new(
                 error.Code, error.Message, error.Phase,
                 error.Refusals.Count == 0 ? null : [.. error.Refusals.Select(ToJson)]);
-            Write(resultFd, JsonSerializer.Serialize(json, OutputJson.Default.ErrorJson) + "\n");
+            Write(resultFd, Line(json, OutputJson.Default.ErrorJson));
         }
     }
 
@@ -130,6 +145,18 @@ internal sealed class Output(int resultFd, int messageFd)
         }
 
         return text.ToString();
+    }
+
+    // Nothing of this ends up in a web page: quotes and letters stay readable.
+    private static string Line<T>(T value, JsonTypeInfo<T> type)
+    {
+        using MemoryStream stream = new();
+        using (Utf8JsonWriter writer = new(stream, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        {
+            JsonSerializer.Serialize(writer, value, type);
+        }
+
+        return Encoding.UTF8.GetString(stream.GetBuffer(), 0, (int)stream.Length) + "\n";
     }
 
     private static void Write(int fd, string text) => Libc.WriteAll(fd, Encoding.UTF8.GetBytes(text));

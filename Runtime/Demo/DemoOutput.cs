@@ -4,38 +4,55 @@ using System.Text;
 
 namespace Holdfast.Runtime.Demo;
 
-/// <summary>What the sample of the demo printed. Every line can be computed here too, so that a wrong one shows.</summary>
-/// <param name="First">Number of the first complete line; 0 when there is none.</param>
-/// <param name="Last">Number of the last complete line; 0 when there is none.</param>
-internal sealed record DemoOutput(long First, long Last)
+/// <summary>Reads what the sample of the demo prints. Every line can be computed here too, so that a wrong one shows.</summary>
+internal sealed class DemoOutput
 {
-    /// <summary>Lines printed.</summary>
+    private readonly Lock _gate = new();
+    private readonly List<(long Line, TaskCompletionSource Reached)> _awaited = [];
+    private Exception? _failure;
+    private bool _ended;
+
+    private DemoOutput()
+    {
+    }
+
+    /// <summary>Number of the first line; 0 while there is none.</summary>
+    public long First { get; private set; }
+
+    /// <summary>Number of the last complete line; 0 while there is none.</summary>
+    public long Last { get; private set; }
+
+    /// <summary>Lines that came.</summary>
     public long Lines => First == 0 ? 0 : Last - First + 1;
 
-    /// <summary>Reads a file of such lines and checks each.</summary>
-    /// <exception cref="HoldfastException">A line is wrong, missing or out of order.</exception>
-    public static DemoOutput Read(string path)
+    /// <summary>Reads a stream to its end, in the background.</summary>
+    public static DemoOutput Of(StreamReader reader)
     {
-        using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
-        using StreamReader reader = new(file);
-        string text = reader.ReadToEnd();
-        // The last line may be half written at this moment.
-        string[] lines = text[..(text.LastIndexOf('\n') + 1)].Split('\n', StringSplitOptions.RemoveEmptyEntries);
-        long first = 0;
-        long last = 0;
-        foreach (string line in lines)
+        DemoOutput output = new();
+        _ = output.ReadAsync(reader);
+        return output;
+    }
+
+    /// <summary>Completes when a line has come.</summary>
+    /// <exception cref="HoldfastException">A line is wrong, missing or out of order, or the output ended first.</exception>
+    public Task LineAsync(long number)
+    {
+        lock (_gate)
         {
-            long number = long.TryParse(line.Split(' ')[0], NumberStyles.None, CultureInfo.InvariantCulture, out long n) ? n : -1;
-            first = first == 0 ? number : first;
-            if (number < 1 || (last != 0 && number != last + 1) || line != Expected(number))
+            if (Last >= number)
             {
-                throw new HoldfastException("demo.wrong", $"{path}: after line {last} came '{line}'; expected '{Expected(last + 1)}'");
+                return Task.CompletedTask;
             }
 
-            last = number;
-        }
+            if (_ended)
+            {
+                return Task.FromException(Ended());
+            }
 
-        return new DemoOutput(first, last);
+            TaskCompletionSource reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            _awaited.Add((number, reached));
+            return reached.Task;
+        }
     }
 
     private static string Expected(long number)
@@ -44,4 +61,50 @@ internal sealed record DemoOutput(long First, long Last)
         string hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(text)))[..16];
         return string.Create(CultureInfo.InvariantCulture, $"{text} {hash} {number * (number + 1) / 2}");
     }
+
+    private async Task ReadAsync(StreamReader reader)
+    {
+        Exception? failure = null;
+        try
+        {
+            while (await reader.ReadLineAsync().ConfigureAwait(false) is { } line)
+            {
+                Take(line);
+            }
+        }
+        catch (Exception e) when (e is HoldfastException or IOException)
+        {
+            failure = e;
+        }
+
+        lock (_gate)
+        {
+            _ended = true;
+            _failure = failure;
+            _awaited.ForEach(a => a.Reached.SetException(Ended()));
+            _awaited.Clear();
+        }
+    }
+
+    private void Take(string line)
+    {
+        lock (_gate)
+        {
+            long number = long.TryParse(line.Split(' ')[0], NumberStyles.None, CultureInfo.InvariantCulture, out long n) ? n : 0;
+            if (number < 1 || (Last != 0 && number != Last + 1) || line != Expected(number))
+            {
+                throw new HoldfastException("demo.wrong", $"after line {Last} came '{line}'; expected '{Expected(Last + 1)}'");
+            }
+
+            First = First == 0 ? number : First;
+            Last = number;
+            foreach ((long awaited, TaskCompletionSource reached) in _awaited.Where(a => a.Line <= number).ToList())
+            {
+                reached.SetResult();
+                _awaited.Remove((awaited, reached));
+            }
+        }
+    }
+
+    private Exception Ended() => _failure ?? new HoldfastException("demo.ended", $"the sample ended after line {Last}");
 }

@@ -21,8 +21,6 @@ internal sealed class DemoRun(Session session, string directory, CancellationTok
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
 
     private readonly string _store = Path.Combine(directory, "store");
-    private readonly string _firstLog = Path.Combine(directory, "before.log");
-    private readonly string _secondLog = Path.Combine(directory, "after.log");
 
     public async Task<DemoJson> RunAsync()
     {
@@ -30,41 +28,42 @@ internal sealed class DemoRun(Session session, string directory, CancellationTok
         string script = Path.Combine(directory, "sample.sh");
         await File.WriteAllTextAsync(script, Sample(), cancellation).ConfigureAwait(false);
 
-        Say("A shell pipeline with a pool of four workers that fork tools for every number; it knows nothing of Holdfast:");
-        StartedJson started = await CommandAsync(OutputJson.Default.StartedJson, "run", "--name", Name, "--detach", "--log", _firstLog, "--", "bash", script).ConfigureAwait(false);
-        await LinesAsync(_firstLog, LinesBetween).ConfigureAwait(false);
-        Say($"  it runs (pid {started.Pid}) and has printed {DemoOutput.Read(_firstLog).Last} lines, each of them right");
+        Say("A shell pipeline, with a pool of four workers that fork tools for every number. It knows nothing of Holdfast.");
+        using DemoProcess original = Start("run", "--name", Name, "--", "bash", script);
+        await WithinAsync(original, original.Output.LineAsync(LinesBetween)).ConfigureAwait(false);
+        Say($"  it has printed {original.Output.Last} lines, each of them right");
 
         CheckpointJson first = await CheckpointAsync().ConfigureAwait(false);
-        await LinesAsync(_firstLog, DemoOutput.Read(_firstLog).Last + LinesBetween).ConfigureAwait(false);
-        long atLeast = DemoOutput.Read(_firstLog).Last;
+        await WithinAsync(original, original.Output.LineAsync(original.Output.Last + LinesBetween)).ConfigureAwait(false);
+        long atLeast = original.Output.Last;
         CheckpointJson second = await CheckpointAsync().ConfigureAwait(false);
-        long atMost = DemoOutput.Read(_firstLog).Last;
-        await LinesAsync(_firstLog, atMost + LinesBetween).ConfigureAwait(false);
+        long seen = original.Output.Last;
+        await WithinAsync(original, original.Output.LineAsync(seen + LinesBetween)).ConfigureAwait(false);
 
         int killed = KillEverything();
-        DemoOutput before = DemoOutput.Read(_firstLog);
-        Say($"SIGKILL to all {killed} processes and to their supervisor, after line {before.Last}.");
+        long lost = original.Output.Last;
+        Say($"SIGKILL to all {killed} processes and to their supervisor, after line {lost}.");
 
-        RestoreJson restored = await CommandAsync(OutputJson.Default.RestoreJson, "restore", Name, "--detach", "--log", _secondLog).ConfigureAwait(false);
-        await LinesAsync(_secondLog, 1).ConfigureAwait(false);
-        long resumedAt = DemoOutput.Read(_secondLog).First;
-        await LinesAsync(_secondLog, resumedAt + LinesBetween).ConfigureAwait(false);
-        DemoOutput after = DemoOutput.Read(_secondLog);
-        bool continued = resumedAt > atLeast && resumedAt <= atMost + 1;
+        using DemoProcess again = Start("restore", Name);
+        RestoreJson restored = await RestoredAsync(again).ConfigureAwait(false);
         Say($"  {DetachedText(restored)}");
-        Say($"  it went on with line {after.First}, where the snapshot had it (between {atLeast + 1} and {atMost + 1}), and has printed {after.Lines} more, each of them right");
+        await WithinAsync(again, again.Output.LineAsync(1)).ConfigureAwait(false);
+        long resumedAt = again.Output.First;
+        await WithinAsync(again, again.Output.LineAsync(lost + LinesBetween)).ConfigureAwait(false);
+        Say($"  it went on with line {resumedAt}, as the snapshot had it, and has come to line {again.Output.Last}, each of them right");
+        long linesAfter = again.Output.Lines;
         await CommandAsync(OutputJson.Default.EndedJson, "kill", Name).ConfigureAwait(false);
-        if (!continued)
+        if (resumedAt <= atLeast || resumedAt > lost)
         {
-            throw new HoldfastException("demo.wrong", $"the restored application went on with line {resumedAt}; the snapshot was taken between {atLeast + 1} and {atMost + 1}");
+            throw new HoldfastException("demo.wrong", $"the restored application went on with line {resumedAt}; the snapshot was taken after line {atLeast} and before line {lost}");
         }
 
         Say(string.Create(
             CultureInfo.InvariantCulture,
             $"Cost: frozen {first.FreezeMs:0.0} and {second.FreezeMs:0.0} ms, checkpoints {first.TotalMs:0.0} and {second.TotalMs:0.0} ms, {Output.Bytes(second.BytesStored)} stored; restored in {restored.ResumeMs:0.0} ms."));
         return new DemoJson(
-            "bash pipeline, 4 workers", second.Processes, second.Threads, second.TotalMs, second.FreezeMs, second.BytesStored, restored.ResumeMs, before.Lines, after.Lines, continued);
+            "bash pipeline, 4 workers", second.Processes, second.Threads, second.TotalMs, second.FreezeMs, second.BytesStored, restored.ResumeMs,
+            lost, resumedAt, linesAfter);
     }
 
     /// <summary>Kills what may still run, whatever happened before.</summary>
@@ -108,17 +107,34 @@ internal sealed class DemoRun(Session session, string directory, CancellationTok
         return taken;
     }
 
-    private async Task LinesAsync(string log, long number)
+    /// <summary>Waits for the sample, but neither for ever nor beyond its end.</summary>
+    private async Task WithinAsync(DemoProcess process, Task awaited)
     {
-        long began = TimeProvider.System.GetTimestamp();
-        while (!File.Exists(log) || DemoOutput.Read(log).Last < number)
+        try
         {
-            if (TimeProvider.System.GetElapsedTime(began) > Patience)
-            {
-                throw new HoldfastException("demo.stalled", $"the sample printed nothing new for {Patience.TotalSeconds} s; it should have come to line {number}", ExitStatus.TimedOut);
-            }
+            await awaited.WaitAsync(Patience, cancellation).ConfigureAwait(false);
+        }
+        catch (TimeoutException e)
+        {
+            throw new HoldfastException("demo.stalled", $"nothing new came for {Patience.TotalSeconds} s, after line {process.Output.Last}", ExitStatus.TimedOut, e);
+        }
+        catch (HoldfastException e) when (e.Code == "demo.ended")
+        {
+            string said = (await process.ErrorsAsync().ConfigureAwait(false)).Replace("holdfast: ", "").Trim();
+            throw new HoldfastException("demo.failed", said.Length > 0 ? $"{e.Message}: {said}" : e.Message, ExitStatus.Failed, e);
+        }
+    }
 
-            await Task.Delay(Poll, cancellation).ConfigureAwait(false);
+    private async Task<RestoreJson> RestoredAsync(DemoProcess process)
+    {
+        string? line = await process.ErrorLineAsync().WaitAsync(Patience, cancellation).ConfigureAwait(false);
+        try
+        {
+            return JsonSerializer.Deserialize(line ?? "", OutputJson.Default.RestoreJson)!;
+        }
+        catch (JsonException e)
+        {
+            throw new HoldfastException("demo.failed", $"'holdfast restore' failed: {(line ?? "it said nothing").Replace("holdfast: ", "")}", ExitStatus.Failed, e);
         }
     }
 
@@ -151,7 +167,30 @@ internal sealed class DemoRun(Session session, string directory, CancellationTok
 
     private async Task<T> CommandAsync<T>(JsonTypeInfo<T> type, params string[] arguments)
     {
-        Say($"$ holdfast {string.Join(' ', arguments.Select(a => a.StartsWith(directory, StringComparison.Ordinal) ? Path.GetFileName(a) : a))}");
+        SayCommand(arguments);
+        using Process process = Process.Start(StartInfo(arguments))!;
+        process.StandardInput.Close();
+        Task<string> output = process.StandardOutput.ReadToEndAsync(cancellation);
+        Task<string> errors = process.StandardError.ReadToEndAsync(cancellation);
+        string text = await output.ConfigureAwait(false);
+        string error = await errors.ConfigureAwait(false);
+        await process.WaitForExitAsync(cancellation).ConfigureAwait(false);
+        if (process.ExitCode != 0)
+        {
+            throw new HoldfastException("demo.failed", $"'holdfast {arguments[0]}' ended with {process.ExitCode}: {error.Replace("holdfast: ", "").Trim()}", process.ExitCode);
+        }
+
+        return JsonSerializer.Deserialize(text, type)!;
+    }
+
+    private DemoProcess Start(params string[] arguments)
+    {
+        SayCommand(arguments);
+        return new DemoProcess(StartInfo(arguments));
+    }
+
+    private ProcessStartInfo StartInfo(string[] arguments)
+    {
         ProcessStartInfo start = new(Environment.ProcessPath!)
         {
             RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true, WorkingDirectory = directory,
@@ -166,19 +205,11 @@ internal sealed class DemoRun(Session session, string directory, CancellationTok
             start.ArgumentList.Add(argument);
         }
 
-        using Process process = Process.Start(start)!;
-        Task<string> output = process.StandardOutput.ReadToEndAsync(cancellation);
-        Task<string> errors = process.StandardError.ReadToEndAsync(cancellation);
-        string text = await output.ConfigureAwait(false);
-        string error = await errors.ConfigureAwait(false);
-        await process.WaitForExitAsync(cancellation).ConfigureAwait(false);
-        if (process.ExitCode != 0)
-        {
-            throw new HoldfastException("demo.failed", $"'holdfast {arguments[0]}' ended with {process.ExitCode}: {error.Replace("holdfast: ", "").Trim()}", process.ExitCode);
-        }
-
-        return JsonSerializer.Deserialize(text, type)!;
+        return start;
     }
+
+    private void SayCommand(string[] arguments) =>
+        Say($"$ holdfast {string.Join(' ', arguments.Select(a => a.StartsWith(directory, StringComparison.Ordinal) ? Path.GetFileName(a) : a))}");
 
     private void Say(string text)
     {

@@ -53,7 +53,7 @@ internal static class RestoreCommand
                     session.Output, Detached.Start(["--detached-report", $"{Detached.ReportFd}", .. executor.Arguments], parsed.GetValue(log))))
                 : RestoreAsync(session, new RestoreOptions(
                     parsed.GetValue(address), parsed.GetValue(from), parsed.GetValue(detach),
-                    parsed.GetValue(detach) ? null : parsed.GetValue(log), parsed.GetValue(files) is not null, report));
+                    parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), report));
         }));
         return command;
     }
@@ -77,7 +77,7 @@ internal static class RestoreCommand
             Pages = new SnapshotPages(reader),
             StateDirectory = directory.Path,
             Detach = options.Detach,
-            Files = options.AsIs ? ChangedFiles.AsIs : ChangedFiles.Refuse,
+            Files = options.Files,
             StandardStreams = log < 0 ? [0, 1, 2] : [0, log, log],
         };
         ApplicationRecord? before = directory.Read();
@@ -103,20 +103,22 @@ internal static class RestoreCommand
         }).ConfigureAwait(false);
     }
 
+    private static ChangedFiles ToRule(string? word) => word switch
+    {
+        "as-is" => ChangedFiles.AsIs,
+        "truncate" => ChangedFiles.Truncate,
+        _ => ChangedFiles.Refuse,
+    };
+
     private static void Report(Session session, RestoreOptions options, RestoreJson restored)
     {
         if (options.ReportFd is { } fd)
         {
             Detached.Report(fd, new DetachedReport(Restored: restored));
         }
-        else if (session.Output.Json)
-        {
-            session.Output.Result(restored, OutputJson.Default.RestoreJson, DetachedOutcome.Text);
-        }
         else
         {
-            // Standard output is the application's.
-            session.Output.Note(DetachedOutcome.Text(restored));
+            session.Output.Remark(restored, OutputJson.Default.RestoreJson, DetachedOutcome.Text);
         }
     }
 
@@ -145,5 +147,5 @@ internal static class RestoreCommand
         };
     }
 
-    private sealed record RestoreOptions(string? Address, string? From, bool Detach, string? Log, bool AsIs, int? ReportFd);
+    private sealed record RestoreOptions(string? Address, string? From, bool Detach, string? Log, ChangedFiles Files, int? ReportFd);
 }

@@ -49,10 +49,10 @@ internal static class RunCommand
             {
                 result.AddError("--adopt takes the name of an application and neither a command nor --name, --isolate or --log");
             }
-            else if (line.Length > 0 && line[0].StartsWith('-') && !executor.Arguments.Contains("--"))
+            else if (line.Length > 0 && line[0].StartsWith('-') && executor.Arguments[^(line.Length + 1)] != "--")
             {
                 // What follows the first word is the application's; that word itself is a mistyped option of ours.
-                result.AddError($"{line[0]} is no option of run; write -- before a command that begins with '-'");
+                result.AddError(LaterCommands.Explain(line[0]) ?? $"{line[0]} is no option of run; write -- before a command that begins with '-'");
             }
             else if (result.GetValue(isolate)?.Split(',').FirstOrDefault(n => !Namespaces.Contains(n)) is { } unknown)
             {
