@@ -29,7 +29,7 @@ internal sealed class HoldfastException : Exception
         Status = status;
     }
 
-    public HoldfastException(Failure failure)
+    public HoldfastException(OperationFailure failure)
         : base(failure.Message)
     {
         Code = failure.Code;
@@ -55,7 +55,7 @@ internal sealed class HoldfastException : Exception
         HoldfastException known => known,
         OperationCanceledException => new HoldfastException("cancelled", "interrupted", 130, e),
         UnauthorizedAccessException => new HoldfastException("not_permitted", e.Message, ExitStatus.NotPermitted, e),
-        _ => new HoldfastException(Failure.From("", e)) { Phase = null, Detail = e.ToString() },
+        _ => new HoldfastException(OperationFailure.From("", e)) { Phase = null, Detail = e.ToString() },
     };
 
     private static int StatusOf(string code, bool timedOut) => code switch

@@ -19,7 +19,7 @@ internal sealed partial class CheckpointCoordinator
     private State<CheckpointPhase, CheckpointData> Commit(Event<CheckpointData> e) => e.FsmEvent switch
     {
         SnapshotCommitted m => EnterNext(e.StateData with { Receipt = m.Receipt, CommitPending = false }),
-        CommitFailed m => Abort(e.StateData with { CommitPending = false }, Failure.From(StateName.ToString(), m.Cause)),
+        CommitFailed m => Abort(e.StateData with { CommitPending = false }, OperationFailure.From(StateName.ToString(), m.Cause)),
         CancelCheckpoint => Stay(),
         _ => null!,
     };
@@ -91,7 +91,7 @@ internal sealed partial class CheckpointCoordinator
                 return EverythingLetGo(data with { CommitPending = false });
 
             case WriterClosed m:
-                return Answer(m.Cause is null || data.Failure is not null ? data : data with { Failure = Failure.From("Finish", m.Cause) });
+                return Answer(m.Cause is null || data.Failure is not null ? data : data with { Failure = OperationFailure.From("Finish", m.Cause) });
 
             case PhaseTimedOut { Phase: CheckpointPhase.Finish }:
                 return Answer(data with { Failure = StillHeld(data) });
@@ -134,11 +134,11 @@ internal sealed partial class CheckpointCoordinator
     }
 
     /// <summary>Threads that hang in the kernel hold what they hold until it lets them go; they resume their processes then.</summary>
-    private Failure StillHeld(CheckpointData data)
+    private OperationFailure StillHeld(CheckpointData data)
     {
         IEnumerable<string> held = data.Waiting.Order().Select(pid => pid == 0 ? "the application" : $"process {pid}");
         held = data.CommitPending || data.WriterPending ? held.Append("the snapshot") : held;
-        Failure failure = data.Failure ?? new Failure(StateName.ToString(), Failure.TimeoutCode, "not everything could be let go");
+        OperationFailure failure = data.Failure ?? new OperationFailure(StateName.ToString(), OperationFailure.TimeoutCode, "not everything could be let go");
         return failure with { Message = $"{failure.Message} (still held: {string.Join(", ", held)})" };
     }
 
@@ -146,7 +146,7 @@ internal sealed partial class CheckpointCoordinator
     {
         Context.Parent.Tell(data.Failure is null && data.Receipt is not null
             ? new CheckpointTaken(data.Receipt, data.Processes.Count, data.Threads, data.FreezeTime, Elapsed, data.Pages)
-            : new CheckpointFailed(data.Failure ?? new Failure(StateName.ToString(), Failure.InternalCode, "the checkpoint ended without an outcome")));
+            : new CheckpointFailed(data.Failure ?? new OperationFailure(StateName.ToString(), OperationFailure.InternalCode, "the checkpoint ended without an outcome")));
         return Stop(Normal.Instance, data);
     }
 }

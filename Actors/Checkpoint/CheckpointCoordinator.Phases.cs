@@ -16,7 +16,7 @@ internal sealed partial class CheckpointCoordinator
                 return Prepared(data with { WriterPending = false, Writer = m.Writer });
 
             case SnapshotRefused m:
-                return Abort(data with { WriterPending = false }, Failure.From(StateName.ToString(), m.Cause));
+                return Abort(data with { WriterPending = false }, OperationFailure.From(StateName.ToString(), m.Cause));
 
             case ProcessesFound m:
                 data = m.Pids.Aggregate(data.Answered(0), Open);
@@ -40,7 +40,7 @@ internal sealed partial class CheckpointCoordinator
             return Stay().Using(data);
         }
 
-        return data.Refusals.IsEmpty ? EnterNext(data) : Abort(data, Failure.Refused(StateName.ToString(), data.Refusals));
+        return data.Refusals.IsEmpty ? EnterNext(data) : Abort(data, OperationFailure.Refused(StateName.ToString(), data.Refusals));
     }
 
     private CheckpointData Open(CheckpointData data, int pid)
@@ -86,7 +86,7 @@ internal sealed partial class CheckpointCoordinator
                 return Caught(Drop(data, m.Pid));
 
             case ApplicationThawed when data.Processes.IsEmpty:
-                return Abort(data, new Failure(StateName.ToString(), "application.gone", "the application ended before it was caught"));
+                return Abort(data, new OperationFailure(StateName.ToString(), "application.gone", "the application ended before it was caught"));
 
             case ApplicationThawed:
                 return EnterNext(data.Answered(0));
@@ -124,7 +124,7 @@ internal sealed partial class CheckpointCoordinator
 
             case SharedLocated m:
                 ImmutableList<Refusal> refusals = [.. data.Processes.Values.SelectMany(p => p.Facts!.Refusals), .. m.Refusals];
-                return refusals.IsEmpty ? EnterNext(data.Answered(0)) : Abort(data, Failure.Refused(StateName.ToString(), refusals));
+                return refusals.IsEmpty ? EnterNext(data.Answered(0)) : Abort(data, OperationFailure.Refused(StateName.ToString(), refusals));
 
             default:
                 return null!;

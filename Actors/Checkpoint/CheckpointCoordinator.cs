@@ -135,16 +135,16 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
 
     private State<CheckpointPhase, CheckpointData> InAnyPhase(Event<CheckpointData> e) => e.FsmEvent switch
     {
-        StepFailed m => Abort(e.StateData, Failure.From(StateName.ToString(), m.Cause)),
-        ProcessGone m => Abort(e.StateData, new Failure(
+        StepFailed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
+        ProcessGone m => Abort(e.StateData, new OperationFailure(
             StateName.ToString(), StepRunner.ProcessGoneCode, $"process {m.Pid} ended during the checkpoint: {m.Message}; try again")),
-        ChildCrashed m => Abort(e.StateData, Failure.From(StateName.ToString(), m.Cause)),
+        ChildCrashed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
         Terminated m => OnTerminated(e.StateData, m),
         PhaseTimedOut m when m.Phase == StateName => Abort(e.StateData, PhaseFailure(e.StateData)),
         PhaseTimedOut => Stay(),
-        CheckpointTimedOut => Abort(e.StateData, new Failure(
-            StateName.ToString(), Failure.TimeoutCode, $"the checkpoint was not done within {Limit.TotalSeconds:0.###} s; give it more with --timeout")),
-        CancelCheckpoint => Abort(e.StateData, new Failure(StateName.ToString(), Failure.CancelledCode, "the checkpoint was called off")),
+        CheckpointTimedOut => Abort(e.StateData, new OperationFailure(
+            StateName.ToString(), OperationFailure.TimeoutCode, $"the checkpoint was not done within {Limit.TotalSeconds:0.###} s; give it more with --timeout")),
+        CancelCheckpoint => Abort(e.StateData, new OperationFailure(StateName.ToString(), OperationFailure.CancelledCode, "the checkpoint was called off")),
         ReportProgress => Report(),
         _ => throw new InvalidOperationException($"{e.FsmEvent.GetType().Name} in phase {StateName}"),
     };
@@ -155,12 +155,12 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         return Stay();
     }
 
-    private Failure PhaseFailure(CheckpointData data)
+    private OperationFailure PhaseFailure(CheckpointData data)
     {
         string who = data.Waiting.IsEmpty ? "" : data.Waiting.SetEquals([0])
             ? " (waiting for the application as a whole)"
             : $" (waiting for process {string.Join(", ", data.Waiting.Where(p => p != 0).Order())})";
-        return new Failure(StateName.ToString(), Failure.TimeoutCode,
+        return new OperationFailure(StateName.ToString(), OperationFailure.TimeoutCode,
             $"{StateName} was not done within {_settings.Deadline(StateName).TotalSeconds:0.###} s{who}; " +
             $"see holdfast.checkpoint.deadlines.{StateName.ToString().ToLowerInvariant()}");
     }
@@ -170,9 +170,9 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         ProcessEntry? process = data.Processes.Values.FirstOrDefault(p => p.Supervisor.Equals(message.ActorRef));
         return process is null && !_application.Equals(message.ActorRef)
             ? Stay()
-            : Abort(data, new Failure(StateName.ToString(), Failure.InternalCode, $"{message.ActorRef.Path.Name} stopped during the checkpoint"));
+            : Abort(data, new OperationFailure(StateName.ToString(), OperationFailure.InternalCode, $"{message.ActorRef.Path.Name} stopped during the checkpoint"));
     }
 
-    private State<CheckpointPhase, CheckpointData> Abort(CheckpointData data, Failure failure) =>
+    private State<CheckpointPhase, CheckpointData> Abort(CheckpointData data, OperationFailure failure) =>
         Enter(CheckpointPhase.Finish, data with { Failure = failure });
 }

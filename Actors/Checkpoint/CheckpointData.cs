@@ -44,7 +44,7 @@ internal sealed record CheckpointData
 
     public SnapshotReceipt? Receipt { get; init; }
 
-    public Failure? Failure { get; init; }
+    public OperationFailure? Failure { get; init; }
 
     public int Threads => Processes.Values.Sum(p => p.Threads ?? 0);
 

@@ -22,7 +22,7 @@ public sealed record CheckpointTaken(
 
 /// <summary>There is no snapshot, and the application runs as before.</summary>
 /// <param name="Failure">Phase and cause.</param>
-public sealed record CheckpointFailed(Failure Failure);
+public sealed record CheckpointFailed(OperationFailure Failure);
 
 /// <summary>Published on the event stream while a checkpoint is under way.</summary>
 /// <param name="Phase">The phase it is in.</param>

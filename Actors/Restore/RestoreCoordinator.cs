@@ -14,7 +14,7 @@ internal sealed record RestoreData
 
     public IRunningApplication? Application { get; init; }
 
-    public Failure? Failure { get; init; }
+    public OperationFailure? Failure { get; init; }
 }
 
 /// <summary>What a <see cref="RestoreCoordinator"/> is made for.</summary>
@@ -77,14 +77,14 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
     private State<RestoreStep, RestoreData> TakeSteps(Event<RestoreData> e) => e.FsmEvent switch
     {
         RestoreStepTaken m when m.Step == StateName => Taken(e.StateData, m.Answer),
-        RestoreStepFailed m => Abort(e.StateData, Failure.From(StateName.ToString(), m.Cause)),
-        RestoreCrashed m => Abort(e.StateData, Failure.From(StateName.ToString(), m.Cause)),
-        RestoreTimedOut m when m.Step == StateName => Abort(e.StateData, new Failure(
-            StateName.ToString(), Failure.TimeoutCode,
+        RestoreStepFailed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
+        RestoreCrashed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
+        RestoreTimedOut m when m.Step == StateName => Abort(e.StateData, new OperationFailure(
+            StateName.ToString(), OperationFailure.TimeoutCode,
             $"{StateName} was not done within {_order.Settings.Deadline(StateName).TotalSeconds:0.###} s; " +
             $"see holdfast.restore.deadlines.{StateName.ToString().ToLowerInvariant()}")),
-        CancelRestore => Abort(e.StateData, new Failure(StateName.ToString(), Failure.CancelledCode, "the restore was called off")),
-        Terminated => Abort(e.StateData, new Failure(StateName.ToString(), Failure.InternalCode, "the restore's thread stopped")),
+        CancelRestore => Abort(e.StateData, new OperationFailure(StateName.ToString(), OperationFailure.CancelledCode, "the restore was called off")),
+        Terminated => Abort(e.StateData, new OperationFailure(StateName.ToString(), OperationFailure.InternalCode, "the restore's thread stopped")),
         _ => Stay(),
     };
 
@@ -93,7 +93,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
         switch (answer)
         {
             case RestoreThread.Checked { Refusals.Count: > 0 } m:
-                return Abort(data, Failure.Refused(StateName.ToString(), m.Refusals));
+                return Abort(data, OperationFailure.Refused(StateName.ToString(), m.Refusals));
 
             case RestoreThread.Checked m:
                 data = data with { Processes = m.Image.Processes.Count, Threads = m.Image.Processes.Sum(p => p.ThreadCount) };
@@ -108,7 +108,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
         return GoTo(next).Using(data);
     }
 
-    private State<RestoreStep, RestoreData> Abort(RestoreData data, Failure failure)
+    private State<RestoreStep, RestoreData> Abort(RestoreData data, OperationFailure failure)
     {
         _source.Abort();
         return LetGo(data with { Failure = failure });

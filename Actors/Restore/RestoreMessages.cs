@@ -59,7 +59,7 @@ internal sealed record CancelRestore;
 
 internal sealed record ApplicationRestored(IRunningApplication Application, RestoreReport Report);
 
-internal sealed record RestoreFailed(Failure Failure);
+internal sealed record RestoreFailed(OperationFailure Failure);
 
 internal sealed record TakeRestoreStep(RestoreStep Step);
 

@@ -26,7 +26,7 @@ public sealed record ApplicationStarted(ApplicationTarget Target, int MainPid, R
 
 /// <summary>It does not run.</summary>
 /// <param name="Failure">Phase and cause.</param>
-public sealed record StartFailed(Failure Failure);
+public sealed record StartFailed(OperationFailure Failure);
 
 /// <summary>Asks for <see cref="ApplicationExited"/>, as soon as it is so.</summary>
 public sealed record WaitForExit;
@@ -48,7 +48,7 @@ public sealed record KillApplication;
 
 /// <summary>The application could not be ended.</summary>
 /// <param name="Failure">The cause.</param>
-public sealed record EndFailed(Failure Failure);
+public sealed record EndFailed(OperationFailure Failure);
 
 /// <summary>Calls off a restore that is under way; no answer of its own.</summary>
 public sealed record CancelStart;

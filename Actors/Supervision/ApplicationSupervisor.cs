@@ -21,7 +21,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
     private readonly List<(IActorRef Asker, object Answer)> _answersOfEnd = [];
     private IActorRef _starter = ActorRefs.Nobody;
     private CheckpointUnderWay? _checkpoint;
-    private Failure? _crash;
+    private OperationFailure? _crash;
     private IRunningApplication? _application;
     private int? _status;
     private bool _killing;
@@ -55,7 +55,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
     /// <summary>A coordinator that crashes is stopped: its children stop with it, which lets the application go on. Nothing is restarted.</summary>
     protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(cause =>
     {
-        _crash = Failure.From(_application is null ? "Restore" : "Checkpoint", cause);
+        _crash = OperationFailure.From(_application is null ? "Restore" : "Checkpoint", cause);
         return Directive.Stop;
     });
 
@@ -86,18 +86,18 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
 
     private void Starting(IActorRef coordinator)
     {
-        Receive<ApplicationFound>(m => m.Application is null, _ => StartFails(new Failure("Start", "application.gone", "the application no longer runs")));
+        Receive<ApplicationFound>(m => m.Application is null, _ => StartFails(new OperationFailure("Start", "application.gone", "the application no longer runs")));
         Receive<ApplicationFound>(m => Started(m.Application!, null));
-        Receive<StartRefused>(m => StartFails(Failure.From("Start", m.Cause)));
+        Receive<StartRefused>(m => StartFails(OperationFailure.From("Start", m.Cause)));
         Receive<ApplicationRestored>(m => Started(m.Application, m.Report));
         Receive<RestoreFailed>(m => StartFails(m.Failure));
-        Receive<Terminated>(_ => StartFails(_crash ?? new Failure("Restore", Failure.InternalCode, "the restore stopped without an outcome")));
+        Receive<Terminated>(_ => StartFails(_crash ?? new OperationFailure("Restore", OperationFailure.InternalCode, "the restore stopped without an outcome")));
         Receive<CancelStart>(_ => coordinator.Tell(new CancelRestore()));
         Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus("starting", 0)));
         ReceiveAny(_ => Stash.Stash());
     }
 
-    private void StartFails(Failure failure)
+    private void StartFails(OperationFailure failure)
     {
         _starter.Tell(new StartFailed(failure));
         End(-1);
@@ -114,7 +114,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         {
             // Nobody could find it again: it must not run on unknown.
             Attempt(Kill, cause => new KillFailed(cause));
-            StartFails(Failure.From("Start", e));
+            StartFails(OperationFailure.From("Start", e));
             return;
         }
 
@@ -162,7 +162,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         });
         Receive<WaitForExit>(_ => _awaitingExit.Add(Sender));
         Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus(_checkpoint is null ? "running" : "checkpointing", _application!.MainPid)));
-        Receive<StartApplication>(_ => Sender.Tell(new StartFailed(new Failure("Start", "application.running", "the application runs already"))));
+        Receive<StartApplication>(_ => Sender.Tell(new StartFailed(new OperationFailure("Start", "application.running", "the application runs already"))));
     }
 
     private void WhenFree(Action action)
@@ -192,7 +192,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         CheckpointUnderWay over = _checkpoint!;
         _checkpoint = null;
         object outcome = over.Outcome ?? new CheckpointFailed(
-            _crash ?? new Failure("Checkpoint", Failure.InternalCode, "the coordinator stopped without an outcome"));
+            _crash ?? new OperationFailure("Checkpoint", OperationFailure.InternalCode, "the coordinator stopped without an outcome"));
         if (over.EndAfterwards && outcome is CheckpointTaken)
         {
             // Its processes are dead already; what is left of its space goes now, and only then is the asker told.
@@ -253,7 +253,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         _killing = false;
         if (cause is not null)
         {
-            Failure failure = Failure.From("End", cause);
+            OperationFailure failure = OperationFailure.From("End", cause);
             foreach (IActorRef asker in _ending)
             {
                 asker.Tell(new EndFailed(failure));
@@ -300,7 +300,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
 
     private void Ended(int status)
     {
-        Failure ended = new("Start", "application.ended", "the application has ended");
+        OperationFailure ended = new("Start", "application.ended", "the application has ended");
         Receive<TakeCheckpoint>(_ => Sender.Tell(new CheckpointFailed(ended)));
         Receive<StartApplication>(_ => Sender.Tell(new StartFailed(ended)));
         Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus("ended", 0)));

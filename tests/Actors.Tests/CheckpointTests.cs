@@ -94,7 +94,7 @@ public sealed class CheckpointTests
         bridge.Before = (c, pid) => bridge.Process(2).Exited |= c == call && pid == 2;
         await using Harness harness = await new Harness(bridge).StartedAsync();
 
-        Failure failure = await harness.FailureAsync();
+        OperationFailure failure = await harness.FailureAsync();
 
         Assert.Equal((phase.ToString(), "process.gone"), (failure.Phase, failure.Code));
         Assert.Contains("process 2", failure.Message);
@@ -130,7 +130,7 @@ public sealed class CheckpointTests
             bridge, deadlines: new() { [CheckpointPhase.Quiesce] = Soon, [CheckpointPhase.Release] = Soon }).StartedAsync();
         try
         {
-            Failure failure = await harness.FailureAsync();
+            OperationFailure failure = await harness.FailureAsync();
 
             Assert.True(failure.TimedOut);
             Assert.Equal("Quiesce", failure.Phase);
@@ -173,9 +173,9 @@ public sealed class CheckpointTests
         // What hangs is let go once the time-out has begun to undo everything.
         harness.OnPhase = p => LetGo(stuck, p);
 
-        Failure failure = await harness.FailureAsync();
+        OperationFailure failure = await harness.FailureAsync();
 
-        Assert.Equal((phase.ToString(), Failure.TimeoutCode), (failure.Phase, failure.Code));
+        Assert.Equal((phase.ToString(), OperationFailure.TimeoutCode), (failure.Phase, failure.Code));
         harness.AssertEverythingLetGo();
         harness.AssertNoSnapshot();
     }
@@ -195,9 +195,9 @@ public sealed class CheckpointTests
         await using Harness harness = await new Harness(bridge).StartedAsync();
         harness.OnPhase = p => LetGo(stuck, p);
 
-        Failure failure = await harness.FailureAsync(new TakeCheckpoint(Timeout: Soon));
+        OperationFailure failure = await harness.FailureAsync(new TakeCheckpoint(Timeout: Soon));
 
-        Assert.Equal(Failure.TimeoutCode, failure.Code);
+        Assert.Equal(OperationFailure.TimeoutCode, failure.Code);
         harness.AssertEverythingLetGo();
         harness.AssertNoSnapshot();
     }
@@ -241,9 +241,9 @@ public sealed class CheckpointTests
             }
         };
 
-        Failure failure = await harness.FailureAsync();
+        OperationFailure failure = await harness.FailureAsync();
 
-        Assert.Equal(Failure.CancelledCode, failure.Code);
+        Assert.Equal(OperationFailure.CancelledCode, failure.Code);
         harness.AssertEverythingLetGo();
         harness.AssertNoSnapshot();
     }
@@ -272,7 +272,7 @@ public sealed class CheckpointTests
         await using Harness harness = await new Harness(bridge).StartedAsync();
         harness.Store.Before = c => _ = c == "Commit" ? throw new IOException("disk full") : 0;
 
-        Failure failure = await harness.FailureAsync(new TakeCheckpoint(EndAfterwards: true));
+        OperationFailure failure = await harness.FailureAsync(new TakeCheckpoint(EndAfterwards: true));
 
         Assert.Equal("Commit", failure.Phase);
         Assert.All(bridge.Processes, p => Assert.False(p.Killed));

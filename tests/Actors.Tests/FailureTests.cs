@@ -25,7 +25,7 @@ public sealed class FailureTests(ITestOutputHelper output)
         bridge.Before = (c, pid) => _ = c == call && (pid is 0 or 2) ? throw new BridgeException("test.broken", "the test", "it says so") : 0;
         await using Harness harness = await new Harness(bridge).StartedAsync();
 
-        Failure failure = await harness.FailureAsync();
+        OperationFailure failure = await harness.FailureAsync();
 
         Assert.Equal("test.broken", failure.Code);
         harness.AssertEverythingLetGo();
@@ -40,9 +40,9 @@ public sealed class FailureTests(ITestOutputHelper output)
         bridge.Before = (c, pid) => _ = c == call && (pid is 0 or 2) ? throw new InvalidOperationException("a defect") : 0;
         await using Harness harness = await new Harness(bridge).StartedAsync();
 
-        Failure failure = await harness.FailureAsync();
+        OperationFailure failure = await harness.FailureAsync();
 
-        Assert.Equal(Failure.InternalCode, failure.Code);
+        Assert.Equal(OperationFailure.InternalCode, failure.Code);
         Assert.Contains("a defect", failure.Message);
         harness.AssertEverythingLetGo();
         harness.AssertNoSnapshot();
@@ -57,7 +57,7 @@ public sealed class FailureTests(ITestOutputHelper output)
         await using Harness harness = await new Harness(new FakeBridge(1, 2)).StartedAsync();
         harness.Store.Before = c => _ = c == call ? throw new Snapshots.SnapshotStoreException("store.full", "no space is left") : 0;
 
-        Failure failure = await harness.FailureAsync();
+        OperationFailure failure = await harness.FailureAsync();
 
         Assert.Equal("store.full", failure.Code);
         harness.AssertEverythingLetGo();
@@ -70,9 +70,9 @@ public sealed class FailureTests(ITestOutputHelper output)
         FakeBridge bridge = new(1, 2) { LocatesToNull = true };
         await using Harness harness = await new Harness(bridge).StartedAsync();
 
-        Failure failure = await harness.FailureAsync();
+        OperationFailure failure = await harness.FailureAsync();
 
-        Assert.Equal(Failure.InternalCode, failure.Code);
+        Assert.Equal(OperationFailure.InternalCode, failure.Code);
         Assert.Contains(bridge.Processes, p => p.Stops > 0);
         harness.AssertEverythingLetGo();
         harness.AssertNoSnapshot();
@@ -139,7 +139,7 @@ public sealed class FailureTests(ITestOutputHelper output)
             return true;
         }
 
-        Failure failure = Assert.IsType<CheckpointFailed>(answer).Failure;
+        OperationFailure failure = Assert.IsType<CheckpointFailed>(answer).Failure;
         Assert.NotEmpty(failure.Phase);
         Assert.NotEmpty(failure.Message);
         if (failure.Phase is not (nameof(CheckpointPhase.End) or nameof(CheckpointPhase.Finish)))

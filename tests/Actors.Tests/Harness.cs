@@ -67,7 +67,7 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
 
     public async Task<object> Ask(object message) => await Supervisor.Ask<object>(message, Patience);
 
-    public async Task<Failure> FailureAsync(TakeCheckpoint? message = null) =>
+    public async Task<OperationFailure> FailureAsync(TakeCheckpoint? message = null) =>
         (await AskAsync<CheckpointFailed>(message ?? new TakeCheckpoint())).Failure;
 
     /// <summary>What must hold after every checkpoint, however it ended.</summary>

@@ -42,7 +42,7 @@ public sealed class RestoreTests
         bridge.Before = (c, _) => _ = c == step ? throw new BridgeException("test.broken", "the test", "it says so") : 0;
         await using Harness harness = new(bridge);
 
-        Failure failure = (await harness.AskAsync<StartFailed>(Order)).Failure;
+        OperationFailure failure = (await harness.AskAsync<StartFailed>(Order)).Failure;
 
         Assert.Equal(("test.broken", NameOf(step)), (failure.Code, failure.Phase));
         AssertRemoved(bridge);
@@ -56,9 +56,9 @@ public sealed class RestoreTests
         bridge.Before = (c, _) => _ = c == step ? throw new InvalidOperationException("a defect") : 0;
         await using Harness harness = new(bridge);
 
-        Failure failure = (await harness.AskAsync<StartFailed>(Order)).Failure;
+        OperationFailure failure = (await harness.AskAsync<StartFailed>(Order)).Failure;
 
-        Assert.Equal(Failure.InternalCode, failure.Code);
+        Assert.Equal(OperationFailure.InternalCode, failure.Code);
         AssertRemoved(bridge);
     }
 
@@ -68,7 +68,7 @@ public sealed class RestoreTests
         FakeBridge bridge = new() { RestoreRefusals = [new Refusal("pid.taken", 7, null, "pid 7", "held by sshd", "end it")] };
         await using Harness harness = new(bridge);
 
-        Failure failure = (await harness.AskAsync<StartFailed>(Order)).Failure;
+        OperationFailure failure = (await harness.AskAsync<StartFailed>(Order)).Failure;
 
         Assert.Equal("pid.taken", failure.Code);
         Assert.Equal(["Check"], bridge.Restore!.Steps);
@@ -90,10 +90,10 @@ public sealed class RestoreTests
         TimeSpan soon = TimeSpan.FromMilliseconds(200);
         await using Harness harness = new(bridge, restoreDeadlines: new() { [RestoreStep.Memory] = soon, [RestoreStep.Run] = soon });
 
-        Failure failure = (await harness.AskAsync<StartFailed>(Order)).Failure;
+        OperationFailure failure = (await harness.AskAsync<StartFailed>(Order)).Failure;
         stuck.Set();
 
-        Assert.Equal((Failure.TimeoutCode, "Memory"), (failure.Code, failure.Phase));
+        Assert.Equal((OperationFailure.TimeoutCode, "Memory"), (failure.Code, failure.Phase));
         await harness.TerminateAsync();
         AssertRemoved(bridge);
     }
@@ -116,7 +116,7 @@ public sealed class RestoreTests
         // It may have run to its end before the order to stop arrived; never anything in between.
         if (answer is StartFailed failed)
         {
-            Assert.Equal(Failure.CancelledCode, failed.Failure.Code);
+            Assert.Equal(OperationFailure.CancelledCode, failed.Failure.Code);
             AssertRemoved(bridge);
         }
         else

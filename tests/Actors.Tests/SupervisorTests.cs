@@ -31,7 +31,7 @@ public sealed class SupervisorTests
         await using Harness harness = new(new FakeBridge());
         harness.OnStarted = () => throw new IOException("disk full");
 
-        Failure failure = (await harness.AskAsync<StartFailed>(Launch)).Failure;
+        OperationFailure failure = (await harness.AskAsync<StartFailed>(Launch)).Failure;
 
         Assert.Equal("io", failure.Code);
         Assert.Equal(137, await harness.Bridge.Application.Exited.WaitAsync(Harness.Patience));

@@ -7,7 +7,7 @@ namespace Holdfast.Actors;
 /// <param name="Phase">The phase or step in which it failed, such as <c>Quiesce</c>.</param>
 /// <param name="Code">Stable code, such as <c>freeze.timeout</c>.</param>
 /// <param name="Message">What failed, why, and what to do, in one line.</param>
-public sealed record Failure(string Phase, string Code, string Message)
+public sealed record OperationFailure(string Phase, string Code, string Message)
 {
     /// <summary>The code of a phase that did not finish before its deadline.</summary>
     public const string TimeoutCode = "phase.timeout";
@@ -28,19 +28,19 @@ public sealed record Failure(string Phase, string Code, string Message)
     public bool TimedOut => Code == TimeoutCode || Code.EndsWith(".timeout", StringComparison.Ordinal);
 
     /// <summary>Makes one of an exception: expected ones keep their code, all others are defects.</summary>
-    public static Failure From(string phase, Exception cause) => cause switch
+    public static OperationFailure From(string phase, Exception cause) => cause switch
     {
-        BridgeException e => new Failure(phase, e.Code, e.Message) { Refusals = e.Refusals, Detail = e.InnerException?.ToString() ?? "" },
-        SnapshotStoreException e => new Failure(phase, e.Code, e.Message) { Detail = e.InnerException?.ToString() ?? "" },
+        BridgeException e => new OperationFailure(phase, e.Code, e.Message) { Refusals = e.Refusals, Detail = e.InnerException?.ToString() ?? "" },
+        SnapshotStoreException e => new OperationFailure(phase, e.Code, e.Message) { Detail = e.InnerException?.ToString() ?? "" },
         ProcessStepException e => From(phase, e.InnerException!) with { Message = $"{e.Message}: {e.InnerException!.Message}" },
-        OperationCanceledException => new Failure(phase, CancelledCode, "called off"),
-        IOException or UnauthorizedAccessException => new Failure(phase, "io", cause.Message) { Detail = cause.ToString() },
-        _ => new Failure(phase, InternalCode, $"{cause.GetType().Name}: {cause.Message}") { Detail = cause.ToString() },
+        OperationCanceledException => new OperationFailure(phase, CancelledCode, "called off"),
+        IOException or UnauthorizedAccessException => new OperationFailure(phase, "io", cause.Message) { Detail = cause.ToString() },
+        _ => new OperationFailure(phase, InternalCode, $"{cause.GetType().Name}: {cause.Message}") { Detail = cause.ToString() },
     };
 
     /// <summary>Makes one of refusals.</summary>
     /// <param name="phase">The phase in which they were decided.</param>
     /// <param name="refusals">At least one.</param>
-    public static Failure Refused(string phase, IReadOnlyList<Refusal> refusals) =>
+    public static OperationFailure Refused(string phase, IReadOnlyList<Refusal> refusals) =>
         new(phase, refusals[0].Code, string.Join("\n", refusals)) { Refusals = refusals };
 }
