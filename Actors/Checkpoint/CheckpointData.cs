@@ -30,6 +30,12 @@ internal sealed record CheckpointData
 
     public ImmutableList<Refusal> Refusals { get; init; } = [];
 
+    /// <summary>The thread that holds the application as a whole is gone.</summary>
+    public bool ApplicationLetGo { get; init; }
+
+    /// <summary>The writer is being closed: the last thing before the answer.</summary>
+    public bool Closing { get; init; }
+
     public bool WriterPending { get; init; } = true;
 
     public bool CommitPending { get; init; }
