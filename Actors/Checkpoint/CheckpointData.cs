@@ -10,8 +10,8 @@ internal sealed record ProcessEntry(int Pid, IActorRef Supervisor)
     /// <summary>Null until it stands; 0 for a zombie.</summary>
     public int? Threads { get; init; }
 
-    /// <summary>What was refused while it ran; decided only when it is seen again.</summary>
-    public ImmutableList<Refusal> Suspected { get; init; } = [];
+    /// <summary>What was refused while it ran; decided only when it is seen again. Null before the second look.</summary>
+    public ImmutableList<Refusal>? Suspected { get; init; }
 
     public ProcessFacts? Facts { get; init; }
 

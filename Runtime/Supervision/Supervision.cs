@@ -40,6 +40,7 @@ internal static class Supervision
         using CancellationTokenSource interrupted = new();
         SupervisorHost? host = null;
         bool started = false;
+        Hosting.DiagnosticFiles.Remove();
         try
         {
             // From before the start on: what comes while the application is coming up is passed on as soon as it runs.

@@ -130,6 +130,18 @@ public sealed class CheckpointTests
     }
 
     [Fact]
+    public async Task A_process_that_cannot_be_read_once_while_it_runs_is_looked_at_again()
+    {
+        int asked = 0;
+        FakeBridge bridge = new(1) { RefusesInPrepare = _ => asked++ == 0 ? throw new BridgeException("file.unreadable", "reading", "gone") : [] };
+        await using Harness harness = await new Harness(bridge).StartedAsync();
+
+        await harness.AskAsync<CheckpointTaken>(new TakeCheckpoint());
+
+        harness.AssertEverythingLetGo();
+    }
+
+    [Fact]
     public async Task Everything_that_is_refused_of_what_stands_is_reported_at_once()
     {
         FakeBridge bridge = new(1, 2, 3) { RefusesInLocate = pid => pid == 1 ? [] : [ARefusal(pid)] };
