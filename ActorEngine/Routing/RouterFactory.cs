@@ -1,0 +1,9 @@
+using Akka.Actor;
+using Akka.Configuration;
+
+namespace Akka.Routing;
+
+internal static class RouterFactory
+{
+    public static Props Apply(Config section, Props props) => props;
+}
