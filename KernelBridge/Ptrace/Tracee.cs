@@ -206,10 +206,15 @@ internal sealed class Tracee
 
     private void Note(WaitStatus status)
     {
-        if (status.Event == 0 && status.Signal != StopSyscall)
+        if (status.Event != 0 || status.Signal == StopSyscall)
         {
-            delivered = status.Signal;
+            return;
         }
+
+        // SIGSTOP is the only one that cannot be blocked; anything else is a fault of the injected call.
+        delivered = status.Signal == Libc.SIGSTOP
+            ? status.Signal
+            : throw new BridgeException("inject.fault", $"a system call inside thread {Tid} of process {Pid}", $"it took signal {status.Signal}");
     }
 
     private int Delivered()
