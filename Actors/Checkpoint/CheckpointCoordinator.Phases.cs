@@ -22,8 +22,16 @@ internal sealed partial class CheckpointCoordinator
                 data = m.Pids.Aggregate(data.Answered(0), Open);
                 return Prepared(AskAll(new FlushResources(CheckpointPhase.Prepare), data));
 
+            // It still runs, and may have been seen in the middle of an exec or of its end: only what is found twice is refused here.
+            case ResourcesFlushed m when m.Refusals.Count > 0 && data.Processes[m.Pid].Suspected.IsEmpty:
+                data.Processes[m.Pid].Supervisor.Tell(new FlushResources(CheckpointPhase.Prepare));
+                return Stay().Using(data.With(m.Pid, p => p with { Suspected = [.. m.Refusals] }));
+
             case ResourcesFlushed m:
-                return Prepared(data.Answered(m.Pid) with { Refusals = data.Refusals.AddRange(m.Refusals) });
+                return Prepared(data.Answered(m.Pid) with
+                {
+                    Refusals = data.Refusals.AddRange(m.Refusals.Where(r => data.Processes[m.Pid].Suspected.Contains(r))),
+                });
 
             case ProcessGone m:
                 return Prepared(Drop(data, m.Pid));
