@@ -11,6 +11,9 @@ namespace Holdfast.KernelBridge.Capture;
 /// </summary>
 internal sealed class SleepNotes
 {
+    /// <summary>What is left of a wait without an end.</summary>
+    public const long Forever = long.MaxValue;
+
     private readonly Dictionary<int, Note> notes = [];
 
     private SleepNotes()
@@ -56,7 +59,7 @@ internal sealed class SleepNotes
         return TimeSpan.FromTicks(Math.Max(0, now - since) / 100);
     }
 
-    /// <summary>What is left of the relative wait in which a thread stands, or null when that cannot be known.</summary>
+    /// <summary>What is left of the relative wait in which a thread stands (<see cref="Forever"/> when it has no end), or null when that cannot be known.</summary>
     public long? Remaining(int pid, int tid, in UserRegisters registers, TargetMemory memory)
     {
         long? whole = registers.OrigRax switch
@@ -64,10 +67,11 @@ internal sealed class SleepNotes
             X64.Nanosleep => Time(memory, registers.Rdi),
             X64.ClockNanosleep => Time(memory, registers.Rdx),
             X64.Futex => Time(memory, registers.R10),
+            X64.Poll when (int)registers.Rdx < 0 => Forever,
             X64.Poll => (int)registers.Rdx * 1_000_000L,
             _ => null,
         };
-        return whole is { } nanoseconds ? Math.Max(0, nanoseconds - (long)Elapsed(pid, tid).TotalNanoseconds) : null;
+        return whole == Forever ? Forever : whole is { } nanoseconds ? Math.Max(0, nanoseconds - (long)Elapsed(pid, tid).TotalNanoseconds) : null;
     }
 
     /// <summary>
