@@ -27,14 +27,10 @@ internal sealed class SleepNotes
     {
         SleepNotes result = new();
 
-        if (ClockOffset() is not { } offset)
-        {
-            return result;
-        }
-
         foreach (int tid in ProcFs.Threads(pid))
         {
-            if (ProcessStat.TryReadThread(pid, tid)?.State == 'S' && Read($"/proc/{pid}/task/{tid}/sched") is { } sched)
+            if (ProcessStat.TryReadThread(pid, tid) is { State: 'S' } stat && Read($"/proc/{pid}/task/{tid}/sched") is { } sched
+                && SchedulerClock.Offset((int)stat.Field(39)) is { } offset)
             {
                 result.notes[tid] = new Note(sched.ExecStart + offset, sched.Switches, ProcFs.TryText($"/proc/{pid}/task/{tid}/wchan") ?? string.Empty);
             }
@@ -85,28 +81,6 @@ internal sealed class SleepNotes
         _ => null,
     };
 
-    /// <summary>
-    /// The scheduler's clock runs with CLOCK_MONOTONIC, at an offset that a thread which was just switched in can see. Read afterwards, the monotonic
-    /// clock is late by what lies between: the smallest of a few differences is the best, and errs to the side of waits that end late.
-    /// </summary>
-    private static long? ClockOffset()
-    {
-        long? best = null;
-        for (int i = 0; i < 5; i++)
-        {
-            _ = Libc.usleep(1);
-            if (Read("/proc/thread-self/sched") is not { } own)
-            {
-                return null;
-            }
-
-            long offset = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) - own.ExecStart;
-            best = best is { } known ? Math.Min(known, offset) : offset;
-        }
-
-        return best;
-    }
-
     private static long? Time(TargetMemory memory, ulong address)
     {
         byte[] bytes = new byte[16];
@@ -115,7 +89,7 @@ internal sealed class SleepNotes
             : null;
     }
 
-    private static (long ExecStart, long Switches)? Read(string path)
+    internal static (long ExecStart, long Switches)? Read(string path)
     {
         if (ProcFs.TryText(path) is not { } text)
         {
