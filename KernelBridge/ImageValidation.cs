@@ -32,7 +32,7 @@ internal static class ImageValidation
             Process(image, process, numbers);
         }
 
-        Require(image.Pipes.All(pipe => pipe.Capacity is >= 4096 and <= 1 << 30 && pipe.Bytes.Length <= pipe.Capacity && pipe.Parts.All(part => part > 0) && pipe.Parts.Sum() == pipe.Bytes.Length), "a pipe holds more than it can");
+        Require(image.Pipes.All(pipe => pipe.Capacity is >= 4096 and <= 1 << 30 && pipe.Bytes.Length <= pipe.Capacity && pipe.Parts.All(part => part > 0) && pipe.Parts.Sum(part => (long)part) == pipe.Bytes.Length), "a pipe holds more than it can");
         Require(image.Pipes.Select(pipe => pipe.Id).Distinct().Count() == image.Pipes.Count, "a pipe is there twice");
         Require(image.SharedMemory.Select((shared, i) => shared.Id == i && shared.Size is > 0 and < 1L << 40).All(valid => valid), "shared memory has an impossible number or size");
         Require(image.SharedMemory.Sum(shared => (double)shared.Size) < 1L << 45, "there is more shared memory than addresses");
