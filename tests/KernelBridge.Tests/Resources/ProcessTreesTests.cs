@@ -24,7 +24,16 @@ public sealed class ProcessTreesTests(ITestOutputHelper output)
                 continue;
             }
 
-            List<ProcessNode> built = Model.Build(plan).Nodes();
+            List<ProcessNode> built;
+            try
+            {
+                built = Model.Build(plan).Nodes();
+            }
+            catch (Xunit.Sdk.XunitException e)
+            {
+                throw new Xunit.Sdk.XunitException($"{e.Message}\nwanted\n  {string.Join("\n  ", wanted)}\ngroups {string.Join(' ', plan.Groups)}");
+            }
+
             Assert.True(
                 wanted.Select(node => node with { Zombie = false }).SequenceEqual(built),
                 $"wanted\n  {string.Join("\n  ", wanted)}\nbuilt\n  {string.Join("\n  ", built)}");
