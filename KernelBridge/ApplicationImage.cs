@@ -28,6 +28,10 @@ public sealed record ApplicationImage
     [JsonInclude]
     internal HostImage Host { get; init; } = null!;
 
+    /// <summary>Namespaces that its space has of its own, as <see cref="LaunchRequest.Isolate"/> names them; null in images that do not say.</summary>
+    [JsonInclude]
+    internal IReadOnlyList<string>? Isolated { get; init; }
+
     [JsonInclude]
     internal IReadOnlyList<OpenFileImage> OpenFiles { get; init; } = [];
 
@@ -60,7 +64,7 @@ public sealed record ApplicationImage
         {
             image = JsonSerializer.Deserialize(bytes, ImageJson.Default.ApplicationImage);
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or NotSupportedException or InvalidOperationException or FormatException or ArgumentException)
         {
             throw new BridgeException("image.invalid", "reading the image", e.Message, "restore another snapshot", e);
         }
@@ -194,6 +198,6 @@ internal sealed record HostImage
     public required long Boottime { get; init; }
 }
 
-[JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Metadata, UseStringEnumConverter = true)]
+[JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Metadata, UseStringEnumConverter = true, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(ApplicationImage))]
 internal sealed partial class ImageJson : JsonSerializerContext;

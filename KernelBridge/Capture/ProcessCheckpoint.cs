@@ -311,6 +311,25 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             }
         }
 
-        return stack.Length >= InjectedCalls.SlotSize + distance ? stack.Start : null;
+        if (stack.Length < InjectedCalls.SlotSize + distance)
+        {
+            return null;
+        }
+
+        // A main thread that is elsewhere (a handler on an alternate stack, a coroutine) has left its stack in a depth that nothing shows:
+        // then only memory that holds nothing is nobody's.
+        return MainThreadIsOnStack(stack) || HoldsNothing(stack.Start) ? stack.Start : null;
+    }
+
+    private bool MainThreadIsOnStack(MemoryMap stack) =>
+        threads.TryGetValue(Pid, out Tracee? main) && PtraceCall.GetRegisters(main.Tid).Rsp is var pointer && pointer >= stack.Start && pointer < stack.End;
+
+    /// <summary>Whether the room of injected calls and timeouts is zero, and that of notes too, or holds notes.</summary>
+    private bool HoldsNothing(ulong start)
+    {
+        byte[] bytes = new byte[NotesOffset + WaitNotes.Size];
+        memory.Read(start, bytes);
+        return !bytes.AsSpan(0, InjectedCalls.SlotSize).ContainsAnyExcept((byte)0)
+            && (WaitNotes.AreAt(bytes.AsSpan((int)NotesOffset)) || !bytes.AsSpan(InjectedCalls.SlotSize).ContainsAnyExcept((byte)0));
     }
 }

@@ -23,6 +23,9 @@ internal sealed class WaitNotes(ulong address, TargetMemory memory, long clockOf
 
     private record struct Note(ulong Magic, int Tid, int Number, long Deadline, ulong Instruction, ulong Stack, ulong Check);
 
+    /// <summary>Whether notes lie in these bytes.</summary>
+    public static bool AreAt(ReadOnlySpan<byte> bytes) => System.Runtime.InteropServices.MemoryMarshal.Read<ulong>(bytes) == Magic;
+
     /// <summary>The call that a thread is in the middle of, and when it ends, if an earlier stop left a note of this very wait.</summary>
     /// <param name="tid">Its number in its own namespace.</param>
     /// <param name="registers">Its registers.</param>
