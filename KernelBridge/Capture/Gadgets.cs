@@ -16,11 +16,19 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
     // By file and offset of the mapping: the search of a libc takes milliseconds, and every process has the same one.
     private static readonly ConcurrentDictionary<(ulong Device, ulong Inode, ulong Offset, ulong Length), Found> Known = new();
 
-    private sealed record Found(int SyscallReturn, int Sigreturn, int PopRax);
+    private sealed record Found(int SyscallReturn, int Sigreturn, int PopRax, bool Whole);
 
     /// <summary>Searches executable memory of a process, which may run meanwhile.</summary>
     /// <returns>Null when it has no such instructions.</returns>
     public static Gadgets? Find(IEnumerable<MemoryMap> maps, TargetMemory memory)
+    {
+        List<MemoryMap> all = [.. maps];
+
+        // A file that was written to in place, or whose inode came back as another file, has its instructions elsewhere now.
+        return Find(all, memory, remembered: true) ?? Find(all, memory, remembered: false);
+    }
+
+    private static Gadgets? Find(List<MemoryMap> maps, TargetMemory memory, bool remembered)
     {
         ulong syscall = 0, sigreturn = 0, pop = 0;
 
@@ -28,9 +36,18 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
         foreach (MemoryMap map in maps.Where(m => (m.Protection & (Libc.PROT_EXEC | Libc.PROT_READ)) == (Libc.PROT_EXEC | Libc.PROT_READ) && m.Name != "[vsyscall]")
                      .OrderByDescending(m => m.Name.Contains("/libc", StringComparison.Ordinal)))
         {
-            Found found = map.Inode == 0
-                ? Search(map, memory)
-                : Known.GetOrAdd((map.Device, map.Inode, map.Offset, map.Length), _ => Search(map, memory));
+            (ulong, ulong, ulong, ulong) key = (map.Device, map.Inode, map.Offset, map.Length);
+            if (map.Inode == 0 || !remembered || !Known.TryGetValue(key, out Found? found))
+            {
+                found = Search(map, memory);
+
+                // Only a whole search is worth remembering: a process that ended meanwhile says nothing about the file.
+                if (map.Inode != 0 && found.Whole)
+                {
+                    Known[key] = found;
+                }
+            }
+
             syscall = First(syscall, map, found.SyscallReturn);
             sigreturn = First(sigreturn, map, found.Sigreturn);
             pop = First(pop, map, found.PopRax);
@@ -74,6 +91,6 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
             sigreturn = sigreturn >= 0 ? sigreturn : span.IndexOf(sequence);
         }
 
-        return new Found(span.IndexOf(X64.SyscallReturn), sigreturn, span.IndexOf(X64.PopRaxReturn));
+        return new Found(span.IndexOf(X64.SyscallReturn), sigreturn, span.IndexOf(X64.PopRaxReturn), length == code.Length);
     }
 }

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
 
@@ -14,17 +13,26 @@ internal sealed unsafe class PagePump : IDisposable
 
     private const int ChunkPages = 256;
 
-    // Bits of a pagemap entry.
-    private const ulong Present = 1ul << 63, Swapped = 1ul << 62, FileOrShared = 1ul << 61, Guard = 1ul << 58;
+    // PAGE_IS_… of include/uapi/linux/fs.h.
+    private const ulong File = 4, Present = 8, Swapped = 16, ZeroFrame = 32, Guard = 256;
+
+    private const ulong PAGEMAP_SCAN = 0xc0606610;
 
     private readonly TargetMemory memory;
     private readonly int pagemap;
     private readonly ulong[] entries = new ulong[8192];
+    private readonly Region[] regions = new Region[8192];
+    private bool scans;
     private readonly byte[] buffer = GC.AllocateUninitializedArray<byte>(ChunkPages * PageSize, pinned: true);
 
-    public PagePump(int pid, TargetMemory memory)
+    /// <summary>Opens the page map of a process.</summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="memory">Its memory.</param>
+    /// <param name="scans">Whether to ask by PAGEMAP_SCAN where the kernel has it.</param>
+    public PagePump(int pid, TargetMemory memory, bool scans = true)
     {
         this.memory = memory;
+        this.scans = scans;
         pagemap = Libc.open($"/proc/{pid}/pagemap", Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
         if (pagemap < 0)
         {
@@ -38,81 +46,71 @@ internal sealed unsafe class PagePump : IDisposable
         PageCounts counts = default;
         bool fileBacked = area.Kind == AreaKind.File;
         ulong runStart = 0, runEnd = 0;
-        ulong guardStart = 0;
-        for (ulong at = area.Map.Start; at < area.Map.End;)
+        ulong seen = 0;
+        ulong at = area.Map.Start;
+        while (NextRegions(ref at, area.Map.End) is var found && found > 0)
         {
-            int count = (int)Math.Min((ulong)entries.Length, (area.Map.End - at) / PageSize);
-            ReadEntries(at, count);
-            for (int i = 0; i < count;)
+            for (int i = 0; i < found; i++)
             {
-                // Never-touched memory is the most frequent: skip runs of zero words at once.
-                int empty = entries.AsSpan(i, count - i).IndexOfAnyExcept(0ul);
-                empty = empty < 0 ? count - i : empty;
-                if (empty > 0)
+                Region region = regions[i];
+                if ((region.Categories & Guard) != 0)
                 {
-                    counts = fileBacked ? counts with { PagesUnchanged = counts.PagesUnchanged + empty } : counts with { PagesZero = counts.PagesZero + empty };
-                    EndGuard(area, ref guardStart, at + (ulong)i * PageSize);
-                    i += empty;
                     continue;
                 }
 
-                ulong entry = entries[i];
-                ulong address = at + (ulong)i * PageSize;
-                i++;
-                if ((entry & Guard) != 0)
+                long pages = (long)((region.End - region.Start) / PageSize);
+                seen += region.End - region.Start;
+                if (fileBacked && (region.Categories & (File | Swapped)) == File)
                 {
-                    guardStart = guardStart == 0 ? address : guardStart;
+                    counts = counts with { PagesUnchanged = counts.PagesUnchanged + pages };
                     continue;
                 }
 
-                EndGuard(area, ref guardStart, address);
-                if ((entry & (Present | Swapped)) == 0 || (fileBacked && (entry & (FileOrShared | Swapped)) == FileOrShared))
+                if (!fileBacked && (region.Categories & ZeroFrame) != 0)
                 {
-                    counts = counts with { PagesUnchanged = counts.PagesUnchanged + 1 };
+                    counts = counts with { PagesZero = counts.PagesZero + pages };
                     continue;
                 }
 
-                if (address != runEnd)
+                if (region.Start != runEnd)
                 {
                     counts += Flush(runStart, runEnd, stream, sink, fileBacked);
-                    runStart = address;
+                    runStart = region.Start;
                 }
 
-                runEnd = address + PageSize;
+                runEnd = region.End;
             }
-
-            at += (ulong)count * PageSize;
         }
 
-        EndGuard(area, ref guardStart, area.Map.End);
+        long untouched = (long)((area.Map.Length - seen) / PageSize);
+        counts = fileBacked ? counts with { PagesUnchanged = counts.PagesUnchanged + untouched } : counts with { PagesZero = counts.PagesZero + untouched };
         return counts + Flush(runStart, runEnd, stream, sink, fileBacked);
     }
 
     /// <summary>Finds guard ranges only: they belong to the image, which is put together before pages are pumped.</summary>
     public void FindGuards(Area area)
     {
-        ulong guardStart = 0;
-        for (ulong at = area.Map.Start; at < area.Map.End;)
+        area.Guards.Clear();
+        ulong at = area.Map.Start;
+        while (NextRegions(ref at, area.Map.End) is var found && found > 0)
         {
-            int count = (int)Math.Min((ulong)entries.Length, (area.Map.End - at) / PageSize);
-            ReadEntries(at, count);
-            for (int i = 0; i < count; i++)
+            for (int i = 0; i < found; i++)
             {
-                ulong address = at + (ulong)i * PageSize;
-                if ((entries[i] & Guard) == 0)
+                if ((regions[i].Categories & Guard) == 0)
                 {
-                    EndGuard(area, ref guardStart, address);
+                    continue;
                 }
-                else if (guardStart == 0)
+
+                if (area.Guards.Count > 0 && area.Guards[^1].End == regions[i].Start)
                 {
-                    guardStart = address;
+                    area.Guards[^1] = area.Guards[^1] with { End = regions[i].End };
+                }
+                else
+                {
+                    area.Guards.Add(new GuardRange(regions[i].Start, regions[i].End));
                 }
             }
-
-            at += (ulong)count * PageSize;
         }
-
-        EndGuard(area, ref guardStart, area.Map.End);
     }
 
     /// <summary>Pumps a run of pages, leaving out those that are zero (a zero page over a file's page is stored: the file has other bytes).</summary>
@@ -164,36 +162,89 @@ internal sealed unsafe class PagePump : IDisposable
 
     public void Dispose() => _ = Libc.close(pagemap);
 
-    private static void EndGuard(Area area, ref ulong guardStart, ulong address)
+    /// <summary>The next regions that hold something, in ascending order: page tables that are not there cost nothing, so neither do huge reservations.</summary>
+    /// <returns>How many of <see cref="regions"/>; 0 at the end.</returns>
+    private int NextRegions(ref ulong at, ulong end)
     {
-        if (guardStart != 0)
+        while (at < end)
         {
-            GuardRange range = new(guardStart, address);
-            if (!area.Guards.Contains(range))
+            int found = scans ? Scan(ref at, end) : -1;
+            if (found < 0)
             {
-                area.Guards.Add(range);
+                scans = false;
+                found = ReadEntries(ref at, end);
             }
 
-            guardStart = 0;
+            if (found > 0)
+            {
+                return found;
+            }
+        }
+
+        return 0;
+    }
+
+    /// <summary>PAGEMAP_SCAN (kernel 6.7, guard pages 6.15); -1 where the kernel has none of that.</summary>
+    private int Scan(ref ulong at, ulong end)
+    {
+        fixed (Region* vector = regions)
+        {
+            // struct pm_scan_arg: size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted, category_mask, category_anyof_mask, return_mask.
+            ulong* argument = stackalloc ulong[12] { 96, 0, at, end, 0, (ulong)vector, (ulong)regions.Length, 0, 0, 0, Present | Swapped | Guard, Present | Swapped | File | ZeroFrame | Guard };
+            int found = Libc.ioctl(pagemap, PAGEMAP_SCAN, argument);
+            if (found >= 0)
+            {
+                at = argument[4];
+            }
+
+            return found;
         }
     }
 
-    private void ReadEntries(ulong address, int count)
+    /// <summary>The same out of the entries of /proc/PID/pagemap.</summary>
+    private int ReadEntries(ref ulong at, ulong end)
     {
+        int count = (int)Math.Min((ulong)entries.Length, (end - at) / PageSize);
         fixed (ulong* p = entries)
         {
             nint expected = count * 8;
-            if (Libc.pread(pagemap, p, (nuint)expected, (long)(address / PageSize * 8)) != expected)
+            if (Libc.pread(pagemap, p, (nuint)expected, (long)(at / PageSize * 8)) != expected)
             {
-                throw new BridgeException("memory.unreadable", $"reading the page map at 0x{address:x}", Errno.Text(Libc.LastError));
+                throw new BridgeException("memory.unreadable", $"reading the page map at 0x{at:x}", Errno.Text(Libc.LastError));
             }
         }
 
-        // Bits 0–55 (frame numbers) and soft-dirty (55), exclusive (56) and write-protection (57) bits do not matter here.
-        Span<ulong> span = MemoryMarshal.CreateSpan(ref entries[0], count);
+        int found = 0;
         for (int i = 0; i < count; i++)
         {
-            span[i] &= Present | Swapped | FileOrShared | Guard;
+            // Bits of an entry: present 63, swapped 62, file page or shared 61, guard 58.
+            ulong entry = entries[i];
+            ulong categories = (entry >> 63 & 1) * Present | (entry >> 62 & 1) * Swapped | (entry >> 61 & 1) * File | (entry >> 58 & 1) * Guard;
+            if ((categories & (Present | Swapped | Guard)) == 0)
+            {
+                continue;
+            }
+
+            ulong address = at + (ulong)i * PageSize;
+            if (found > 0 && regions[found - 1].End == address && regions[found - 1].Categories == categories)
+            {
+                regions[found - 1].End = address + PageSize;
+            }
+            else
+            {
+                regions[found++] = new Region { Start = address, End = address + PageSize, Categories = categories };
+            }
         }
+
+        at += (ulong)count * PageSize;
+        return found;
+    }
+
+    /// <summary><c>struct page_region</c> of include/uapi/linux/fs.h.</summary>
+    private struct Region
+    {
+        public ulong Start;
+        public ulong End;
+        public ulong Categories;
     }
 }

@@ -160,7 +160,8 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
 
         using (PagePump pump = new(Pid, memory))
         {
-            foreach (Area area in inspection.Areas.Where(area => area.HasPrivatePages))
+            // Shared memory and files may have guard pages too (kernel 6.15).
+            foreach (Area area in inspection.Areas.Where(area => area.Kind != AreaKind.Vdso))
             {
                 pump.FindGuards(area);
             }

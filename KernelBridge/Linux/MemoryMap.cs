@@ -15,6 +15,9 @@ namespace Holdfast.KernelBridge.Linux;
 internal sealed record MemoryMap(
     ulong Start, ulong End, int Protection, bool Shared, ulong Offset, ulong Device, ulong Inode, string Name, string Flags)
 {
+    /// <summary>The protection key of smaps (pkeys(7)); 0 is the one that all memory begins with.</summary>
+    public int ProtectionKey { get; init; }
+
     public ulong Length => End - Start;
 
     public bool HasFlag(string flag) => Flags.Contains(flag, StringComparison.Ordinal);
@@ -40,7 +43,11 @@ internal sealed record MemoryMap(
 
             if (line[0] is >= 'A' and <= 'Z')
             {
-                if (line.StartsWith("VmFlags:"))
+                if (line.StartsWith("ProtectionKey:"))
+                {
+                    maps[^1] = maps[^1] with { ProtectionKey = int.Parse(line[14..].Trim(), CultureInfo.InvariantCulture) };
+                }
+                else if (line.StartsWith("VmFlags:"))
                 {
                     maps[^1] = maps[^1] with { Flags = line[8..].ToString() + " " };
                 }

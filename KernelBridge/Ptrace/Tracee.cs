@@ -8,7 +8,8 @@ internal sealed class Tracee
 {
     private const int StopSyscall = Libc.SIGTRAP | 0x80;
 
-    private readonly List<int> postponed = [];
+    // Of the signal-delivery stop in which the thread stands: the signal goes on with it.
+    private int delivered;
 
     public Tracee(int pid, int tid)
     {
@@ -111,12 +112,15 @@ internal sealed class Tracee
         return Stands;
     }
 
-    /// <summary>Runs from one stop to the next system-call stop; signals that arrive meanwhile are kept for <see cref="Release"/>.</summary>
+    /// <summary>
+    /// Runs from one stop to the next system-call stop. All signals that can be blocked are blocked meanwhile; one of job control takes effect at once, for the
+    /// kernel then keeps the order of SIGSTOP and SIGCONT, stops the process when it is released, and does so too when the tracer dies.
+    /// </summary>
     public void RunToSyscallStop()
     {
         while (true)
         {
-            int error = PtraceCall.ContinueToSyscall(Tid);
+            int error = PtraceCall.ContinueToSyscall(Tid, Delivered());
             WaitStatus status = error == 0 ? Wait() : throw ThreadGone();
             if (status.Ended)
             {
@@ -130,7 +134,7 @@ internal sealed class Tracee
                 return;
             }
 
-            Postpone(status);
+            Note(status);
         }
     }
 
@@ -140,7 +144,7 @@ internal sealed class Tracee
         Interrupt();
         while (true)
         {
-            int error = PtraceCall.Continue(Tid);
+            int error = PtraceCall.Continue(Tid, Delivered());
             WaitStatus status = error == 0 ? Wait() : throw ThreadGone();
             if (status.Ended)
             {
@@ -154,7 +158,7 @@ internal sealed class Tracee
                 return;
             }
 
-            Postpone(status);
+            Note(status);
         }
     }
 
@@ -193,23 +197,31 @@ internal sealed class Tracee
         if (!Gone)
         {
             // ESRCH: killed meanwhile, which is nobody's fault.
-            _ = PtraceCall.Detach(Tid);
-            foreach (int signal in postponed)
-            {
-                _ = Libc.kill(Pid, signal);
-            }
+            _ = PtraceCall.Detach(Tid, Delivered());
         }
 
         Stands = false;
         Gone = true;
     }
 
-    private void Postpone(WaitStatus status)
+    private void Note(WaitStatus status)
     {
-        if (status.Event == 0 && status.Signal != StopSyscall)
+        if (status.Event != 0 || status.Signal == StopSyscall)
         {
-            postponed.Add(status.Signal);
+            return;
         }
+
+        // SIGSTOP is the only one that cannot be blocked; anything else is a fault of the injected call.
+        delivered = status.Signal == Libc.SIGSTOP
+            ? status.Signal
+            : throw new BridgeException("inject.fault", $"a system call inside thread {Tid} of process {Pid}", $"it took signal {status.Signal}");
+    }
+
+    private int Delivered()
+    {
+        int signal = delivered;
+        delivered = 0;
+        return signal;
     }
 
     private WaitStatus Poll() => Collect(Libc.WNOHANG);

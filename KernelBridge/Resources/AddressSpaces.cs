@@ -39,6 +39,19 @@ internal static class AddressSpaces
         ("ui", "memory.userfaultfd", "it is registered with userfaultfd"),
         ("ss", "memory.shadow-stack", "a shadow stack cannot be captured"),
         ("sl", "memory.sealed", "sealed memory (mseal) cannot be captured"),
+        ("sf", "memory.device", "a synchronous mapping of persistent memory (MAP_SYNC) cannot be captured"),
+    ];
+
+    // Names that the kernel gives to what looks like a deleted file, but is none.
+    private static readonly (string Name, string Code, string Why)[] Unreal =
+    [
+        ("/SYSV", "memory.sysv", "System V shared memory cannot be captured"),
+        ("/memfd:", "memory.memfd", "a mapped memfd cannot be captured"),
+        ("/[aio]", "memory.aio", "a context of Linux AIO (io_setup) cannot be captured"),
+        ("/secretmem", "memory.secret", "secret memory (memfd_secret) cannot be captured"),
+        ("/dmabuf:", "memory.device", "device memory cannot be captured"),
+        ("/drm mm object", "memory.device", "device memory cannot be captured"),
+        ("/i915", "memory.device", "device memory cannot be captured"),
     ];
 
     /// <summary>What each area is, and what of them cannot be captured.</summary>
@@ -65,6 +78,13 @@ internal static class AddressSpaces
                 continue;
             }
 
+            // Memory that may only be executed has a key of the kernel's own, which mmap(2) gives it again.
+            if (map.ProtectionKey != 0 && map.Protection != Libc.PROT_EXEC)
+            {
+                refusals.Add(Refuse(view, map, "memory.key", $"it has protection key {map.ProtectionKey}, which cannot be captured"));
+                continue;
+            }
+
             if (map.Inode == 0 && !map.Shared)
             {
                 areas.Add(new Area(map, AreaKind.Anonymous, null));
@@ -77,15 +97,9 @@ internal static class AddressSpaces
                 continue;
             }
 
-            if (map.Name.StartsWith("/SYSV", StringComparison.Ordinal))
+            if (Array.Find(Unreal, unreal => map.Name.StartsWith(unreal.Name, StringComparison.Ordinal)) is { Code: not null } special)
             {
-                refusals.Add(Refuse(view, map, "memory.sysv", "System V shared memory cannot be captured"));
-                continue;
-            }
-
-            if (map.Name.StartsWith("/memfd:", StringComparison.Ordinal))
-            {
-                refusals.Add(Refuse(view, map, "memory.memfd", "a mapped memfd cannot be captured"));
+                refusals.Add(Refuse(view, map, special.Code, special.Why));
                 continue;
             }
 
@@ -164,7 +178,7 @@ internal sealed record Area(MemoryMap Map, AreaKind Kind, FileIdentity? Backing)
     public AreaImage ToImage() => new()
     {
         Start = Map.Start, End = Map.End, Protection = Map.Protection, Kind = Kind, Shared = Map.Shared, Offset = Map.Offset, Name = Map.Name,
-        Flags = [.. Map.Flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag => flag is "gd" or "lo" or "nr" || AddressSpaces.Advices.Any(a => a.Flag == flag))],
+        Flags = [.. Map.Flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag => flag is "gd" or "lo" or "lf" or "nr" or "dp" || AddressSpaces.Advices.Any(a => a.Flag == flag))],
         Guards = Guards, Source = this,
     };
 }
@@ -228,7 +242,7 @@ internal sealed record AreaImage
 
     public required string Name { get; init; }
 
-    /// <summary>VmFlags to set again: see <see cref="AddressSpaces.Advices"/>, and gd, lo, nr.</summary>
+    /// <summary>VmFlags to set again: see <see cref="AddressSpaces.Advices"/>, and gd, lo, lf, nr, dp.</summary>
     public required IReadOnlyList<string> Flags { get; init; }
 
     public required IReadOnlyList<GuardRange> Guards { get; init; }

@@ -10,6 +10,8 @@ namespace Holdfast.KernelBridge.Resources;
 /// <remarks>The kernel keeps them per thread.</remarks>
 internal static class Credentials
 {
+    private const ulong SetPCap = 1ul << 8;
+
     private const int PR_SET_DUMPABLE = 4, PR_GET_DUMPABLE = 3, PR_SET_KEEPCAPS = 8, PR_CAPBSET_DROP = 24, PR_GET_SECUREBITS = 27, PR_SET_SECUREBITS = 28,
         PR_SET_NO_NEW_PRIVS = 38, PR_CAP_AMBIENT = 47, PR_CAP_AMBIENT_RAISE = 2;
 
@@ -29,8 +31,9 @@ internal static class Credentials
     /// <summary>Composes what gives the calling thread these credentials. Afterwards it may have no rights left, so it comes last.</summary>
     /// <param name="image">The credentials.</param>
     /// <param name="ownBounding">The bounding set of the restorer: what it lacks is not dropped again.</param>
+    /// <param name="ownPermitted">The permitted set of the restorer.</param>
     /// <param name="tape">The tape.</param>
-    public static void Restore(CredentialsImage image, ulong ownBounding, SyscallTape tape)
+    public static void Restore(CredentialsImage image, ulong ownBounding, ulong ownPermitted, SyscallTape tape)
     {
         for (int capability = 0; capability < 64; capability++)
         {
@@ -46,14 +49,10 @@ internal static class Credentials
         tape.Add("keeping capabilities", X64.Prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
         tape.Add("user ids", X64.Setresuid, Id(image.UserIds[0]), Id(image.UserIds[1]), Id(image.UserIds[2]));
         tape.Add("file-system user id", X64.Setfsuid, Id(image.UserIds[3]));
-        tape.AddWith("securebits", X64.Prctl, TapeFlags.MayFail, PR_SET_SECUREBITS, (ulong)image.SecureBits, 0, 0, 0);
-        (uint Version, int Pid) header = (0x20080522, 0);
-        ReadOnlySpan<uint> sets =
-        [
-            (uint)image.Effective, (uint)image.Permitted, (uint)image.Inheritable,
-            (uint)(image.Effective >> 32), (uint)(image.Permitted >> 32), (uint)(image.Inheritable >> 32),
-        ];
-        tape.Add("capabilities", X64.Capset, tape.Place(header), tape.Place(MemoryMarshal.AsBytes(sets)));
+
+        // Leaving user id 0 has emptied the effective set. CAP_SETPCAP is needed once more: for the securebits, which also end what "keeping" began.
+        ulong working = image.Permitted | (ownPermitted & SetPCap);
+        AddCapset(tape, working & SetPCap | image.Effective, working, image.Inheritable);
         for (int capability = 0; capability < 64; capability++)
         {
             if ((image.Ambient >> capability & 1) != 0)
@@ -62,6 +61,16 @@ internal static class Credentials
             }
         }
 
+        if ((working & SetPCap) != 0)
+        {
+            tape.Add("securebits", X64.Prctl, PR_SET_SECUREBITS, (ulong)image.SecureBits, 0, 0, 0);
+        }
+        else
+        {
+            tape.Add("keeping capabilities no longer", X64.Prctl, PR_SET_KEEPCAPS, (ulong)(image.SecureBits >> 4 & 1), 0, 0, 0);
+        }
+
+        AddCapset(tape, image.Effective, image.Permitted, image.Inheritable);
         if (image.NoNewPrivileges)
         {
             tape.Add("no_new_privs", X64.Prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -69,6 +78,16 @@ internal static class Credentials
 
         // Changing ids cleared it. The value 2 (root only) cannot be set by a process itself.
         tape.Add("dumpable", X64.Prctl, PR_SET_DUMPABLE, image.Dumpable == 1 ? 1ul : 0, 0, 0, 0);
+    }
+
+    private static void AddCapset(SyscallTape tape, ulong effective, ulong permitted, ulong inheritable)
+    {
+        (uint Version, int Pid) header = (0x20080522, 0);
+        ReadOnlySpan<uint> sets =
+        [
+            (uint)effective, (uint)permitted, (uint)inheritable, (uint)(effective >> 32), (uint)(permitted >> 32), (uint)(inheritable >> 32),
+        ];
+        tape.Add("capabilities", X64.Capset, tape.Place(header), tape.Place(MemoryMarshal.AsBytes(sets)));
     }
 
     private static ulong Id(int id) => (uint)id;

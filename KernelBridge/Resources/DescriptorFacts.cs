@@ -39,6 +39,9 @@ internal sealed class DescriptorFacts
 
     public bool Writable => AccessMode != Libc.O_RDONLY && (Flags & Libc.O_PATH) == 0;
 
+    /// <summary>F_SETOWN or F_SETSIG of fcntl(2) was used, O_ASYNC or not.</summary>
+    public bool Signals { get; private init; }
+
     public bool Async => (Flags & FASYNC) != 0;
 
     /// <summary>Opens what the descriptor refers to, as a new open file description of ours.</summary>
@@ -48,13 +51,25 @@ internal sealed class DescriptorFacts
     public static List<DescriptorFacts> ReadAll(int pid, int innerPid)
     {
         List<DescriptorFacts> all = [];
+        int pidfd = Libc.pidfd_open(pid);
         foreach (int number in ProcFs.Numbers($"/proc/{pid}/fd"))
         {
             string? link = ProcFs.TryLink($"/proc/{pid}/fd/{number}");
             FileIdentity? identity = FileIdentity.TryOf($"/proc/{pid}/fd/{number}");
             string? info = ProcFs.TryText($"/proc/{pid}/fdinfo/{number}");
-            if (link is null || identity is null || info is null)
+            if (link is null || ((identity is null || info is null) && ProcFs.TryLink($"/proc/{pid}/fd/{number}") is null))
             {
+                continue;
+            }
+
+            if (identity is null || info is null)
+            {
+                // A file of a dead FUSE or network server, for example. It is there, so it must not be missing in an image.
+                all.Add(new DescriptorFacts
+                {
+                    Pid = pid, InnerPid = innerPid, Number = number, Link = link, Identity = new FileIdentity(0, 0, 0, 0, 0, 0, 0, 0), Flags = 0, CloseOnExec = false,
+                    Position = 0, Locks = [],
+                });
                 continue;
             }
 
@@ -80,11 +95,29 @@ internal sealed class DescriptorFacts
             all.Add(new DescriptorFacts
             {
                 Pid = pid, InnerPid = innerPid, Number = number, Link = link, Identity = identity,
-                Flags = flags & ~(Libc.O_CLOEXEC | Libc.O_LARGEFILE), CloseOnExec = (flags & Libc.O_CLOEXEC) != 0, Position = position, Locks = locks,
+                Flags = flags & ~(Libc.O_CLOEXEC | Libc.O_LARGEFILE), CloseOnExec = (flags & Libc.O_CLOEXEC) != 0, Position = position, Locks = locks, Signals = SendsSignals(pidfd, number),
             });
         }
 
+        _ = pidfd >= 0 ? Libc.close(pidfd) : 0;
         return all;
+    }
+
+    /// <summary>Asks the open file description itself, through a copy of the descriptor (pidfd_getfd(2)) that lives for the moment of the question.</summary>
+    private static unsafe bool SendsSignals(int pidfd, int number)
+    {
+        int copy = pidfd < 0 ? -1 : Libc.pidfd_getfd(pidfd, number);
+        if (copy < 0)
+        {
+            return false;
+        }
+
+        const int F_GETSIG = 11, F_GETOWN_EX = 16;
+        long owner;
+        bool owned = Libc.fcntl(copy, F_GETOWN_EX, (nint)(&owner)) == 0 && owner >> 32 != 0;
+        bool signals = owned || Libc.fcntl(copy, F_GETSIG, 0) > 0;
+        _ = Libc.close(copy);
+        return signals;
     }
 
     public Refusal Refuse(string code, string why, string remedy) => new(code, InnerPid, Number, Link, why, remedy);

@@ -75,6 +75,11 @@ internal static class DescriptorKinds
             return facts.Refuse("fd.async", "it sends signals when it is ready (O_ASYNC)", "clear O_ASYNC before the checkpoint");
         }
 
+        if (facts.Signals)
+        {
+            return facts.Refuse("fd.owner", "a process is to get signals about it (F_SETOWN or F_SETSIG)", "clear them before the checkpoint");
+        }
+
         return Of(facts) is { } kind ? kind.Check(facts) : facts.Refuse(Code(facts), $"{Name(facts)} cannot be captured", "close it before the checkpoint");
     }
 

@@ -29,7 +29,8 @@ internal sealed class RegularFiles : IDescriptorKind
 
     public OpenFileImage Capture(DescriptorFacts facts) => new RegularFileImage
     {
-        Flags = facts.Flags, Path = facts.Path, Position = facts.Position, Identity = facts.Identity, Deleted = facts.Deleted,
+        // A file made by O_TMPFILE keeps that flag; opening its contents again with it would make another file.
+        Flags = facts.Flags & ~Libc.O_TMPFILE, Path = facts.Path, Position = facts.Position, Identity = facts.Identity, Deleted = facts.Deleted,
     };
 }
 

@@ -8,7 +8,7 @@ namespace Holdfast.KernelBridge.Restore;
 /// <summary>Address spaces and their contents.</summary>
 internal sealed partial class PtraceRestore
 {
-    private const ulong MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x100, MAP_NORESERVE = 0x4000, MAP_FIXED_NOREPLACE = 0x100000;
+    private const ulong MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_DROPPABLE = 8, MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x100, MAP_NORESERVE = 0x4000, MAP_FIXED_NOREPLACE = 0x100000;
     private const int MREMAP_MAYMOVE_FIXED = 3, MADV_GUARD_INSTALL = 102, PR_SET_MM = 35, PR_SET_MM_MAP = 14, PR_SET_VMA = 0x53564d41;
 
     private readonly Dictionary<int, ulong> vdsoSyscalls = [];
@@ -88,7 +88,7 @@ internal sealed partial class PtraceRestore
             {
                 string purpose = $"mapping {mapped.Start:x}-{mapped.End:x} {mapped.Name}";
                 ulong protection = (ulong)(mapped.Protection | (HasRuns(mapped, runs) ? Libc.PROT_READ | Libc.PROT_WRITE : 0));
-                ulong flags = MAP_FIXED_NOREPLACE | (mapped.Shared ? MAP_SHARED : MAP_PRIVATE)
+                ulong flags = MAP_FIXED_NOREPLACE | (mapped.Shared ? MAP_SHARED : mapped.Flags.Contains("dp") ? MAP_DROPPABLE : MAP_PRIVATE)
                     | (mapped.Flags.Contains("gd") ? MAP_GROWSDOWN : 0) | (mapped.Flags.Contains("nr") ? MAP_NORESERVE : 0);
                 switch (mapped.Kind)
                 {
@@ -152,7 +152,8 @@ internal sealed partial class PtraceRestore
 
             if (finished.Flags.Contains("lo"))
             {
-                tape.Add("locking " + purpose, X64.Mlock, finished.Start, finished.Length);
+                // MLOCK_ONFAULT: without it, locking would touch every page.
+                tape.Add("locking " + purpose, X64.Mlock2, finished.Start, finished.Length, finished.Flags.Contains("lf") ? 1ul : 0);
             }
 
             if (finished.Name.StartsWith("[anon:", StringComparison.Ordinal))

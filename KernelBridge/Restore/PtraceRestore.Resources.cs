@@ -11,8 +11,6 @@ namespace Holdfast.KernelBridge.Restore;
 /// </summary>
 internal sealed partial class PtraceRestore
 {
-    private const int O_TMPFILE = 0x410000;
-
     private readonly Dictionary<int, ulong> sharedAddresses = [];
     private int firstFree;
     private int firstMapped;
@@ -142,7 +140,7 @@ internal sealed partial class PtraceRestore
             int number = firstGhost + i;
             string directory = Path.GetDirectoryName(ghost.Path) ?? "/";
             SyscallTape tape = root.NewTape();
-            tape.Add($"making deleted file {ghost.Path}", X64.Open, tape.Place(directory), O_TMPFILE | Libc.O_RDWR | Libc.O_LARGEFILE, ghost.Identity.Mode & 0xfff);
+            tape.Add($"making deleted file {ghost.Path}", X64.Open, tape.Place(directory), (ulong)(Libc.O_TMPFILE | Libc.O_RDWR | Libc.O_LARGEFILE), ghost.Identity.Mode & 0xfff);
             tape.AddWith("placing a deleted file", X64.Dup2, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0, (ulong)number);
             tape.AddWith("placing a deleted file", X64.Close, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0);
             tape.AddWith("owner of a deleted file", 93, TapeFlags.MayFail, (ulong)number, ghost.Owner, ghost.Group);

@@ -17,7 +17,8 @@ internal sealed partial class PtraceRestore
 
     public void BuildThreads()
     {
-        ulong bounding = ProcessStatus.Read(Environment.ProcessId).Mask("CapBnd");
+        ProcessStatus own = ProcessStatus.Read(Environment.ProcessId);
+        (ulong bounding, ulong permitted) = (own.Mask("CapBnd"), own.Mask("CapPrm"));
         foreach (ProcessImage process in Living)
         {
             Stub stub = stubs[process.Pid];
@@ -41,7 +42,7 @@ internal sealed partial class PtraceRestore
                 ThreadImage image = process.Threads[i];
                 SyscallTape tape = stub.NewTape();
                 Threads.Restore(image, tape);
-                Credentials.Restore(image.Credentials, bounding, tape);
+                Credentials.Restore(image.Credentials, bounding, permitted, tape);
                 Threads.RestoreAfterCredentials(image, process.Pid, tape);
                 if (i == 0)
                 {

@@ -58,7 +58,8 @@ internal sealed class TestApplication : IDisposable
             var path = BuiltPrograms.StateProgram(program);
             application._runner.Start("/usr/bin/setsid", ["--fork", path, application.Work.Path, .. programCase.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
             Until.Required(() => application.Work.Has("ready"), () => $"{program} did not get ready: {application.Work.Result}");
-            var all = application.Processes();
+            // Those that run the program: setsid itself may be seen for a moment.
+            MarkedProcess[] all = [.. application.Processes().Where(p => p.Executable == path)];
             return (application, all.Single(p => all.All(other => other.Pid != p.Parent)).Pid);
         }
         catch
