@@ -77,6 +77,9 @@ internal sealed partial class ActorSystemImpl : ExtendedActorSystem, ISystemBoun
     public void Start()
     {
         Provider.Start();
+
+        // The tree may also end by itself, when a guardian fails.
+        _ = FinishAfter(Provider.TerminationTask);
         StartLoggers();
         if (Settings.LogDeadLetters > 0)
         {
@@ -169,7 +172,6 @@ internal sealed partial class ActorSystemImpl : ExtendedActorSystem, ISystemBoun
                 listener.Stop();
             }
 
-            _ = FinishAfter(Provider.TerminationTask);
             Provider.Guardian.Stop();
         }
 
@@ -257,6 +259,9 @@ internal sealed partial class ActorSystemImpl : ExtendedActorSystem, ISystemBoun
     {
         switch (message)
         {
+            case AllDeadLetters:
+                // A subscriber to dead letters that is dead itself: to publish this would begin anew for ever.
+                return;
             case Identify identify:
                 sender?.Tell(new ActorIdentity(identify.MessageId, null), ActorRefs.NoSender!);
                 return;
