@@ -111,6 +111,20 @@ internal sealed partial class ActorSystemImpl : ExtendedActorSystem, ISystemBoun
             throw new ConfigurationException($"Configuration problem while creating [{path}] with router dispatcher [{props.Dispatcher}]: {e.Message}", e);
         }
 
+        if (props.RouterConfig is not Routing.NoRouter)
+        {
+            var router = Props.CreateBy(new ActorRefProvider.Producer<Routing.RouterActor>(static () => new Routing.RouterActor()));
+            return new Routing.RoutedActorRef(
+                this,
+                router,
+                props.WithoutRouter(),
+                props.RouterConfig,
+                Dispatchers.Lookup(props.RouterConfig.RouterDispatcher),
+                Mailboxes.Lookup(Dispatch.Mailboxes.DefaultMailboxId),
+                parent,
+                path);
+        }
+
         return new LocalActorRef(this, props, dispatcher, Mailboxes.For(props), parent, path);
     }
 
