@@ -102,7 +102,11 @@ public sealed partial class SnapshotStore
             System.IO.Directory.CreateDirectory(above);
         }
 
-        Libc.TryMakeDirectory(layout.Root);
+        if (Libc.TryMakeDirectory(layout.Root))
+        {
+            Libc.FlushDirectory(Path.GetDirectoryName(layout.Root) ?? layout.Root);
+        }
+
         foreach (string directory in (string[])[layout.Packs, layout.Objects, layout.Trash, layout.Pins, layout.Incoming])
         {
             Libc.TryMakeDirectory(directory);
