@@ -179,14 +179,20 @@ public sealed class Migration
     {
         using DifferenceSource source = await Task.Run(() => _source.OpenDifference(step.Base, step.Snapshot, null, open), cancel).ConfigureAwait(false);
         byte[] baseDigest = await Task.Run(source.BaseDigest, cancel).ConfigureAwait(false);
-        for (int attempt = 0; ; attempt++)
+        bool ask = true;
+        for (int attempt = 0; ;)
         {
             try
             {
-                await SendOnceAsync(source, baseDigest, step, number, steps, attempt == 0, cancel).ConfigureAwait(false);
+                await SendOnceAsync(source, baseDigest, step, number, steps, ask, cancel).ConfigureAwait(false);
                 return;
             }
-            catch (Exception e) when (attempt < _options.Retries && IsBroken(e) && !cancel.IsCancellationRequested)
+            catch (SnapshotStoreException e) when (e.Code == "transfer.gone" && ask)
+            {
+                // An extent that the receiver had went away meanwhile: now all are sent.
+                ask = false;
+            }
+            catch (Exception e) when (attempt++ < _options.Retries && IsBroken(e) && !cancel.IsCancellationRequested)
             {
                 _interruptions++;
             }
@@ -212,9 +218,7 @@ public sealed class Migration
         }
 
         Task<byte[]> digest = Task.Run(source.TargetDigest, cancel);
-        
-        // When an extent that was there went away meanwhile, all are sent.
-        HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
+                HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         var lanes = new Task[status.Received.Count];
         for (int i = 0; i < lanes.Length; i++)
@@ -302,7 +306,7 @@ public sealed class Migration
     /// <summary>True for what may be over when it is tried again: a broken connection, a receiver that started anew.</summary>
     private static bool IsBroken(Exception e) => e switch
     {
-        SnapshotStoreException store => store.Code is "transfer.unknown" or "transfer.gone" or "transfer.incomplete",
+        SnapshotStoreException store => store.Code is "transfer.unknown" or "transfer.incomplete",
         HttpRequestException or IOException or OperationCanceledException => true,
         _ => false,
     };

@@ -92,7 +92,14 @@ public sealed partial class SnapshotStore
 
     /// <summary>Gives back the space of what no snapshot refers to. Others may write and read meanwhile.</summary>
     /// <exception cref="SnapshotStoreException">Another collection runs (<c>store.busy</c>).</exception>
-    public CollectionReport CollectGarbage() => new GarbageCollector(this).Run();
+    public CollectionReport CollectGarbage()
+    {
+        CollectionReport report = new GarbageCollector(this).Run();
+
+        // What was collected is not to be offered any more.
+        Volatile.Write(ref _contents, null);
+        return report;
+    }
 
     /// <summary>Heals what a verification found damaged, from another device that has the same snapshots.</summary>
     /// <param name="other">The other device.</param>
