@@ -33,7 +33,7 @@ internal sealed class FreezeGuard : IDisposable
             for (int pause = 10; ; pause *= 2)
             {
                 TimeSpan left = deadline - Stopwatch.GetElapsedTime(start);
-                IReadOnlyList<RunningTask> running = CgroupFreezer.Freeze(group, TimeSpan.FromMilliseconds(Math.Clamp(left.TotalMilliseconds, 1, 100)));
+                IReadOnlyList<RunningTask> running = CgroupFreezer.Freeze(group, TimeSpan.FromMilliseconds(Math.Clamp(left.TotalMilliseconds, 1, 400)));
                 if (running.Count == 0)
                 {
                     return new FreezeGuard(init, group);

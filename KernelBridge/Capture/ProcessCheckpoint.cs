@@ -181,7 +181,9 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             ulong mask = PtraceCall.GetSignalMask(tid);
             long sinceCapture = image.SinceCapture();
             (registers, long? remaining) = TimedWait(tid, status.Innermost("NSpid"), registers, notes, waits);
-            using InjectedCalls calls = new(thread, memory, gadgets!, slot, registers, state, mask);
+            // So that a thread which is stopped again before it ran is still known to be in the noted wait.
+            UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
+            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, state, mask);
             captured.Add(Resources.Threads.Capture(tid, status, registers, state, mask, calls, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             if (tid == Pid)
             {
@@ -281,7 +283,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         else
         {
             known.OrigRax = registers.OrigRax == X64.RestartSyscall ? sleeps?.RestartedCall(tid, registers) ?? registers.OrigRax : registers.OrigRax;
-            remaining = X64.WaitsUntilAbsoluteTime(known) ? null : sleeps?.Remaining(Pid, tid, known, memory);
+            remaining = X64.WaitsUntilAbsoluteTime(known) ? null : sleeps?.Remaining(Pid, tid, known, registers.OrigRax == X64.RestartSyscall, memory);
         }
 
         if (remaining is { } left)

@@ -40,7 +40,10 @@ internal sealed class SleepNotes
     }
 
     /// <summary>How long a stopped thread has been in the call that it stands in.</summary>
-    public TimeSpan Elapsed(int pid, int tid)
+    /// <param name="pid">Its process.</param>
+    /// <param name="tid">The thread.</param>
+    /// <param name="restarted">Whether it stands in restart_syscall(2): a freeze that had to be tried again woke it, and it went on with the same wait.</param>
+    public TimeSpan Elapsed(int pid, int tid, bool restarted = false)
     {
         long now = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
         if (!notes.TryGetValue(tid, out Note note))
@@ -50,13 +53,13 @@ internal sealed class SleepNotes
 
         // A frozen and then stopped thread switched twice more; a third switch means that it ran in between, and slept anew since some moment after the note.
         // A wait may end a little late, never early: then none of it counts.
-        bool ranAgain = Read($"/proc/{pid}/task/{tid}/sched") is { } sched && sched.Switches > note.Switches + 2;
+        bool ranAgain = !restarted && Read($"/proc/{pid}/task/{tid}/sched") is { } sched && sched.Switches > note.Switches + 2;
         long since = ranAgain ? now : note.SleepsSince;
         return TimeSpan.FromTicks(Math.Max(0, now - since) / 100);
     }
 
     /// <summary>What is left of the relative wait in which a thread stands (<see cref="Forever"/> when it has no end), or null when that cannot be known.</summary>
-    public long? Remaining(int pid, int tid, in UserRegisters registers, TargetMemory memory)
+    public long? Remaining(int pid, int tid, in UserRegisters registers, bool restarted, TargetMemory memory)
     {
         long? whole = registers.OrigRax switch
         {
@@ -67,7 +70,7 @@ internal sealed class SleepNotes
             X64.Poll => (int)registers.Rdx * 1_000_000L,
             _ => null,
         };
-        return whole == Forever ? Forever : whole is { } nanoseconds ? Math.Max(0, nanoseconds - (long)Elapsed(pid, tid).TotalNanoseconds) : null;
+        return whole == Forever ? Forever : whole is { } nanoseconds ? Math.Max(0, nanoseconds - (long)Elapsed(pid, tid, restarted).TotalNanoseconds) : null;
     }
 
     /// <summary>

@@ -215,7 +215,7 @@ internal sealed partial class PtraceRestore
         thread.RunToInterruptStop();
         UserRegisters after = PtraceCall.GetRegisters(thread.Tid);
         return Interruption.RestartCode(after) == Errno.ERESTART_RESTARTBLOCK
-            ? image
+            ? image with { OrigRax = X64.RestartSyscall }
 
             // It needed no waiting any more: the call has its result.
             : image with { Rax = after.Rax, OrigRax = ulong.MaxValue };
