@@ -28,6 +28,10 @@ public sealed record ApplicationImage
     [JsonInclude]
     internal HostImage Host { get; init; } = null!;
 
+    /// <summary>Namespaces that its space has of its own, as <see cref="LaunchRequest.Isolate"/> names them; null in images that do not say.</summary>
+    [JsonInclude]
+    internal IReadOnlyList<string>? Isolated { get; init; }
+
     [JsonInclude]
     internal IReadOnlyList<OpenFileImage> OpenFiles { get; init; } = [];
 
@@ -60,7 +64,7 @@ public sealed record ApplicationImage
         {
             image = JsonSerializer.Deserialize(bytes, ImageJson.Default.ApplicationImage);
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or NotSupportedException or InvalidOperationException or FormatException or ArgumentException)
         {
             throw new BridgeException("image.invalid", "reading the image", e.Message, "restore another snapshot", e);
         }
@@ -154,6 +158,17 @@ public sealed record ProcessImage
     [JsonInclude]
     internal AttributesImage? Attributes { get; set; }
 
+    /// <summary>The application's CLOCK_MONOTONIC to which what is left of timers and waits refers, nanoseconds.</summary>
+    [JsonInclude]
+    internal long CapturedAt { get; init; }
+
+    /// <summary>The same moment by this host's CLOCK_MONOTONIC; not part of the image.</summary>
+    [JsonIgnore]
+    internal long CapturedAtHost { get; init; }
+
+    /// <summary>How long ago that was: what is read now is so much shorter.</summary>
+    internal long SinceCapture() => Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) - CapturedAtHost;
+
     /// <summary>What the descriptors were, until the application's images are put together; not part of the image.</summary>
     [JsonIgnore]
     internal IReadOnlyList<(DescriptorFacts Facts, OpenFileImage File)> Captured { get; set; } = [];
@@ -183,6 +198,6 @@ internal sealed record HostImage
     public required long Boottime { get; init; }
 }
 
-[JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Metadata, UseStringEnumConverter = true)]
+[JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Metadata, UseStringEnumConverter = true, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(ApplicationImage))]
 internal sealed partial class ImageJson : JsonSerializerContext;

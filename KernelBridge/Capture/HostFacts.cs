@@ -72,6 +72,13 @@ internal static class HostFacts
         return (monotonic, boottime);
     }
 
+    /// <summary>The namespaces that a process does not share with us, as a launch names them.</summary>
+    public static IReadOnlyList<string> IsolatedOf(int pid)
+    {
+        (string Kind, string Name)[] kinds = [("pid", "pid"), ("mnt", "mount"), ("uts", "uts"), ("ipc", "ipc"), ("time", "time"), ("net", "net")];
+        return [.. kinds.Where(kind => ProcFs.TryLink($"/proc/{pid}/ns/{kind.Kind}") != ProcFs.TryLink($"/proc/self/ns/{kind.Kind}")).Select(kind => kind.Name)];
+    }
+
     private static bool SameUts(int pid) => ProcFs.TryLink($"/proc/{pid}/ns/uts") == ProcFs.TryLink("/proc/self/ns/uts");
 
     private static string SpaceHostName(int pid) => UtsName.Of(pid) ?? Environment.MachineName;

@@ -48,7 +48,7 @@ internal sealed class ImageAssembly
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
-            Scope = target.Scope, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes,
+            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes,
             MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }

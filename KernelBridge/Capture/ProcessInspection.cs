@@ -9,6 +9,9 @@ namespace Holdfast.KernelBridge.Capture;
 /// </summary>
 internal sealed class ProcessInspection
 {
+    /// <summary>Names in /proc/PID/ns of the namespaces that a process is in.</summary>
+    public static readonly string[] NamespaceKinds = ["pid", "mnt", "uts", "ipc", "net", "user", "cgroup", "time"];
+
     private ProcessInspection(ProcessView view)
     {
         View = view;
@@ -47,6 +50,7 @@ internal sealed class ProcessInspection
         inspection.Refusals.AddRange(refused);
         inspection.Refusals.AddRange(ProcessResources.All.SelectMany(resource => resource.Check(inspection.View)));
         inspection.LookAtNamespaces(reference);
+        inspection.LookAtKinship(reference);
         return inspection;
     }
 
@@ -70,16 +74,34 @@ internal sealed class ProcessInspection
                 Refusals.Add(View.Refuse("process.seccomp", $"thread {inner}", "it runs under a seccomp filter", "start it without one"));
             }
 
-            if (tid != View.Pid && (Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0) > 0 || Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0) > 0))
+            foreach (string kind in tid == View.Pid ? [] : NamespaceKinds)
+            {
+                // Threads enter namespaces one by one (setns(2), unshare(2)).
+                if (ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/{kind}") is { } own && ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}") is { } common && own != common)
+                {
+                    Refusals.Add(View.Refuse("process.namespace", $"thread {inner}", $"it is in another {kind} namespace than its process", "let all threads share one"));
+                }
+            }
+
+            if (tid != View.Pid && View.Stat.State != 'Z' && (Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0) > 0 || Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0) > 0))
             {
                 Refusals.Add(View.Refuse("thread.unshared", $"thread {inner}", "it has descriptors or directories of its own (unshare)", "let all threads share them"));
             }
         }
     }
 
+    private void LookAtKinship(int reference)
+    {
+        // A child made by clone(2) may end with another signal than SIGCHLD, or none; who was adopted has SIGCHLD again.
+        if (View.Pid != reference && View.Stat.ParentPid != reference && View.Stat.ExitSignal != Libc.SIGCHLD)
+        {
+            Refusals.Add(View.Refuse("process.exit-signal", "process", $"its parent gets signal {View.Stat.ExitSignal} at its end, not SIGCHLD", "let it end before the checkpoint"));
+        }
+    }
+
     private void LookAtNamespaces(int reference)
     {
-        foreach (string kind in (ReadOnlySpan<string>)["pid", "mnt", "uts", "ipc", "net", "user", "cgroup", "time"])
+        foreach (string kind in NamespaceKinds)
         {
             string? own = ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}");
             string? expected = ProcFs.TryLink($"/proc/{reference}/ns/{kind}");
@@ -89,9 +111,12 @@ internal sealed class ProcessInspection
             }
         }
 
-        if (ProcFs.TryLink($"/proc/{View.Pid}/ns/pid") is { } pid && ProcFs.TryLink($"/proc/{View.Pid}/ns/pid_for_children") is { } children && pid != children)
+        foreach (string kind in (ReadOnlySpan<string>)["pid", "time"])
         {
-            Refusals.Add(View.Refuse("process.namespace", "pid namespace", "its children will be in another namespace", "start it without one"));
+            if (ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}") is { } own && ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}_for_children") is { } children && own != children)
+            {
+                Refusals.Add(View.Refuse("process.namespace", $"{kind} namespace", "its children will be in another namespace", "start it without one"));
+            }
         }
     }
 }

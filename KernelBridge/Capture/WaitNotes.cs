@@ -23,6 +23,9 @@ internal sealed class WaitNotes(ulong address, TargetMemory memory, long clockOf
 
     private record struct Note(ulong Magic, int Tid, int Number, long Deadline, ulong Instruction, ulong Stack, ulong Check);
 
+    /// <summary>Whether notes lie in these bytes.</summary>
+    public static bool AreAt(ReadOnlySpan<byte> bytes) => System.Runtime.InteropServices.MemoryMarshal.Read<ulong>(bytes) == Magic;
+
     /// <summary>The call that a thread is in the middle of, and when it ends, if an earlier stop left a note of this very wait.</summary>
     /// <param name="tid">Its number in its own namespace.</param>
     /// <param name="registers">Its registers.</param>
@@ -38,7 +41,7 @@ internal sealed class WaitNotes(ulong address, TargetMemory memory, long clockOf
 
             if (note.Tid == tid && note.Instruction == registers.Rip && note.Stack == registers.Rsp && note.Check == CheckOf(note))
             {
-                return ((ulong)note.Number, Math.Max(0, note.Deadline - Now()));
+                return ((ulong)note.Number, note.Deadline == SleepNotes.Forever ? SleepNotes.Forever : Math.Max(0, note.Deadline - Now()));
             }
         }
 
@@ -52,7 +55,7 @@ internal sealed class WaitNotes(ulong address, TargetMemory memory, long clockOf
         for (int i = 0; i < Math.Min(waits.Count, Count - 1); i++)
         {
             (int tid, UserRegisters registers, long remaining) = waits[i];
-            Note note = new(Magic, tid, (int)registers.OrigRax, Now() + remaining, registers.Rip, registers.Rsp, 0);
+            Note note = new(Magic, tid, (int)registers.OrigRax, remaining == SleepNotes.Forever ? remaining : Now() + remaining, registers.Rip, registers.Rsp, 0);
             note.Check = CheckOf(note);
             System.Runtime.InteropServices.MemoryMarshal.Write(bytes.AsSpan(i * NoteSize), in note);
         }

@@ -9,7 +9,8 @@ namespace Holdfast.KernelBridge.Resources;
 /// <summary>Personality, and what prctl(2) sets per process: subreaper, no_new_privs, THP; also oom_score_adj and the core-dump filter.</summary>
 internal sealed class ProcessAttributes : IProcessResource
 {
-    private const int PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37, PR_MCE_KILL = 33, PR_MCE_KILL_GET = 34, PR_SET_THP_DISABLE = 41, PR_GET_THP_DISABLE = 42, MEMBARRIER_GET_REGISTRATIONS = 512;
+    private const int PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37, PR_MCE_KILL = 33, PR_MCE_KILL_GET = 34, PR_SET_IO_FLUSHER = 57, PR_GET_IO_FLUSHER = 58, PR_SET_MDWE = 65, PR_GET_MDWE = 66, PR_SET_MEMORY_MERGE = 67, PR_GET_MEMORY_MERGE = 68,
+        PR_SET_THP_DISABLE = 41, PR_GET_THP_DISABLE = 42, MEMBARRIER_GET_REGISTRATIONS = 512;
 
     public IEnumerable<Refusal> Check(ProcessView view)
     {
@@ -62,13 +63,15 @@ internal sealed class ProcessAttributes : IProcessResource
             ChildSubreaper = subreaper != 0,
             HugePagesDisabled = thp == 1,
             MachineCheckPolicy = (int)machineCheck,
+            MemoryDenyWriteExecute = Math.Max(0, calls.Call(X64.Prctl, PR_GET_MDWE)), MemoryMerge = calls.Call(X64.Prctl, PR_GET_MEMORY_MERGE) == 1,
+            IoFlusher = calls.Call(X64.Prctl, PR_GET_IO_FLUSHER) == 1,
 
             // Kernels before 6.3 do not tell: then every kind is registered again, which only makes calls succeed.
             MembarrierRegistrations = barriers >= 0 ? (int)barriers : 4 | 16 | 64,
         };
     }
 
-    public void Restore(ProcessImage image, SyscallTape tape)
+    public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)
     {
         AttributesImage attributes = image.Attributes!;
         tape.Add("personality", X64.Personality, attributes.Personality);
@@ -80,6 +83,21 @@ internal sealed class ProcessAttributes : IProcessResource
         if (attributes.HugePagesDisabled)
         {
             tape.Add("THP disable", X64.Prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
+        }
+
+        if (attributes.MemoryMerge)
+        {
+            tape.Add("merging of memory", X64.Prctl, PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
+        }
+
+        if (attributes.IoFlusher)
+        {
+            tape.Add("I/O flusher", X64.Prctl, PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+        }
+
+        if (attributes.MemoryDenyWriteExecute > 0)
+        {
+            tape.Add("memory-deny-write-execute", X64.Prctl, PR_SET_MDWE, (ulong)attributes.MemoryDenyWriteExecute, 0, 0, 0);
         }
 
         if (attributes.MachineCheckPolicy is 0 or 1)
@@ -110,6 +128,15 @@ internal sealed record AttributesImage
     public required bool ChildSubreaper { get; init; }
 
     public required bool HugePagesDisabled { get; init; }
+
+    /// <summary>PR_SET_MDWE; 0 for none.</summary>
+    public long MemoryDenyWriteExecute { get; init; }
+
+    /// <summary>PR_SET_MEMORY_MERGE.</summary>
+    public bool MemoryMerge { get; init; }
+
+    /// <summary>PR_SET_IO_FLUSHER.</summary>
+    public bool IoFlusher { get; init; }
 
     /// <summary>PR_MCE_KILL_LATE 0, EARLY 1, DEFAULT 2.</summary>
     public required int MachineCheckPolicy { get; init; }

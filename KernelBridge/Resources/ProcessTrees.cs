@@ -131,6 +131,12 @@ internal static class ProcessTrees
                     {
                         return null;
                     }
+
+                    if (leader.Group != leader.Pid && !leaders.Contains((leader.Pid, leader.Pid)))
+                    {
+                        // It has left the group that it led: it begins it, others join, and then it leaves it again.
+                        leaders.Add((leader.Pid, leader.Pid));
+                    }
                 }
                 else if (!built.ContainsKey(node.Group))
                 {
@@ -140,7 +146,28 @@ internal static class ProcessTrees
                 }
             }
 
-            return [.. leaders, .. members];
+            return InOrder(members) is { } ordered ? [.. leaders, .. ordered] : null;
+        }
+
+        /// <summary>Nobody leaves a group that he began before all others have joined it. Null where that goes round in a circle.</summary>
+        private static List<(int Pid, int Group)>? InOrder(List<(int Pid, int Group)> members)
+        {
+            List<(int Pid, int Group)> ordered = [];
+            List<(int Pid, int Group)> left = members;
+            while (left.Count > 0)
+            {
+                HashSet<int> awaited = [.. left.Select(member => member.Group)];
+                List<(int Pid, int Group)> next = [.. left.Where(member => !awaited.Contains(member.Pid))];
+                if (next.Count == 0)
+                {
+                    return null;
+                }
+
+                ordered.AddRange(next);
+                left = [.. left.Where(member => awaited.Contains(member.Pid))];
+            }
+
+            return ordered;
         }
 
         private Refusal? AttachChild(ProcessNode node, BuildNode build, ProcessNode parent)

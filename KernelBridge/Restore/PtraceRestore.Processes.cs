@@ -26,6 +26,7 @@ internal sealed partial class PtraceRestore
             file.SetLength(size);
         }
 
+        clocksBegan = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
         Stub root = Stub.Adopt(StartRoot(), area);
         stubs[plan.Root.Pid] = root;
         PrepareRoot(root);
@@ -46,12 +47,21 @@ internal sealed partial class PtraceRestore
             return tree.Pid;
         }
 
-        space = Space.Start(new SpaceRequest
+        SpaceRequest wanted = new()
         {
             Mode = SpaceMode.Build, Name = request.Name, StateDirectory = request.StateDirectory, Detach = request.Detach,
             StandardStreams = request.StandardStreams, HostName = Image.HostName, WantedPid = plan.Root!.Pid,
-            MonotonicOffset = Offset(Image.Host.Monotonic, Libc.CLOCK_MONOTONIC), BootTimeOffset = Offset(Image.Host.Boottime, Libc.CLOCK_BOOTTIME),
-        });
+        };
+        wanted = Image.Isolated is { } isolated ? wanted with { Isolate = new HashSet<string>([.. isolated, "pid", "mount"]) } : wanted;
+        if (wanted.Isolate.Contains("time"))
+        {
+            wanted = wanted with
+            {
+                MonotonicOffset = Offset(Image.Host.Monotonic, Libc.CLOCK_MONOTONIC), BootTimeOffset = Offset(Image.Host.Boottime, Libc.CLOCK_BOOTTIME),
+            };
+        }
+
+        space = Space.Start(wanted);
         return space.MainPid;
     }
 
@@ -83,13 +93,16 @@ internal sealed partial class PtraceRestore
         }
 
         List<int> born = [];
-        stub.Run(tape, born.Add);
+        stub.Run(tape, host =>
+        {
+            // Known from its birth on, so that a failure in between leaves none behind.
+            stubs[children[born.Count].Pid] = new Stub(Tracee.Inherited(host, host), area);
+            born.Add(host);
+        });
         for (int i = 0; i < children.Count; i++)
         {
-            Tracee thread = Tracee.Inherited(born[i], born[i]);
-            AwaitBirth(thread);
-            Stub childStub = new(thread, area);
-            stubs[children[i].Pid] = childStub;
+            Stub childStub = stubs[children[i].Pid];
+            AwaitBirth(childStub.Thread);
             BuildChildren(children[i], childStub);
         }
     }
@@ -167,7 +180,7 @@ internal sealed partial class PtraceRestore
         {
             SyscallTape tape = stubs[zombie.Pid].NewTape();
             byte[] name = new byte[16];
-            System.Text.Encoding.UTF8.GetBytes(zombie.Name).AsSpan(0, Math.Min(15, zombie.Name.Length)).CopyTo(name);
+            System.Text.Encoding.UTF8.GetBytes(zombie.Name).AsSpan(0, Math.Min(15, System.Text.Encoding.UTF8.GetByteCount(zombie.Name))).CopyTo(name);
             tape.Add("name", X64.Prctl, 15, tape.Place(name));
 
             // A signal that dumps core must not write one again.

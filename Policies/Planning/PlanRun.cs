@@ -60,17 +60,18 @@ internal sealed class PlanRun
 
     public Plan Run()
     {
-        var points = new List<PlannedPoint>();
+        IReadOnlyList<PlannedPoint> points;
         if (_policy.Sharing == Sharing.PerPolicy)
         {
+            var all = new List<PlannedPoint>();
             foreach (var group in _sources.GroupBy(s => s.Rule.Id.Policy))
             {
                 var own = group.ToList();
-                points.AddRange(Serve(own, Stab(own, [], _until + own.Max(s => s.Width))));
+                all.AddRange(Serve(own, Stab(own, [], _until + own.Max(s => s.Width))));
             }
 
             // Policies may each want a point at the same second: two points, in an order that does not depend on when they were planned.
-            points = [.. points.OrderBy(p => p.At).ThenBy(p => p.Serves[0].Rule.Id)];
+            points = [.. all.OrderBy(p => p.At).ThenBy(p => p.Serves[0].Rule.Id)];
         }
         else
         {
@@ -274,58 +275,23 @@ internal sealed class PlanRun
         return Math.Max(Math.Max(keep.For.TotalSeconds, last), per);
     }
 
-    private List<PlannedPoint> Serve(List<Obligations> sources, long[] points)
+    private PlanPoints Serve(List<Obligations> sources, long[] points)
     {
-        var services = new List<(int Point, int Source, Obligation Obligation, bool Late)>(points.Length);
+        var served = new List<Served>(points.Length);
         for (var s = 0; s < sources.Count; s++)
         {
             var index = s;
             var seen = _seen.GetValueOrDefault(sources[s], points);
-            sources[s].Choose(seen, PlannedFor, (point, obligation, late) =>
-                services.Add((ReferenceEquals(seen, points) ? point : Array.BinarySearch(points, seen[point]), index, obligation, late)));
+            sources[s].Choose(seen, PlannedFor, (point, obligation, late) => served.Add(new Served(
+                ReferenceEquals(seen, points) ? point : Array.BinarySearch(points, seen[point]), index, obligation.Start, obligation.Due, obligation.Occurrence, late)));
         }
 
         if (sources.Count > 1)
         {
-            services.Sort((a, b) => (a.Point, a.Source, a.Obligation.Occurrence).CompareTo((b.Point, b.Source, b.Obligation.Occurrence)));
+            served.Sort((a, b) => a.Point != b.Point ? a.Point.CompareTo(b.Point) : a.Source != b.Source ? a.Source.CompareTo(b.Source) : a.Occurrence.CompareTo(b.Occurrence));
         }
 
-        var planned = new List<PlannedPoint>();
-        for (var i = 0; i < services.Count;)
-        {
-            var point = services[i].Point;
-            if (points[point] > _until)
-            {
-                break;
-            }
-
-            var end = i;
-            var terms = _ofEvery;
-            while (end < services.Count && services[end].Point == point)
-            {
-                terms = sources[services[end].Source].Rule.Clause.Terms.Join(terms);
-                end++;
-            }
-
-            var at = points[point].ToInstant();
-            var serves = new Service[end - i + _anyPoint.Count];
-            for (var k = i; k < end; k++)
-            {
-                var (_, source, obligation, late) = services[k];
-                var occurrence = obligation.Occurrence == points[point] ? at : obligation.Occurrence.ToInstant();
-                serves[k - i] = new Service(sources[source].Rule, obligation.Start.ToInstant(), obligation.Due.ToInstant(), occurrence, late);
-            }
-
-            for (var k = 0; k < _anyPoint.Count; k++)
-            {
-                serves[end - i + k] = new Service(_anyPoint[k], at, at, at, false);
-            }
-
-            planned.Add(new PlannedPoint(at, ValueList.Create<Service>(serves), terms));
-            i = end;
-        }
-
-        return planned;
+        return new PlanPoints(points, served, _until, sources, _anyPoint, _ofEvery);
     }
 
     private void Note(Obligations source, Obligation lost, long until)

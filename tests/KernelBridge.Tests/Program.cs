@@ -13,6 +13,8 @@ public static class Program
         ["launch"] = Spaces.SpaceHelpers.Launch,
         ["run"] = Spaces.SpaceHelpers.RunInForeground,
         ["ask-init"] = Spaces.SpaceHelpers.AskInit,
+        ["checkpoint-forever"] = Conformance.ConformanceHelpers.CheckpointForever,
+        ["restore-forever"] = Conformance.ConformanceHelpers.RestoreForever,
         ["stuck-read"] = Spaces.SpaceHelpers.StuckRead,
     };
 
