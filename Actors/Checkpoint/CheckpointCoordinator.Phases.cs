@@ -80,53 +80,6 @@ internal sealed partial class CheckpointCoordinator
         return data.Answered(pid) with { Processes = data.Processes.Remove(pid) };
     }
 
-    private State<CheckpointPhase, CheckpointData> Quiesce(Event<CheckpointData> e)
-    {
-        CheckpointData data = e.StateData;
-        switch (e.FsmEvent)
-        {
-            case ApplicationFrozen:
-                return Stay().Using(AskApplication(new FindProcesses(), data));
-
-            case ProcessesFound m:
-                data = data.Answered(0);
-                bool stable = m.Pids.All(pid => data.Processes.TryGetValue(pid, out ProcessEntry? p) && p.Threads is not null);
-                data = data.Processes.Keys.Except(m.Pids).Aggregate(data, Drop);
-                data = m.Pids.Where(pid => !data.Processes.ContainsKey(pid)).Aggregate(data, Open);
-                return Stay().Using(stable ? AskApplication(new ThawApplication(), data) : StopThoseThatRun(data));
-
-            case BarrierReached m:
-                return Caught(data.Answered(m.Pid).With(m.Pid, p => p with { Threads = m.Threads }));
-
-            case ProcessGone m:
-                return Caught(Drop(data, m.Pid));
-
-            case ApplicationThawed when data.Processes.IsEmpty:
-                return Abort(data, new OperationFailure(StateName.ToString(), "application.gone", "the application ended before it was caught"));
-
-            case ApplicationThawed:
-                return EnterNext(data.Answered(0));
-
-            default:
-                return null!;
-        }
-    }
-
-    private CheckpointData StopThoseThatRun(CheckpointData data)
-    {
-        foreach (ProcessEntry process in data.Processes.Values.Where(p => p.Threads is null))
-        {
-            process.Supervisor.Tell(new EnterBarrier(_settings.Deadline(CheckpointPhase.Quiesce) * ShareOfBridge));
-            data = data.Await(process.Pid);
-        }
-
-        return data;
-    }
-
-    // Only an enumeration that begins after all known processes stand can show that the set is stable.
-    private State<CheckpointPhase, CheckpointData> Caught(CheckpointData data) =>
-        Stay().Using(data.Waiting.IsEmpty ? AskApplication(new FindProcesses(), data) : data);
-
     private State<CheckpointPhase, CheckpointData> Locate(Event<CheckpointData> e)
     {
         CheckpointData data = e.StateData;

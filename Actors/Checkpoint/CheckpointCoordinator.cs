@@ -10,7 +10,7 @@ namespace Holdfast.Actors.Checkpoint;
 /// that was stopped has been let go.
 /// </summary>
 /// <remarks>
-/// Phases are in <c>CheckpointCoordinator.Phases.cs</c>, the end, good or bad, in <c>CheckpointCoordinator.Finish.cs</c>.
+/// Phases are in <c>CheckpointCoordinator.Quiesce.cs</c> and <c>CheckpointCoordinator.Phases.cs</c>, the end, good or bad, in <c>CheckpointCoordinator.Finish.cs</c>.
 /// </remarks>
 internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, CheckpointData>
 {
@@ -85,7 +85,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         Context.System.EventStream.Publish(new CheckpointProgress(phase, _sink.BytesWritten, Elapsed));
         CheckpointData entered = phase switch
         {
-            CheckpointPhase.Quiesce => AskApplication(new FreezeApplication(_settings.Deadline(phase) * ShareOfBridge), data),
+            CheckpointPhase.Quiesce => AskApplication(new FreezeApplication(ShareOfAttempt), data with { Attempt = 1 }),
             CheckpointPhase.Locate => AskAll(new FlushResources(phase), data),
             CheckpointPhase.Capture => AskAll(new CaptureState(), data),
             CheckpointPhase.Drain => StartPumps(data),

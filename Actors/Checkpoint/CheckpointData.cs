@@ -28,6 +28,12 @@ internal sealed record CheckpointData
     /// <summary>The processes whose answer is still awaited; 0 stands for the application as a whole.</summary>
     public ImmutableHashSet<int> Waiting { get; init; } = [];
 
+    /// <summary>Which attempt to stop everything this is, from 1.</summary>
+    public int Attempt { get; init; }
+
+    /// <summary>Everything is being let go, to be stopped again.</summary>
+    public bool Retreating { get; init; }
+
     /// <summary>Processes that pump as soon as another one is done.</summary>
     public ImmutableQueue<int> ToPump { get; init; } = [];
 

@@ -167,6 +167,46 @@ public sealed class CheckpointTests
         harness.AssertNoSnapshot();
     }
 
+    [Theory]
+    [InlineData("Stop")]
+    [InlineData("Freeze")]
+    public async Task What_was_caught_in_a_moment_in_which_it_cannot_stop_is_let_go_and_stopped_again(string call)
+    {
+        FakeBridge bridge = new(1, 2, 3);
+        int failures = 0;
+        bridge.Before = (c, pid) => _ = c == call && pid is 0 or 2 && c == call && failures++ < 2 ? throw Vforking() : 0;
+        await using Harness harness = await new Harness(bridge).StartedAsync();
+
+        CheckpointTaken taken = await harness.AskAsync<CheckpointTaken>(new TakeCheckpoint());
+
+        Assert.Equal(3, taken.Processes);
+        Assert.True(failures > 2);
+        harness.AssertEverythingLetGo();
+    }
+
+    [Fact]
+    public async Task What_never_stops_is_an_error_after_some_attempts()
+    {
+        FakeBridge bridge = new(1, 2, 3);
+        int failures = 0;
+        bridge.Before = (c, pid) =>
+        {
+            if (c == "Stop" && pid == 2)
+            {
+                failures++;
+                throw Vforking();
+            }
+        };
+        await using Harness harness = await new Harness(bridge).StartedAsync();
+
+        OperationFailure failure = await harness.FailureAsync();
+
+        Assert.Equal(("Quiesce", "freeze.timeout", 4), (failure.Phase, failure.Code, failures));
+        Assert.True(failure.TimedOut);
+        harness.AssertEverythingLetGo();
+        harness.AssertNoSnapshot();
+    }
+
     [Fact]
     public async Task A_process_that_does_not_stop_in_time_is_named_and_all_others_go_on()
     {
@@ -367,6 +407,8 @@ public sealed class CheckpointTests
             stuck.Set();
         }
     }
+
+    private static BridgeException Vforking() => new("freeze.timeout", "stopping process 2", "it waits for a child of vfork");
 
     private static Refusal ARefusal(int pid) => new("fd.busy", pid, 3, "something", "it is busy", "close it");
 }

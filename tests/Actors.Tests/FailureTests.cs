@@ -157,6 +157,7 @@ public sealed class FailureTests(ITestOutputHelper output)
         Exit,
         Cancel,
         DiskFull,
+        TooLate,
     }
 
     private sealed record Scenario(
@@ -167,7 +168,7 @@ public sealed class FailureTests(ITestOutputHelper output)
             string[] calls = [.. CallsOfTheApplication, .. CallsOfAProcess, .. CallsOfTheStore, "Kill"];
             return new Scenario(
                 random.Next(1, 6), random.Next(0, 4), random.Next(2) == 0 ? CaptureMode.CopyInsideFreeze : CaptureMode.FrozenCopy,
-                random.Next(1, 4), random.Next(4) == 0, calls[random.Next(calls.Length)], random.Next(1, 8), (Blow)random.Next(5));
+                random.Next(1, 4), random.Next(4) == 0, calls[random.Next(calls.Length)], random.Next(1, 8), (Blow)random.Next(6));
         }
 
         public void Strike(Harness harness, int pid)
@@ -178,6 +179,8 @@ public sealed class FailureTests(ITestOutputHelper output)
                     throw new BridgeException("test.broken", "the test", "it says so");
                 case Blow.Crash:
                     throw new InvalidOperationException("a defect");
+                case Blow.TooLate:
+                    throw new BridgeException("freeze.timeout", "the test", "it stood too late");
                 case Blow.DiskFull:
                     throw new IOException("no space left on device");
                 case Blow.Cancel:
