@@ -211,7 +211,8 @@ internal sealed class PlanRun
         var early = latest - Math.Min(obligation.End - obligation.Due, _reserve);
         if (obligation.Interval == 0)
         {
-            return _forbidden.LatestOutside(start, Math.Max(early, latest - (latest - start) / 2)) ?? latest;
+            var half = Math.Max(early, latest - (latest - start) / 2);
+            return _forbidden.LatestOutside(start, half) ?? _forbidden.FirstOutside(half);
         }
 
         var needed = Math.Min(opens, obligation.Closes + 1) - obligation.Interval;
@@ -227,7 +228,7 @@ internal sealed class PlanRun
             target = start;
         }
 
-        return _forbidden.LatestOutside(start, target) ?? latest;
+        return _forbidden.FirstOutside(target);
     }
 
     // With anchors alone, a point may be anywhere where the obligations that it meets overlap, without a change in their

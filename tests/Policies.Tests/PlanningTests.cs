@@ -133,6 +133,20 @@ public sealed class PlanningTests
         Assert.Equal(2, ConflictFinder.Find(policy, null, start).Count);
     }
 
+    [Fact]
+    public void Between_two_blackouts_the_first_allowed_second_is_taken_when_the_reserve_does_not_fit()
+    {
+        var policy = Times.Read("""
+            points { p { every = 4h, inside { from = "03:00", to = "05:00" } } }
+            limits { not-during { a { from = "00:00", to = "04:13" }, b { from = "04:15", to = "06:00" } } }
+            """);
+        var start = Times.Utc(2026, 1, 1);
+
+        var plan = Planner.Until(policy, PlanState.StartingAt(start), start, start + Duration.FromDays(1), new PlanOptions(Duration.FromMinutes(5)));
+
+        Assert.Equal(Times.Utc(2026, 1, 1, 4, 13), Assert.Single(plan.Points).At);
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(-5)]
