@@ -158,6 +158,17 @@ public sealed record ProcessImage
     [JsonInclude]
     internal AttributesImage? Attributes { get; set; }
 
+    /// <summary>The application's CLOCK_MONOTONIC to which what is left of timers and waits refers, nanoseconds.</summary>
+    [JsonInclude]
+    internal long CapturedAt { get; init; }
+
+    /// <summary>The same moment by this host's CLOCK_MONOTONIC; not part of the image.</summary>
+    [JsonIgnore]
+    internal long CapturedAtHost { get; init; }
+
+    /// <summary>How long ago that was: what is read now is so much shorter.</summary>
+    internal long SinceCapture() => Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) - CapturedAtHost;
+
     /// <summary>What the descriptors were, until the application's images are put together; not part of the image.</summary>
     [JsonIgnore]
     internal IReadOnlyList<(DescriptorFacts Facts, OpenFileImage File)> Captured { get; set; } = [];

@@ -18,7 +18,7 @@ public sealed class PtraceBridge : IKernelBridge
     /// <inheritdoc/>
     public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target)
     {
-        List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => ProcessInspection.Of(pid, target.RootPid))];
+        List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, target.RootPid)).OfType<ProcessInspection>()];
         List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out _)];
         return [.. ApplicationCheck.Rows(inspections, refusals)];
     }
@@ -44,6 +44,26 @@ public sealed class PtraceBridge : IKernelBridge
 
     /// <inheritdoc/>
     public IRestore BeginRestore(RestoreRequest request) => new PtraceRestore(request);
+
+    /// <summary>Looks at a process that runs on: what is found while it executes a program or ends is looked at again. Null when it is gone.</summary>
+    private static ProcessInspection? Look(int pid, int reference)
+    {
+        for (int attempt = 0; ; attempt++)
+        {
+            try
+            {
+                ProcessInspection inspection = ProcessInspection.Of(pid, reference);
+                if (inspection.Refusals.Count == 0 || attempt == 2)
+                {
+                    return inspection;
+                }
+            }
+            catch (BridgeException e) when (e.Code == "process.gone" || ProcessStat.TryRead(pid) is null or { State: 'Z' or 'X' })
+            {
+                return null;
+            }
+        }
+    }
 
     /// <summary>The target of a process that Holdfast did not start, with its descendants.</summary>
     /// <exception cref="BridgeException">There is no such process (<c>process.gone</c>).</exception>

@@ -71,6 +71,7 @@ internal sealed partial class ActorCell
             }
         }
 
+        (child as Routing.RoutedActorRef)?.Initialize();
         child.Start();
         return child;
     }

@@ -190,13 +190,14 @@ internal sealed partial class ActorCell
         }
         finally
         {
-            _mailbox.Close();
-            _mailbox.CleanUp();
-            _dispatcher.Detach(this);
-            if (_subscribed)
+            if (Volatile.Read(ref _subscribed))
             {
                 _system.EventStream.Unsubscribe(_self);
             }
+
+            _mailbox.Close();
+            _mailbox.CleanUp();
+            _dispatcher.Detach(this);
 
             _parent.SendSystemMessage(new DeathWatchNotification(_self, existenceConfirmed: true, addressTerminated: false));
             TellWatchersWeDied();

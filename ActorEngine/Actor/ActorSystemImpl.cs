@@ -77,6 +77,9 @@ internal sealed partial class ActorSystemImpl : ExtendedActorSystem, ISystemBoun
     public void Start()
     {
         Provider.Start();
+
+        // The tree may also end by itself, when a guardian fails.
+        _ = FinishAfter(Provider.TerminationTask);
         StartLoggers();
         if (Settings.LogDeadLetters > 0)
         {
@@ -106,6 +109,20 @@ internal sealed partial class ActorSystemImpl : ExtendedActorSystem, ISystemBoun
         catch (ConfigurationException e)
         {
             throw new ConfigurationException($"Configuration problem while creating [{path}] with router dispatcher [{props.Dispatcher}]: {e.Message}", e);
+        }
+
+        if (props.RouterConfig is not Routing.NoRouter)
+        {
+            var router = Props.CreateBy(new ActorRefProvider.Producer<Routing.RouterActor>(static () => new Routing.RouterActor()));
+            return new Routing.RoutedActorRef(
+                this,
+                router,
+                props.WithoutRouter(),
+                props.RouterConfig,
+                Dispatchers.Lookup(props.RouterConfig.RouterDispatcher),
+                Mailboxes.Lookup(Dispatch.Mailboxes.DefaultMailboxId),
+                parent,
+                path);
         }
 
         return new LocalActorRef(this, props, dispatcher, Mailboxes.For(props), parent, path);
@@ -169,7 +186,6 @@ internal sealed partial class ActorSystemImpl : ExtendedActorSystem, ISystemBoun
                 listener.Stop();
             }
 
-            _ = FinishAfter(Provider.TerminationTask);
             Provider.Guardian.Stop();
         }
 
@@ -257,6 +273,9 @@ internal sealed partial class ActorSystemImpl : ExtendedActorSystem, ISystemBoun
     {
         switch (message)
         {
+            case AllDeadLetters:
+                // A subscriber to dead letters that is dead itself: to publish this would begin anew for ever.
+                return;
             case Identify identify:
                 sender?.Tell(new ActorIdentity(identify.MessageId, null), ActorRefs.NoSender!);
                 return;

@@ -125,6 +125,8 @@ public class Props : IEquatable<Props>, ISurrogated
     /// <summary>With a strategy in place of the actor's own.</summary>
     public Props WithSupervisorStrategy(SupervisorStrategy supervisorStrategy) => new(_producer, Deploy, supervisorStrategy, _arguments);
 
+    internal Props WithoutRouter() => With(Deploy.WithRouterConfig(NoRouter.Instance));
+
     private Props With(Deploy deploy) => new(_producer, deploy, SupervisorStrategy, _arguments);
 
     /// <summary>Creates an instance. Only the engine can, as an actor needs a context.</summary>

@@ -96,6 +96,13 @@ public static class StashFactory
     /// <summary>A stash for an actor of a type.</summary>
     public static IStash CreateStash(this IActorContext context, Type actorType) => Create((ActorCell)context);
 
+    /// <summary>The stash of a persistent actor for the time in which it stores; limited by <c>stash-capacity</c> of its mailbox or dispatcher.</summary>
+    internal static IStash CreateInternal(ActorCell cell)
+    {
+        var capacity = cell.Props.Deploy.StashCapacity;
+        return new CellStash(cell, capacity != Deploy.NoStashSize ? capacity : cell.SystemImpl.Mailboxes.StashCapacity(cell.Props.Dispatcher, cell.Props.Mailbox));
+    }
+
     internal static IStash Create(ActorCell cell)
     {
         var capacity = cell.Props.Deploy.StashCapacity;

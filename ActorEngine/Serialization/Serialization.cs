@@ -21,6 +21,13 @@ public class Serialization
         System = system;
         _null = new NullSerializer(system);
         _byId[_null.Identifier] = _null;
+        var primitives = new PrimitiveSerializer(system);
+        _byId[primitives.Identifier] = primitives;
+        foreach (var type in new[] { typeof(string), typeof(int), typeof(long), typeof(bool) })
+        {
+            _bindings[type] = primitives;
+        }
+
         var config = system.Settings.Config;
         foreach (var (name, value) in config.GetConfig("akka.actor.serializers")?.AsEnumerable() ?? [])
         {

@@ -62,6 +62,8 @@ internal sealed partial class CheckpointCoordinator
             Context.Stop(process.Supervisor);
         }
 
+        // Nothing may be left to wait for.
+        Self.Tell(new FinishBegun());
         return ProcessesLetGo(data with { Waiting = [.. data.Processes.Keys] });
     }
 
@@ -71,11 +73,14 @@ internal sealed partial class CheckpointCoordinator
         switch (e.FsmEvent)
         {
             case Terminated m when _application.Equals(m.ActorRef):
-                return EverythingLetGo(data.Answered(0));
+                return EverythingLetGo(data.Answered(0) with { ApplicationLetGo = true });
 
             case Terminated m:
                 ProcessEntry? process = data.Processes.Values.FirstOrDefault(p => p.Supervisor.Equals(m.ActorRef));
-                return Stay().Using(process is null ? data : ProcessesLetGo(data.Answered(process.Pid)));
+                return process is null ? Stay() : EverythingLetGo(ProcessesLetGo(data.Answered(process.Pid)));
+
+            case FinishBegun:
+                return EverythingLetGo(data);
 
             case SnapshotBegun m:
                 return EverythingLetGo(data with { WriterPending = false, Writer = m.Writer });
@@ -105,7 +110,7 @@ internal sealed partial class CheckpointCoordinator
     /// <summary>The processes first, then the thread that holds the whole: a freeze must not outlive the answer.</summary>
     private CheckpointData ProcessesLetGo(CheckpointData data)
     {
-        if (!data.Waiting.IsEmpty)
+        if (!data.Waiting.IsEmpty || data.ApplicationLetGo)
         {
             return data;
         }
@@ -117,7 +122,7 @@ internal sealed partial class CheckpointCoordinator
     /// <summary>Committed or not, this is the writer's end; a snapshot that was not committed is dropped by it.</summary>
     private State<CheckpointPhase, CheckpointData> EverythingLetGo(CheckpointData data)
     {
-        if (!data.Waiting.IsEmpty || data.WriterPending || data.CommitPending)
+        if (data.Closing || !data.Waiting.IsEmpty || !data.ApplicationLetGo || data.WriterPending || data.CommitPending)
         {
             return Stay().Using(data);
         }
@@ -130,7 +135,7 @@ internal sealed partial class CheckpointCoordinator
                 return new WriterClosed(null);
             },
             cause => new WriterClosed(cause));
-        return Stay().Using(data with { Writer = null });
+        return Stay().Using(data with { Writer = null, Closing = true });
     }
 
     /// <summary>Threads that hang in the kernel hold what they hold until it lets them go; they resume their processes then.</summary>

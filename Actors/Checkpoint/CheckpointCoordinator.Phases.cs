@@ -22,8 +22,18 @@ internal sealed partial class CheckpointCoordinator
                 data = m.Pids.Aggregate(data.Answered(0), Open);
                 return Prepared(AskAll(new FlushResources(CheckpointPhase.Prepare), data));
 
+            // It still runs, and may have been seen in the middle of an exec or of its end: only what is found twice counts here.
+            case ResourcesFlushed m when m.Refusals.Count > 0 && data.Processes[m.Pid].Suspected is null:
+                return LookAgain(data, m.Pid, m.Refusals);
+
+            case StepFailed m when m.Pid != 0 && data.Processes[m.Pid].Suspected is null:
+                return LookAgain(data, m.Pid, []);
+
             case ResourcesFlushed m:
-                return Prepared(data.Answered(m.Pid) with { Refusals = data.Refusals.AddRange(m.Refusals) });
+                return Prepared(data.Answered(m.Pid) with
+                {
+                    Refusals = data.Refusals.AddRange(m.Refusals.Where(r => data.Processes[m.Pid].Suspected!.Contains(r))),
+                });
 
             case ProcessGone m:
                 return Prepared(Drop(data, m.Pid));
@@ -31,6 +41,12 @@ internal sealed partial class CheckpointCoordinator
             default:
                 return null!;
         }
+    }
+
+    private State<CheckpointPhase, CheckpointData> LookAgain(CheckpointData data, int pid, IReadOnlyList<Refusal> suspected)
+    {
+        data.Processes[pid].Supervisor.Tell(new FlushResources(CheckpointPhase.Prepare));
+        return Stay().Using(data.With(pid, p => p with { Suspected = [.. suspected] }));
     }
 
     private State<CheckpointPhase, CheckpointData> Prepared(CheckpointData data)

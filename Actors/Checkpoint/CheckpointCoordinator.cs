@@ -168,9 +168,15 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     private State<CheckpointPhase, CheckpointData> OnTerminated(CheckpointData data, Terminated message)
     {
         ProcessEntry? process = data.Processes.Values.FirstOrDefault(p => p.Supervisor.Equals(message.ActorRef));
-        return process is null && !_application.Equals(message.ActorRef)
-            ? Stay()
-            : Abort(data, new OperationFailure(StateName.ToString(), OperationFailure.InternalCode, $"{message.ActorRef.Path.Name} stopped during the checkpoint"));
+        bool isApplication = _application.Equals(message.ActorRef);
+        if (process is null && !isApplication)
+        {
+            return Stay();
+        }
+
+        data = isApplication ? data with { ApplicationLetGo = true } : data with { Processes = data.Processes.Remove(process!.Pid) };
+        return Abort(data, new OperationFailure(
+            StateName.ToString(), OperationFailure.InternalCode, $"{message.ActorRef.Path.Name} stopped during the checkpoint"));
     }
 
     private State<CheckpointPhase, CheckpointData> Abort(CheckpointData data, OperationFailure failure) =>

@@ -10,6 +10,9 @@ internal sealed record ProcessEntry(int Pid, IActorRef Supervisor)
     /// <summary>Null until it stands; 0 for a zombie.</summary>
     public int? Threads { get; init; }
 
+    /// <summary>What was refused while it ran; decided only when it is seen again. Null before the second look.</summary>
+    public ImmutableList<Refusal>? Suspected { get; init; }
+
     public ProcessFacts? Facts { get; init; }
 
     public ProcessImage? Image { get; init; }
@@ -29,6 +32,12 @@ internal sealed record CheckpointData
     public ImmutableQueue<int> ToPump { get; init; } = [];
 
     public ImmutableList<Refusal> Refusals { get; init; } = [];
+
+    /// <summary>The thread that holds the application as a whole is gone.</summary>
+    public bool ApplicationLetGo { get; init; }
+
+    /// <summary>The writer is being closed: the last thing before the answer.</summary>
+    public bool Closing { get; init; }
 
     public bool WriterPending { get; init; } = true;
 

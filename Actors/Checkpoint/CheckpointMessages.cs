@@ -93,6 +93,8 @@ internal sealed record CommitFailed(Exception Cause);
 
 internal sealed record SnapshotCommitted(SnapshotReceipt Receipt);
 
+internal sealed record FinishBegun;
+
 internal sealed record WriterClosed(Exception? Cause);
 
 internal sealed record StandingKilled;

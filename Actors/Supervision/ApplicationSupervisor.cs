@@ -134,8 +134,8 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         Receive<TakeCheckpoint>(m => WhenFree(() => BeginCheckpoint(m, Sender, false)));
         Receive<TakePeriodicCheckpoint>(_ => _checkpoint is null && !_killing, _ => BeginCheckpoint(new TakeCheckpoint(), ActorRefs.Nobody, true));
         Receive<TakePeriodicCheckpoint>(_ => { });
-        Receive<CheckpointTaken>(m => _checkpoint!.Outcome = m);
-        Receive<CheckpointFailed>(m => _checkpoint!.Outcome = m);
+        Receive<CheckpointTaken>(Conclude);
+        Receive<CheckpointFailed>(Conclude);
         // The next one may begin only when every thread of this one is gone: a process has one tracer.
         Receive<Terminated>(m => _checkpoint?.Coordinator.Equals(m.ActorRef) == true, _ => EndCheckpoint());
         Receive<Terminated>(_ => { });
@@ -187,26 +187,36 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         _checkpoint = new CheckpointUnderWay(coordinator, asker, periodic, message.EndAfterwards);
     }
 
-    private void EndCheckpoint()
+    /// <summary>Tells the outcome as soon as it is known: a thread that hangs in the kernel must not keep the asker waiting.</summary>
+    private void Conclude(object outcome)
     {
-        CheckpointUnderWay over = _checkpoint!;
-        _checkpoint = null;
-        object outcome = over.Outcome ?? new CheckpointFailed(
-            _crash ?? new OperationFailure("Checkpoint", OperationFailure.InternalCode, "the coordinator stopped without an outcome"));
-        if (over.EndAfterwards && outcome is CheckpointTaken)
+        if (_checkpoint is not { Concluded: false } checkpoint)
+        {
+            return;
+        }
+
+        checkpoint.Concluded = true;
+        if (checkpoint.EndAfterwards && outcome is CheckpointTaken)
         {
             // Its processes are dead already; what is left of its space goes now, and only then is the asker told.
-            _answersOfEnd.Add((over.Asker, outcome));
+            _answersOfEnd.Add((checkpoint.Asker, outcome));
             BeginKill();
             return;
         }
 
-        if (over.Periodic)
+        if (checkpoint.Periodic)
         {
             Context.System.EventStream.Publish(new PeriodicCheckpointDone(outcome));
         }
 
-        over.Asker.Tell(outcome);
+        checkpoint.Asker.Tell(outcome);
+    }
+
+    private void EndCheckpoint()
+    {
+        Conclude(new CheckpointFailed(
+            _crash ?? new OperationFailure("Checkpoint", OperationFailure.InternalCode, "the coordinator stopped without an outcome")));
+        _checkpoint = null;
         EndIfAllIsOver();
         Stash.UnstashAll();
     }
@@ -327,6 +337,6 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
 
     private sealed record CheckpointUnderWay(IActorRef Coordinator, IActorRef Asker, bool Periodic, bool EndAfterwards)
     {
-        public object? Outcome { get; set; }
+        public bool Concluded { get; set; }
     }
 }

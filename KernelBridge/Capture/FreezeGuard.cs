@@ -28,12 +28,12 @@ internal sealed class FreezeGuard : IDisposable
         {
             init?.Arm(deadline + TimeSpan.FromSeconds(2));
 
-            // A parent that waits for its vfork child cannot be frozen while the child, frozen first, cannot go on: let both run and try again.
+            // A parent that waits for its vfork child cannot be frozen while the child, frozen first, cannot go on: let both run, longer each time, and try again.
             long start = Stopwatch.GetTimestamp();
-            while (true)
+            for (int pause = 10; ; pause *= 2)
             {
                 TimeSpan left = deadline - Stopwatch.GetElapsedTime(start);
-                IReadOnlyList<RunningTask> running = CgroupFreezer.Freeze(group, TimeSpan.FromMilliseconds(Math.Clamp(left.TotalMilliseconds, 1, 250)));
+                IReadOnlyList<RunningTask> running = CgroupFreezer.Freeze(group, TimeSpan.FromMilliseconds(Math.Clamp(left.TotalMilliseconds, 1, 100)));
                 if (running.Count == 0)
                 {
                     return new FreezeGuard(init, group);
@@ -46,7 +46,7 @@ internal sealed class FreezeGuard : IDisposable
                         "it may wait for a child of vfork or for a slow device: try again, or give a longer --timeout");
                 }
 
-                Thread.Sleep(5);
+                Thread.Sleep(Math.Min(pause, (int)Math.Max(1, (deadline - Stopwatch.GetElapsedTime(start)).TotalMilliseconds / 2)));
             }
         }
         catch (Exception e) when (e is IOException or BridgeException)

@@ -146,11 +146,13 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     {
         ProcessInspection inspection = Inspection ?? throw new InvalidOperationException("Locate comes first.");
         ProcessView view = inspection.View;
+        long now = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
         ProcessImage image = new()
         {
             Pid = view.InnerPid, HostPid = Pid, ParentPid = application.InnerPid(view.Stat.ParentPid),
             ProcessGroup = view.Status.Innermost("NSpgid"), Session = view.Status.Innermost("NSsid"), Name = view.Stat.Name,
             CommandLine = (ProcFs.TryText($"/proc/{Pid}/cmdline") ?? string.Empty).TrimEnd('\0').Replace('\0', ' '),
+            CapturedAt = now + HostFacts.ClockOffsets(Pid).Monotonic, CapturedAtHost = now,
             ZombieStatus = inspection.IsZombie ? (int)view.Stat.Field(52) : null,
         };
         if (inspection.IsZombie)
@@ -177,9 +179,10 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             UserRegisters registers = Corrected(tid, status, slot, captured.Count);
             byte[] state = PtraceCall.GetExtendedState(tid);
             ulong mask = PtraceCall.GetSignalMask(tid);
+            long sinceCapture = image.SinceCapture();
             (registers, long? remaining) = TimedWait(tid, status.Innermost("NSpid"), registers, notes, waits);
             using InjectedCalls calls = new(thread, memory, gadgets!, slot, registers, state, mask);
-            captured.Add(Resources.Threads.Capture(tid, status, registers, state, mask, calls, remaining));
+            captured.Add(Resources.Threads.Capture(tid, status, registers, state, mask, calls, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             if (tid == Pid)
             {
                 foreach (IProcessResource resource in ProcessResources.All)

@@ -83,7 +83,7 @@ internal sealed class ProcessInspection
                 }
             }
 
-            if (tid != View.Pid && (Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0) > 0 || Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0) > 0))
+            if (tid != View.Pid && View.Stat.State != 'Z' && (Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0) > 0 || Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0) > 0))
             {
                 Refusals.Add(View.Refuse("thread.unshared", $"thread {inner}", "it has descriptors or directories of its own (unshare)", "let all threads share them"));
             }

@@ -11,6 +11,9 @@ namespace Holdfast.KernelBridge.Capture;
 /// </summary>
 internal sealed class SleepNotes
 {
+    /// <summary>What is left of a wait without an end.</summary>
+    public const long Forever = long.MaxValue;
+
     private readonly Dictionary<int, Note> notes = [];
 
     private SleepNotes()
@@ -24,14 +27,10 @@ internal sealed class SleepNotes
     {
         SleepNotes result = new();
 
-        if (ClockOffset() is not { } offset)
-        {
-            return result;
-        }
-
         foreach (int tid in ProcFs.Threads(pid))
         {
-            if (ProcessStat.TryReadThread(pid, tid)?.State == 'S' && Read($"/proc/{pid}/task/{tid}/sched") is { } sched)
+            if (ProcessStat.TryReadThread(pid, tid) is { State: 'S' } stat && Read($"/proc/{pid}/task/{tid}/sched") is { } sched
+                && SchedulerClock.Offset((int)stat.Field(39)) is { } offset)
             {
                 result.notes[tid] = new Note(sched.ExecStart + offset, sched.Switches, ProcFs.TryText($"/proc/{pid}/task/{tid}/wchan") ?? string.Empty);
             }
@@ -56,7 +55,7 @@ internal sealed class SleepNotes
         return TimeSpan.FromTicks(Math.Max(0, now - since) / 100);
     }
 
-    /// <summary>What is left of the relative wait in which a thread stands, or null when that cannot be known.</summary>
+    /// <summary>What is left of the relative wait in which a thread stands (<see cref="Forever"/> when it has no end), or null when that cannot be known.</summary>
     public long? Remaining(int pid, int tid, in UserRegisters registers, TargetMemory memory)
     {
         long? whole = registers.OrigRax switch
@@ -64,10 +63,11 @@ internal sealed class SleepNotes
             X64.Nanosleep => Time(memory, registers.Rdi),
             X64.ClockNanosleep => Time(memory, registers.Rdx),
             X64.Futex => Time(memory, registers.R10),
+            X64.Poll when (int)registers.Rdx < 0 => Forever,
             X64.Poll => (int)registers.Rdx * 1_000_000L,
             _ => null,
         };
-        return whole is { } nanoseconds ? Math.Max(0, nanoseconds - (long)Elapsed(pid, tid).TotalNanoseconds) : null;
+        return whole == Forever ? Forever : whole is { } nanoseconds ? Math.Max(0, nanoseconds - (long)Elapsed(pid, tid).TotalNanoseconds) : null;
     }
 
     /// <summary>
@@ -81,28 +81,6 @@ internal sealed class SleepNotes
         _ => null,
     };
 
-    /// <summary>
-    /// The scheduler's clock runs with CLOCK_MONOTONIC, at an offset that a thread which was just switched in can see. Read afterwards, the monotonic
-    /// clock is late by what lies between: the smallest of a few differences is the best, and errs to the side of waits that end late.
-    /// </summary>
-    private static long? ClockOffset()
-    {
-        long? best = null;
-        for (int i = 0; i < 5; i++)
-        {
-            _ = Libc.usleep(1);
-            if (Read("/proc/thread-self/sched") is not { } own)
-            {
-                return null;
-            }
-
-            long offset = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) - own.ExecStart;
-            best = best is { } known ? Math.Min(known, offset) : offset;
-        }
-
-        return best;
-    }
-
     private static long? Time(TargetMemory memory, ulong address)
     {
         byte[] bytes = new byte[16];
@@ -111,7 +89,7 @@ internal sealed class SleepNotes
             : null;
     }
 
-    private static (long ExecStart, long Switches)? Read(string path)
+    internal static (long ExecStart, long Switches)? Read(string path)
     {
         if (ProcFs.TryText(path) is not { } text)
         {

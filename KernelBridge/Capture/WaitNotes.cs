@@ -41,7 +41,7 @@ internal sealed class WaitNotes(ulong address, TargetMemory memory, long clockOf
 
             if (note.Tid == tid && note.Instruction == registers.Rip && note.Stack == registers.Rsp && note.Check == CheckOf(note))
             {
-                return ((ulong)note.Number, Math.Max(0, note.Deadline - Now()));
+                return ((ulong)note.Number, note.Deadline == SleepNotes.Forever ? SleepNotes.Forever : Math.Max(0, note.Deadline - Now()));
             }
         }
 
@@ -55,7 +55,7 @@ internal sealed class WaitNotes(ulong address, TargetMemory memory, long clockOf
         for (int i = 0; i < Math.Min(waits.Count, Count - 1); i++)
         {
             (int tid, UserRegisters registers, long remaining) = waits[i];
-            Note note = new(Magic, tid, (int)registers.OrigRax, Now() + remaining, registers.Rip, registers.Rsp, 0);
+            Note note = new(Magic, tid, (int)registers.OrigRax, remaining == SleepNotes.Forever ? remaining : Now() + remaining, registers.Rip, registers.Rsp, 0);
             note.Check = CheckOf(note);
             System.Runtime.InteropServices.MemoryMarshal.Write(bytes.AsSpan(i * NoteSize), in note);
         }

@@ -109,6 +109,8 @@ internal static unsafe partial class Libc
 
     public static long sched_getaffinity(int tid, int size, byte* mask) => syscall(204, tid, size, (long)mask, 0, 0, 0);
 
+    public static long sched_setaffinity(int tid, int size, byte* mask) => syscall(203, tid, size, (long)mask, 0, 0, 0);
+
     public static long ioprio_get(int which, int who) => syscall(252, which, who, 0, 0, 0, 0);
 
     /// <summary>Nanoseconds of a clock.</summary>

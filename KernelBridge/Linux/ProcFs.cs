@@ -47,7 +47,10 @@ internal static unsafe class ProcFs
         }
         finally
         {
+            // The reason why a read failed is asked for after the close.
+            int error = Libc.LastError;
             _ = Libc.close(fd);
+            System.Runtime.InteropServices.Marshal.SetLastPInvokeError(error);
         }
     }
 

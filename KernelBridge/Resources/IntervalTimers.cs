@@ -21,6 +21,7 @@ internal sealed class IntervalTimers : IProcessResource
         List<IntervalTimerImage> timers = [];
         for (int which = 0; which < 3; which++)
         {
+            long sinceCapture = image.SinceCapture();
             Itimerval value = calls.Ask<Itimerval>(X64.Getitimer, (ulong)which, calls.Scratch);
             if (value.ValueSeconds == 0 && value.ValueMicroseconds == 0)
             {
@@ -30,6 +31,8 @@ internal sealed class IntervalTimers : IProcessResource
 
             if (value.ValueSeconds != 0 || value.ValueMicroseconds != 0)
             {
+                long left = value.ValueSeconds * 1_000_000 + value.ValueMicroseconds + (which == 0 ? sinceCapture / 1000 : 0);
+                (value.ValueSeconds, value.ValueMicroseconds) = Math.DivRem(left, 1_000_000);
                 timers.Add(new IntervalTimerImage(which, value.IntervalSeconds, value.IntervalMicroseconds, value.ValueSeconds, value.ValueMicroseconds));
             }
         }
@@ -37,14 +40,17 @@ internal sealed class IntervalTimers : IProcessResource
         image.IntervalTimers = timers;
     }
 
-    public void Restore(ProcessImage image, SyscallTape tape)
+    public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)
     {
         foreach (IntervalTimerImage timer in image.IntervalTimers)
         {
+            // Time goes on for the clocks while the application is built; processor time does not.
+            long left = timer.RemainingSeconds * 1_000_000 + timer.RemainingMicroseconds - (timer.Which == 0 ? sinceCapture / 1000 : 0);
+            (long seconds, long microseconds) = Math.DivRem(Math.Max(1, left), 1_000_000);
             Itimerval value = new()
             {
                 IntervalSeconds = timer.IntervalSeconds, IntervalMicroseconds = timer.IntervalMicroseconds,
-                ValueSeconds = timer.RemainingSeconds, ValueMicroseconds = timer.RemainingMicroseconds,
+                ValueSeconds = seconds, ValueMicroseconds = microseconds,
             };
             tape.Add($"interval timer {timer.Which}", X64.Setitimer, (ulong)timer.Which, tape.Place(value), 0);
         }

@@ -71,7 +71,7 @@ internal sealed class ProcessAttributes : IProcessResource
         };
     }
 
-    public void Restore(ProcessImage image, SyscallTape tape)
+    public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)
     {
         AttributesImage attributes = image.Attributes!;
         tape.Add("personality", X64.Personality, attributes.Personality);

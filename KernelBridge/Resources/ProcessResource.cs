@@ -17,7 +17,10 @@ internal interface IProcessResource
     void Capture(ProcessView view, InjectedCalls calls, ProcessImage image);
 
     /// <summary>Composes what brings it back, run by the process's first thread after its descriptors and memory stand.</summary>
-    void Restore(ProcessImage image, SyscallTape tape);
+    /// <param name="image">The process.</param>
+    /// <param name="sinceCapture">Nanoseconds by which the application's clocks have gone on since its capture, while it was built.</param>
+    /// <param name="tape">The tape.</param>
+    void Restore(ProcessImage image, long sinceCapture, SyscallTape tape);
 }
 
 /// <summary>What procfs says of a process.</summary>

@@ -55,7 +55,7 @@ internal sealed record RegularFileImage : OpenFileImage
         }
 
         bool writable = (Flags & Libc.O_ACCMODE) != Libc.O_RDONLY;
-        return checks.File(Path, Identity, writable, appendOnly: (Flags & Libc.O_APPEND) != 0);
+        return checks.File(Path, Identity, mustBeUnchanged: writable, writable, appendOnly: (Flags & Libc.O_APPEND) != 0);
     }
 
     public override void Restore(SyscallTape tape, int number, RestoreContext context)

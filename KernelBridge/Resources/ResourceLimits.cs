@@ -35,7 +35,7 @@ internal sealed class ResourceLimits : IProcessResource
         image.Limits = limits;
     }
 
-    public void Restore(ProcessImage image, SyscallTape tape)
+    public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)
     {
         foreach (LimitImage limit in image.Limits)
         {

@@ -33,7 +33,7 @@ internal sealed class SignalActions : IProcessResource
         image.PendingSignals = PtraceCall.PeekSignals(view.Pid, shared: true);
     }
 
-    public void Restore(ProcessImage image, SyscallTape tape)
+    public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)
     {
         // The stub inherits what its builder was started with; every signal is set, not only those of the image.
         Dictionary<int, SignalActionImage> actions = image.SignalActions.ToDictionary(action => action.Signal);

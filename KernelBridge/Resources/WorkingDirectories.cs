@@ -24,7 +24,7 @@ internal sealed class WorkingDirectories : IProcessResource
     public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image) => image.Directories = new DirectoriesImage(
         ProcFs.Link($"/proc/{view.Pid}/cwd"), ProcFs.Link($"/proc/{view.Pid}/root"), Convert.ToInt32(view.Status["Umask"] ?? "022", 8));
 
-    public void Restore(ProcessImage image, SyscallTape tape)
+    public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)
     {
         // Before the root directory changes, since the path was seen from the real one.
         tape.Add($"changing to {image.Directories.Working}", X64.Chdir, tape.Place(image.Directories.Working));

@@ -26,6 +26,7 @@ internal sealed partial class PtraceRestore
             file.SetLength(size);
         }
 
+        clocksBegan = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
         Stub root = Stub.Adopt(StartRoot(), area);
         stubs[plan.Root.Pid] = root;
         PrepareRoot(root);

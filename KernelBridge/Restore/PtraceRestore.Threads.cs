@@ -33,7 +33,7 @@ internal sealed partial class PtraceRestore
             SyscallTape common = stub.NewTape();
             foreach (IProcessResource resource in ProcessResources.All)
             {
-                resource.Restore(process, common);
+                resource.Restore(process, SinceCapture(process), common);
             }
 
             stub.Run(common);
@@ -111,6 +111,10 @@ internal sealed partial class PtraceRestore
         return ApplicationFinder.Find(target) ?? throw new BridgeException("application.gone", "starting the restored application", "it ended at once");
     }
 
+    /// <summary>How far the application's CLOCK_MONOTONIC has gone on since a process was captured, nanoseconds.</summary>
+    private long SinceCapture(ProcessImage process) =>
+        Math.Max(0, Image.Host.Monotonic + (Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) - clocksBegan) - process.CapturedAt);
+
     private static List<Tracee> MakeThreads(Stub stub, ProcessImage process)
     {
         List<Tracee> made = [stub.Thread];
@@ -157,7 +161,7 @@ internal sealed partial class PtraceRestore
         for (int i = 0; i < made.Count; i++)
         {
             UserRegisters registers = MemoryMarshal.Read<UserRegisters>(process.Threads[i].Registers);
-            final.Add(process.Threads[i].RemainingWait is { } remaining ? EnterWait(stub, made[i], registers, remaining) : Interruption.Resolve(registers));
+            final.Add(process.Threads[i].RemainingWait is { } remaining ? EnterWait(process, stub, made[i], registers, remaining) : Interruption.Resolve(registers));
         }
 
         // The breakpoint that ends a tape would have reset this action, had it been to ignore.
@@ -184,8 +188,9 @@ internal sealed partial class PtraceRestore
     /// Makes the thread begin its timed wait again, with what was left of it, and stops it at once: then the kernel holds a restart block of its own
     /// for it, as it did before, and the thread goes on through that.
     /// </summary>
-    private UserRegisters EnterWait(Stub stub, Tracee thread, in UserRegisters image, long remaining)
+    private UserRegisters EnterWait(ProcessImage process, Stub stub, Tracee thread, in UserRegisters image, long remaining)
     {
+        remaining = remaining == SleepNotes.Forever ? remaining : Math.Max(0, remaining - SinceCapture(process));
         (long, long) time = Math.DivRem(remaining, 1_000_000_000);
         stub.Memory.Write(area.Data, time);
         UserRegisters call = image with { Rip = area.Arena + TapeInterpreter.SyscallOffset, Rax = image.OrigRax, OrigRax = ulong.MaxValue, Rsp = area.Arena + 0xff00 };
@@ -201,7 +206,7 @@ internal sealed partial class PtraceRestore
                 call.R10 = area.Data;
                 break;
             case X64.Poll:
-                call.Rdx = (ulong)Math.Clamp((remaining + 999_999) / 1_000_000, 0, int.MaxValue);
+                call.Rdx = remaining == SleepNotes.Forever ? ulong.MaxValue : (ulong)Math.Min(remaining / 1_000_000 + 1, int.MaxValue);
                 break;
         }
 

@@ -19,6 +19,7 @@ internal sealed partial class PtraceRestore : IRestore
     private readonly Dictionary<int, Stub> stubs = [];
     private SpaceHandle? space;
     private StubHandle? tree;
+    private long clocksBegan;
     private bool released;
 
     public PtraceRestore(RestoreRequest request)
@@ -59,7 +60,7 @@ internal sealed partial class PtraceRestore : IRestore
 
         foreach (MappedFileImage mapped in Image.MappedFiles)
         {
-            refusals.AddRange(mapped.Deleted ? checks.GhostDirectory(mapped.Path) : checks.File(mapped.Path, mapped.Identity, mustBeUnchanged: true));
+            refusals.AddRange(mapped.Deleted ? checks.GhostDirectory(mapped.Path) : checks.File(mapped.Path, mapped.Identity, mustBeUnchanged: true, mapped.Writable));
         }
 
         foreach (ProcessImage process in Living)

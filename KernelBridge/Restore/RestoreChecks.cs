@@ -19,8 +19,9 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
     /// <param name="path">The path.</param>
     /// <param name="was">What it was at capture.</param>
     /// <param name="mustBeUnchanged">Whether it was open for writing or mapped, so that other contents would not fit the memory.</param>
+    /// <param name="writable">Whether the application may write to it. For programs and libraries a new ctime alone means a new link or owner, not new contents.</param>
     /// <param name="appendOnly">Whether it was open for appending.</param>
-    public IEnumerable<Refusal> File(string path, FileIdentity was, bool mustBeUnchanged, bool appendOnly = false)
+    public IEnumerable<Refusal> File(string path, FileIdentity was, bool mustBeUnchanged, bool writable, bool appendOnly = false)
     {
         FileIdentity? now = FileIdentity.TryOf(path);
         if (now is null || now.Type != FileIdentity.Regular)
@@ -43,7 +44,7 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
             now.Size != was.Size ? $"its size is {now.Size}, it was {was.Size}"
             : now.ModifiedNanoseconds != was.ModifiedNanoseconds ? "it was written to"
             : sameMachine && now.Inode != was.Inode ? "it is another file"
-            : sameMachine && now.ChangedNanoseconds != was.ChangedNanoseconds ? "it was changed"
+            : sameMachine && writable && now.ChangedNanoseconds != was.ChangedNanoseconds ? "it was changed"
             : null;
         return change is null
             ? []

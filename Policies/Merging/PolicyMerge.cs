@@ -39,19 +39,9 @@ public static class PolicyMerge
     public static Policy Reduce(Policy policy)
     {
         ArgumentNullException.ThrowIfNull(policy);
-        var kept = new List<PointRule>();
-        foreach (var rule in policy.Rules)
-        {
-            if (kept.Exists(k => k.Clause.Covers(rule.Clause)))
-            {
-                continue;
-            }
-
-            kept.RemoveAll(k => rule.Clause.Covers(k.Clause));
-            kept.Add(rule);
-        }
-
-        return policy with { Rules = Ordered(kept) };
+        var joined = Join(policy.Name, [policy]);
+        var covered = CoverSweep.Covered(joined.Rules);
+        return joined with { Rules = joined.Rules.Where(r => !covered.Contains(r)).ToValueList() };
     }
 
     /// <summary>The rule of a reduced policy that covers a clause, or null.</summary>
@@ -61,9 +51,20 @@ public static class PolicyMerge
         return policy.Rules.FirstOrDefault(r => r.Clause.Covers(clause));
     }
 
-    internal static ValueList<PointRule> Ordered(IEnumerable<PointRule> rules) => rules.OrderBy(r => r.Sources[0]).ThenBy(r => PolicyWriter.OneLine(r.Clause), StringComparer.Ordinal).ToValueList();
+    internal static ValueList<PointRule> Ordered(IEnumerable<PointRule> rules)
+    {
+        var list = rules.ToList();
+        // The text decides only between rules with the same name, so it is not written for the others.
+        list.Sort((a, b) => a.Id.CompareTo(b.Id) is var c and not 0 ? c : string.CompareOrdinal(PolicyWriter.OneLine(a.Clause), PolicyWriter.OneLine(b.Clause)));
+        return list.ToValueList();
+    }
 
-    private static ValueList<LimitRule> Ordered(IEnumerable<LimitRule> limits) => limits.OrderBy(l => l.Sources[0]).ThenBy(l => l.Limit.ToString(), StringComparer.Ordinal).ToValueList();
+    private static ValueList<LimitRule> Ordered(IEnumerable<LimitRule> limits)
+    {
+        var list = limits.ToList();
+        list.Sort((a, b) => a.Sources[0].CompareTo(b.Sources[0]) is var c and not 0 ? c : string.CompareOrdinal(a.Limit.ToString(), b.Limit.ToString()));
+        return list.ToValueList();
+    }
 
     // Of two limits on the same thing the smaller holds both; hours that are not allowed add up.
     private static IEnumerable<LimitRule> Strictest(IEnumerable<LimitRule> limits)

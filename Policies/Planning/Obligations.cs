@@ -7,7 +7,9 @@ namespace Holdfast.Policies;
 /// <param name="Due">The last second at which to plan for it: the end less the reserve for a second try.</param>
 /// <param name="End">The last second that serves.</param>
 /// <param name="Occurrence">What identifies it: the anchor, the event, or for intervals the point.</param>
-internal readonly record struct Obligation(long Start, long Due, long End, long Occurrence);
+/// <param name="Interval">For what comes back this long after each point: how long; 0 for what comes once.</param>
+/// <param name="Closes">For what comes back: the last second at which it still does.</param>
+internal readonly record struct Obligation(long Start, long Due, long End, long Occurrence, long Interval = 0, long Closes = Obligations.Never);
 
 /// <summary>
 /// The obligations of one rule as a stream: the next that no point has met yet. Every rule is a family of intervals that a
@@ -53,7 +55,7 @@ internal sealed class EveryObligations(PointRule rule, long last, long interval,
     private readonly long _first = last;
     private long _last = last;
 
-    public override Obligation Next => new(_last + 1, _last + _step, _last + interval, _last + _step);
+    public override Obligation Next => new(_last + 1, _last + _step, _last + interval, _last + _step, interval);
 
     public override long Width => 0;
 
@@ -62,7 +64,7 @@ internal sealed class EveryObligations(PointRule rule, long last, long interval,
     public override void Choose(ReadOnlySpan<long> points, Func<Obligation, long> plannedFor, Action<int, Obligation, bool> serve)
     {
         var last = _first;
-        var latest = plannedFor(new Obligation(last + 1, last + _step, last + interval, last));
+        var latest = plannedFor(new Obligation(last + 1, last + _step, last + interval, last, interval));
         for (var i = 0; i < points.Length; i++)
         {
             // The last point that is in time is the one that counts; a point before it is not needed.
@@ -70,7 +72,7 @@ internal sealed class EveryObligations(PointRule rule, long last, long interval,
             {
                 serve(i, new Obligation(last + 1, last + _step, last + interval, points[i]), points[i] > last + interval);
                 last = points[i];
-                latest = plannedFor(new Obligation(last + 1, last + _step, last + interval, last));
+                latest = plannedFor(new Obligation(last + 1, last + _step, last + interval, last, interval));
             }
         }
     }
@@ -161,12 +163,12 @@ internal sealed class WindowObligations : Obligations
             {
                 if (last + _interval <= closes)
                 {
-                    return Whole(last, last + _interval);
+                    return Whole(last, closes);
                 }
             }
             else if (since + _interval <= closes)
             {
-                return Whole(since, since + _interval);
+                return Whole(since, closes);
             }
             else if (start >= _first)
             {
@@ -181,10 +183,11 @@ internal sealed class WindowObligations : Obligations
         return new Obligation(Never, Never, Never, Never);
     }
 
-    private Obligation Whole(long last, long end)
+    private Obligation Whole(long last, long closes)
     {
+        var end = last + _interval;
         var due = Due(last, end, _reserve);
-        return new Obligation(last + 1, due, end, due);
+        return new Obligation(last + 1, due, end, due, _interval, closes);
     }
 
     private (long Start, long End) OpeningAfter(long second)

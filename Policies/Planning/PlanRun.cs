@@ -17,6 +17,7 @@ internal sealed class PlanRun
     private readonly List<PointRule> _anyPoint = [];
     private readonly Dictionary<Obligations, (int Times, long From, long Until, HashSet<LimitRule> Limits)> _conflicts = [];
     private readonly Dictionary<Obligations, long> _lastNoted = [];
+    private readonly Dictionary<Obligations, long[]> _seen = [];
     private TimeRuns[]? _blackoutRuns;
 
     public PlanRun(Policy policy, PlanState state, Instant from, Instant until, PlanOptions options)
@@ -59,16 +60,18 @@ internal sealed class PlanRun
 
     public Plan Run()
     {
-        var points = new List<PlannedPoint>();
+        IReadOnlyList<PlannedPoint> points;
         if (_policy.Sharing == Sharing.PerPolicy)
         {
+            var all = new List<PlannedPoint>();
             foreach (var group in _sources.GroupBy(s => s.Rule.Id.Policy))
             {
                 var own = group.ToList();
-                points.AddRange(Serve(own, Stab(own, [], _until + own.Max(s => s.Width))));
+                all.AddRange(Serve(own, Stab(own, [], _until + own.Max(s => s.Width))));
             }
 
-            points.Sort((a, b) => a.At.CompareTo(b.At));
+            // Policies may each want a point at the same second: two points, in an order that does not depend on when they were planned.
+            points = [.. all.OrderBy(p => p.At).ThenBy(p => p.Serves[0].Rule.Id)];
         }
         else
         {
@@ -202,8 +205,29 @@ internal sealed class PlanRun
             return latest;
         }
 
-        // Just before hours that are not allowed there would be no time for a second try: leave the reserve there too.
-        return _forbidden.LatestOutside(start, latest - Math.Min(_reserve, (latest - start) / 2)) ?? latest;
+        // Just before hours that are not allowed there would be no time for a second try: leave the reserve there too, but stay
+        // so late that the interval carries across those hours, if it can at all.
+        var opens = _forbidden.FirstOutside(obligation.Due);
+        var early = latest - Math.Min(obligation.End - obligation.Due, _reserve);
+        if (obligation.Interval == 0)
+        {
+            return _forbidden.LatestOutside(start, Math.Max(early, latest - (latest - start) / 2)) ?? latest;
+        }
+
+        var needed = Math.Min(opens, obligation.Closes + 1) - obligation.Interval;
+        var target = needed <= latest ? Math.Max(needed, early) : early;
+        if (target < start)
+        {
+            // There is a point within the reserve before those hours already. One more would not carry any further, or is not needed.
+            if (obligation.End >= opens || needed > latest)
+            {
+                return opens;
+            }
+
+            target = start;
+        }
+
+        return _forbidden.LatestOutside(start, target) ?? latest;
     }
 
     // With anchors alone, a point may be anywhere where the obligations that it meets overlap, without a change in their
@@ -223,7 +247,7 @@ internal sealed class PlanRun
         }
 
         var wanted = Math.Clamp(next.Occurrence, lowest, latest);
-        return _forbidden.LatestOutside(lowest, wanted) ?? latest;
+        return _forbidden.LatestOutside(lowest, wanted) ?? Math.Min(latest, _forbidden.FirstOutside(wanted));
     }
 
     private long[] Layered(long horizon)
@@ -233,6 +257,9 @@ internal sealed class PlanRun
         {
             var own = Stab([source], points, horizon);
             points = [.. points.Concat(own).Distinct().Order()];
+            // A rule counts on the points that were there when it chose, not on those that later rules add: or a plan made after
+            // some of them were taken would be another one.
+            _seen[source] = points;
         }
 
         return points;
@@ -248,56 +275,23 @@ internal sealed class PlanRun
         return Math.Max(Math.Max(keep.For.TotalSeconds, last), per);
     }
 
-    private List<PlannedPoint> Serve(List<Obligations> sources, long[] points)
+    private PlanPoints Serve(List<Obligations> sources, long[] points)
     {
-        var services = new List<(int Point, int Source, Obligation Obligation, bool Late)>(points.Length);
+        var served = new List<Served>(points.Length);
         for (var s = 0; s < sources.Count; s++)
         {
             var index = s;
-            sources[s].Choose(points, PlannedFor, (point, obligation, late) => services.Add((point, index, obligation, late)));
+            var seen = _seen.GetValueOrDefault(sources[s], points);
+            sources[s].Choose(seen, PlannedFor, (point, obligation, late) => served.Add(new Served(
+                ReferenceEquals(seen, points) ? point : Array.BinarySearch(points, seen[point]), index, obligation.Start, obligation.Due, obligation.Occurrence, late)));
         }
 
         if (sources.Count > 1)
         {
-            services.Sort((a, b) => a.Point != b.Point ? a.Point.CompareTo(b.Point) : a.Source.CompareTo(b.Source));
+            served.Sort((a, b) => a.Point != b.Point ? a.Point.CompareTo(b.Point) : a.Source != b.Source ? a.Source.CompareTo(b.Source) : a.Occurrence.CompareTo(b.Occurrence));
         }
 
-        var planned = new List<PlannedPoint>();
-        for (var i = 0; i < services.Count;)
-        {
-            var point = services[i].Point;
-            if (points[point] > _until)
-            {
-                break;
-            }
-
-            var end = i;
-            var terms = _ofEvery;
-            while (end < services.Count && services[end].Point == point)
-            {
-                terms = sources[services[end].Source].Rule.Clause.Terms.Join(terms);
-                end++;
-            }
-
-            var at = points[point].ToInstant();
-            var serves = new Service[end - i + _anyPoint.Count];
-            for (var k = i; k < end; k++)
-            {
-                var (_, source, obligation, late) = services[k];
-                var occurrence = obligation.Occurrence == points[point] ? at : obligation.Occurrence.ToInstant();
-                serves[k - i] = new Service(sources[source].Rule, obligation.Start.ToInstant(), obligation.Due.ToInstant(), occurrence, late);
-            }
-
-            for (var k = 0; k < _anyPoint.Count; k++)
-            {
-                serves[end - i + k] = new Service(_anyPoint[k], at, at, at, false);
-            }
-
-            planned.Add(new PlannedPoint(at, ValueList.Create<Service>(serves), terms));
-            i = end;
-        }
-
-        return planned;
+        return new PlanPoints(points, served, _until, sources, _anyPoint, _ofEvery);
     }
 
     private void Note(Obligations source, Obligation lost, long until)
@@ -327,7 +321,9 @@ internal sealed class PlanRun
             }
         }
 
-        _conflicts[source] = (known.Times + 1, known.From, known.Times == 0 ? until : known.Until, known.Limits);
+        // Hours that never end: the conflict lasts as long as the plan.
+        var shown = until >= Obligations.Never ? _until : until;
+        _conflicts[source] = (known.Times + 1, known.From, known.Times == 0 ? shown : known.Until, known.Limits);
         _lastNoted[source] = until;
     }
 

@@ -16,7 +16,7 @@ internal static class LaterCommands
     /// <summary>Explains why a command line was not understood; null when it is a typing mistake.</summary>
     public static string? Explain(ParseResult parsed)
     {
-        if (parsed.CommandResult.Command is not RootCommand)
+        if (parsed.CommandResult.Command is not RootCommand && !parsed.UnmatchedTokens.Take(1).Any(Commands.Contains))
         {
             return parsed.UnmatchedTokens.Select(Explain).FirstOrDefault(e => e is not null);
         }

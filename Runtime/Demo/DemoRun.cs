@@ -72,6 +72,8 @@ internal sealed class DemoRun(Session session, string directory, CancellationTok
         try
         {
             KillEverything();
+            using Store store = new(_store);
+            Supervision.Remains.Remove(session, store.Existing(Name).Record);
         }
         catch (HoldfastException)
         {

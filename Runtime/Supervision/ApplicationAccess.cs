@@ -48,6 +48,7 @@ internal static class ApplicationAccess
             ApplicationRecord record = directory.Read()!;
             if (!ApplicationDirectory.Runs(record))
             {
+                Remains.Remove(session, record);
                 throw Ended(record);
             }
 

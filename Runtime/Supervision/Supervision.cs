@@ -40,35 +40,23 @@ internal static class Supervision
         using CancellationTokenSource interrupted = new();
         SupervisorHost? host = null;
         bool started = false;
+        Hosting.DiagnosticFiles.Remove();
         try
         {
-            // Before the start: a signal that comes meanwhile ends it instead of this process.
-            using SignalWatch signals = SignalWatch.Forward(signal =>
-            {
-                if (Volatile.Read(ref started))
-                {
-                    host!.Signal(signal);
-                }
-                else
-                {
-                    interrupted.Cancel();
-                }
-            });
+            // From before the start on: what comes while the application is coming up is passed on as soon as it runs.
+            PendingSignals pending = new(interrupted);
+            using SignalWatch signals = SignalWatch.Forward(pending.Take);
             host = new SupervisorHost(session, session.Store.Snapshots(), order.Directory, order.Template, order.Every);
             ProgressLine progress = new(session.Output);
             host.OnProgress(progress.Show);
             host.OnPeriodicCheckpoint(outcome => Log(order.Directory, Describe(outcome)));
             ApplicationStarted answer = await host.StartAsync(order.Start, interrupted.Token).ConfigureAwait(false);
-            Volatile.Write(ref started, true);
+            started = true;
+            pending.PassOn(host.Signal);
             session.Output.ClearProgress();
             host.OnProgress(null);
             using SupervisorServer server = SupervisorServer.Start(host, order.Directory.Socket, session.Settings.StopGrace);
             order.Started(answer);
-            if (interrupted.IsCancellationRequested)
-            {
-                host.Signal(Libc.SIGTERM);
-            }
-
             int status = await host.WaitForExitAsync().ConfigureAwait(false);
             host.RecordEnd(status);
             // Those who asked for the end are answered before the socket goes.

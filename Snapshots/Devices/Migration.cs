@@ -85,7 +85,7 @@ public sealed class Migration
                     await _destination.PinAsync(objectName, start.Id, PinOwner, cancel).ConfigureAwait(false);
                 }
 
-                await SendAsync(step, done, plan.Steps.Count, cancel).ConfigureAwait(false);
+                await SendAsync(step, done, plan.Steps.Count, () => _source.OpenSnapshot(step.Snapshot), cancel).ConfigureAwait(false);
                 if (step.Base is { } over)
                 {
                     await _destination.UnpinAsync(objectName, over.Id, PinOwner, cancel).ConfigureAwait(false);
@@ -103,6 +103,35 @@ public sealed class Migration
         return new MigrationReport(plan.Steps.Count, Interlocked.Read(ref _sent), _interruptions);
     }
 
+    /// <summary>
+    /// Sends the present state of an object, which becomes a snapshot there and none here, against the nearest snapshot that both have.
+    /// </summary>
+    /// <param name="live">The state; stays the caller's.</param>
+    /// <param name="cancel">Cancels.</param>
+    public async Task<MigrationReport> RunLiveAsync(LiveSnapshot live, CancellationToken cancel = default)
+    {
+        string objectName = live.Info.Object;
+        HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
+        List<SnapshotInfo> common = [.. _source.List(objectName).Where(s => s.Damage is null && there.Contains(s.Id))];
+        MigrationStep step = Step(live.Info, common, live.Reader);
+        var pinned = new List<SnapshotInfo>();
+        try
+        {
+            if (step.Base is { } start)
+            {
+                Pin(pinned, start);
+            }
+
+            await SendAsync(step, 1, 1, live.Open, cancel).ConfigureAwait(false);
+        }
+        finally
+        {
+            pinned.ForEach(p => _source.Unpin(p, PinOwner));
+        }
+
+        return new MigrationReport(1, Interlocked.Read(ref _sent), _interruptions);
+    }
+
     private void Pin(List<SnapshotInfo> pinned, SnapshotInfo snapshot)
     {
         if (!pinned.Contains(snapshot))
@@ -113,7 +142,7 @@ public sealed class Migration
     }
 
     /// <summary>Looks at the nearest bases by creation time on either side and the parent, and takes the one with the least to send.</summary>
-    private MigrationStep Step(SnapshotInfo snapshot, List<SnapshotInfo> common)
+    private MigrationStep Step(SnapshotInfo snapshot, List<SnapshotInfo> common, SnapshotReader? live = null)
     {
         SnapshotInfo? before = common.Where(s => s.CreatedAt <= snapshot.CreatedAt).MaxBy(s => s.CreatedAt);
         SnapshotInfo? after = common.Where(s => s.CreatedAt > snapshot.CreatedAt).MinBy(s => s.CreatedAt);
@@ -132,28 +161,38 @@ public sealed class Migration
             return new MigrationStep(snapshot, null, snapshot.LogicalBytes, "the destination has no snapshot of this object: in full, without extents that it has already");
         }
 
-        (SnapshotInfo Base, long Bytes)[] costs = [.. candidates.Select(c => (c, Cost(c, snapshot)))];
+        (SnapshotInfo Base, long Bytes)[] costs = [.. candidates.Select(c => (c, Cost(c, snapshot, live)))];
         (SnapshotInfo best, long bytes) = costs.MinBy(c => c.Bytes);
         string others = string.Join(", ", costs.Where(c => c.Base.Id != best.Id).Select(c => string.Create(CultureInfo.InvariantCulture, $"{c.Base.Id}: {c.Bytes}")));
         string nearest = best.Id == before?.Id ? "the nearest older snapshot there" : best.Id == after?.Id ? "the nearest newer snapshot there" : "its parent";
         return new MigrationStep(snapshot, best, bytes, others.Length == 0 ? nearest : $"{nearest}, and the cheapest ({others})");
     }
 
-    private long Cost(SnapshotInfo from, SnapshotInfo to) =>
-        _source.Compare(from, to, new DifferenceOptions { CompareContent = false }).Streams.Sum(s => s.BytesAdded + s.BytesChanged);
-
-    private async Task SendAsync(MigrationStep step, int number, int steps, CancellationToken cancel)
+    private long Cost(SnapshotInfo from, SnapshotInfo to, SnapshotReader? live)
     {
-        using DifferenceSource source = await Task.Run(() => _source.OpenDifference(step.Base, step.Snapshot, null), cancel).ConfigureAwait(false);
+        using SnapshotReader earlier = _source.OpenSnapshot(from);
+        using SnapshotReader? later = live is null ? _source.OpenSnapshot(to) : null;
+        return SnapshotDifference.Compare(earlier, live ?? later!, new DifferenceOptions { CompareContent = false }).Streams.Sum(s => s.BytesAdded + s.BytesChanged);
+    }
+
+    private async Task SendAsync(MigrationStep step, int number, int steps, Func<SnapshotReader> open, CancellationToken cancel)
+    {
+        using DifferenceSource source = await Task.Run(() => _source.OpenDifference(step.Base, step.Snapshot, null, open), cancel).ConfigureAwait(false);
         byte[] baseDigest = await Task.Run(source.BaseDigest, cancel).ConfigureAwait(false);
-        for (int attempt = 0; ; attempt++)
+        bool ask = true;
+        for (int attempt = 0; ;)
         {
             try
             {
-                await SendOnceAsync(source, baseDigest, step, number, steps, attempt == 0, cancel).ConfigureAwait(false);
+                await SendOnceAsync(source, baseDigest, step, number, steps, ask, cancel).ConfigureAwait(false);
                 return;
             }
-            catch (Exception e) when (attempt < _options.Retries && IsBroken(e) && !cancel.IsCancellationRequested)
+            catch (SnapshotStoreException e) when (e.Code == "transfer.gone" && ask)
+            {
+                // An extent that the receiver had went away meanwhile: now all are sent.
+                ask = false;
+            }
+            catch (Exception e) when (attempt++ < _options.Retries && IsBroken(e) && !cancel.IsCancellationRequested)
             {
                 _interruptions++;
             }
@@ -179,9 +218,7 @@ public sealed class Migration
         }
 
         Task<byte[]> digest = Task.Run(source.TargetDigest, cancel);
-        
-        // When an extent that was there went away meanwhile, all are sent.
-        HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
+                HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         var lanes = new Task[status.Received.Count];
         for (int i = 0; i < lanes.Length; i++)
@@ -269,7 +306,7 @@ public sealed class Migration
     /// <summary>True for what may be over when it is tried again: a broken connection, a receiver that started anew.</summary>
     private static bool IsBroken(Exception e) => e switch
     {
-        SnapshotStoreException store => store.Code is "transfer.unknown" or "transfer.gone" or "transfer.incomplete",
+        SnapshotStoreException store => store.Code is "transfer.unknown" or "transfer.incomplete",
         HttpRequestException or IOException or OperationCanceledException => true,
         _ => false,
     };

@@ -17,6 +17,9 @@ public sealed class StoreDevice : IStorageDevice
     /// <summary>The store.</summary>
     public SnapshotStore Store { get; }
 
+    /// <summary>Records that arrived more than once.</summary>
+    internal IncomingTransfer.DuplicateCount Duplicates { get; } = new();
+
     /// <inheritdoc/>
     public string Name => Store.Directory;
 
@@ -63,7 +66,7 @@ public sealed class StoreDevice : IStorageDevice
                 return running.Status;
             }
 
-            IncomingTransfer transfer = await Task.Run(() => IncomingTransfer.Open(Store, message, baseDigest.ToArray()), cancel).ConfigureAwait(false);
+            IncomingTransfer transfer = await Task.Run(() => IncomingTransfer.Open(Store, message, baseDigest.ToArray(), Duplicates), cancel).ConfigureAwait(false);
             _transfers[transfer.Id] = transfer;
             return transfer.Status;
         }

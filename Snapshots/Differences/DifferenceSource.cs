@@ -139,29 +139,15 @@ internal sealed class DifferenceSource : IDisposable
                 continue;
             }
 
-            if (IsWholeRow(piece.To))
+            foreach ((Extent part, bool whole) in Rows(piece.To))
             {
-                PlanRow(stream, piece.To);
-                continue;
-            }
-
-            for (long at = piece.Offset; at < piece.Offset + piece.Length;)
-            {
-                int length = (int)Math.Min(RecordSize - gathered, piece.Offset + piece.Length - at);
-                if (data.Count > 0 && data[^1].End == at)
+                if (whole)
                 {
-                    data[^1] = data[^1] with { Length = data[^1].Length + length };
+                    PlanRow(stream, part);
                 }
                 else
                 {
-                    data.Add(new StreamRun(at, length));
-                }
-
-                at += length;
-                gathered += length;
-                if (gathered == RecordSize)
-                {
-                    Flush(stream, data, ref gathered);
+                    Gather(stream, part, data, ref gathered);
                 }
             }
         }
@@ -170,6 +156,29 @@ internal sealed class DifferenceSource : IDisposable
         if (holes.Count > 0)
         {
             _records.Add(new Planned(RecordKind.Hole, stream, [.. holes], null));
+        }
+    }
+
+    private void Gather(int stream, in Extent part, List<StreamRun> data, ref int gathered)
+    {
+        for (long at = part.Offset; at < part.End;)
+        {
+            int length = (int)Math.Min(RecordSize - gathered, part.End - at);
+            if (data.Count > 0 && data[^1].End == at)
+            {
+                data[^1] = data[^1] with { Length = data[^1].Length + length };
+            }
+            else
+            {
+                data.Add(new StreamRun(at, length));
+            }
+
+            at += length;
+            gathered += length;
+            if (gathered == RecordSize)
+            {
+                Flush(stream, data, ref gathered);
+            }
         }
     }
 
@@ -196,14 +205,26 @@ internal sealed class DifferenceSource : IDisposable
         }
     }
 
-    /// <summary>True for an extent that is exactly a row with a codec or a hash: it is to arrive as one.</summary>
-    private bool IsWholeRow(in Extent extent)
+    /// <summary>Cuts an extent at the rows of its pack. A part that is a whole row with a codec or a hash is to arrive as one.</summary>
+    private IEnumerable<(Extent Part, bool Whole)> Rows(Extent extent)
     {
         PackReader pack = _to.Packs.Get(extent.Pack);
-        int index = pack.Find(extent.Position);
-        PackRow row = pack.Row(index);
-        return row.Position == extent.Position && row.Logical == extent.Length && extent.Skip == 0 && row.Logical <= RecordFormat.MaxPart / 4
-            && ((row.Codec & ~PackFormat.Encrypted) != 0 || !pack.HashOf(index).IsEmpty);
+        if (extent.Encoded)
+        {
+            PackRow only = pack.Row(pack.Find(extent.Position));
+            yield return (extent, extent.Skip == 0 && only.Logical == extent.Length);
+            yield break;
+        }
+
+        for (long at = extent.Position; at < extent.Position + extent.Length;)
+        {
+            int index = pack.Find(at);
+            PackRow row = pack.Row(index);
+            long end = Math.Min(row.End, extent.Position + extent.Length);
+            Extent part = extent.Clip(extent.Offset + (at - extent.Position), extent.Offset + (end - extent.Position));
+            yield return (part, at == row.Position && end == row.End && !pack.HashOf(index).IsEmpty && part.Length <= PackFormat.MaxEncoded);
+            at = end;
+        }
     }
 
     private static List<StreamRun> Touched(IReadOnlyList<Piece> pieces)

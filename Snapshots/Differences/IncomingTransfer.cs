@@ -24,13 +24,15 @@ internal sealed class IncomingTransfer : IDisposable
     private readonly List<Extent>[] _extents;
     private readonly ExtentEncoder _encoder;
     private readonly Lock _sync = new();
+    private readonly DuplicateCount _duplicates;
     private PackWriter _pack;
     private long _journalEnd;
     private byte[]? _state;
     private CancellationTokenSource _interrupt = new();
 
-    private IncomingTransfer(SnapshotStore store, DifferenceHead head, string directory, SafeFileHandle sessionLock)
+    private IncomingTransfer(SnapshotStore store, DifferenceHead head, string directory, SafeFileHandle sessionLock, DuplicateCount duplicates)
     {
+        _duplicates = duplicates;
         _store = store;
         Head = head;
         _directory = directory;
@@ -60,6 +62,16 @@ internal sealed class IncomingTransfer : IDisposable
 
     internal string Id { get; }
 
+    /// <summary>Counts records that came although they were stored already.</summary>
+    internal sealed class DuplicateCount
+    {
+        private long _count;
+
+        internal long Value => Interlocked.Read(ref _count);
+
+        internal void Add() => Interlocked.Increment(ref _count);
+    }
+
     private string PinOwner => PinOwnerOf(Id);
 
     private static string PinOwnerOf(string session) => $"the transfer {session} that is being received";
@@ -82,7 +94,7 @@ internal sealed class IncomingTransfer : IDisposable
     /// The base is not here (<c>diff.base</c>, naming it) or is another content under the same id (<c>diff.base</c>); the transfer is being received
     /// by somebody else (<c>transfer.busy</c>).
     /// </exception>
-    internal static IncomingTransfer Open(SnapshotStore store, DifferenceHead head, byte[] baseDigest)
+    internal static IncomingTransfer Open(SnapshotStore store, DifferenceHead head, byte[] baseDigest, DuplicateCount? duplicates = null)
     {
         Check(head);
         CheckBase(store, head, baseDigest);
@@ -98,7 +110,7 @@ internal sealed class IncomingTransfer : IDisposable
                 throw new SnapshotStoreException("transfer.busy", $"{head.Target.Object}@{head.Target.Id} is being received already");
             }
 
-            return new IncomingTransfer(store, head, directory, sessionLock);
+            return new IncomingTransfer(store, head, directory, sessionLock, duplicates ?? new DuplicateCount());
         }
         catch
         {
@@ -159,6 +171,10 @@ internal sealed class IncomingTransfer : IDisposable
                 if (first++ >= _received[lane])
                 {
                     Receive(lane, buffer);
+                }
+                else
+                {
+                    _duplicates.Add();
                 }
             }
         }

@@ -17,6 +17,12 @@ internal static class EventLog
         using SafeFileHandle file = Libc.OpenLockFile(layout.Events);
         Libc.Lock(file, Libc.LockExclusive, layout.Events);
         Libc.Write(file, bytes, RandomAccess.GetLength(file), layout.Events);
+        if (kind == StoreEvent.Forgotten)
+        {
+            // A manifest that goes without its note would look like a loss. A commit's note may get lost: the manifest speaks for itself.
+            Libc.Flush(file, layout.Events);
+            Libc.FlushDirectory(layout.Root);
+        }
     }
 
     /// <summary>Hands over what was logged and empties the log.</summary>

@@ -43,7 +43,7 @@ public sealed partial class SnapshotStore
     internal SnapshotInfo? Exists(string objectName, string id) =>
         SnapshotId.IsValid(id) ? ReadInfo(objectName, EncodeName(objectName), id) : null;
 
-    internal DifferenceSource OpenDifference(SnapshotInfo? from, SnapshotInfo to, DifferenceOptions? options)
+    internal DifferenceSource OpenDifference(SnapshotInfo? from, SnapshotInfo to, DifferenceOptions? options, Func<SnapshotReader>? open = null)
     {
         if (from is not null && from.Object != to.Object)
         {
@@ -55,7 +55,7 @@ public sealed partial class SnapshotStore
         try
         {
             earlier = from is null ? null : OpenSnapshot(from);
-            later = OpenSnapshot(to);
+            later = open is null ? OpenSnapshot(to) : open();
             return new DifferenceSource(this, earlier, later, options ?? new DifferenceOptions());
         }
         catch

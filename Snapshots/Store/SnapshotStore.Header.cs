@@ -90,24 +90,37 @@ public sealed partial class SnapshotStore
         (null, _) => throw new SnapshotStoreException("store.key", $"the store in {layout.Root} is not encrypted; open it without a key"),
     };
 
-    private static void MakeStore(StoreLayout layout, StoreKey? key)
+    /// <summary>The store id in a copy of a header.</summary>
+    internal static string IdIn(string path) =>
+        Convert.ToHexStringLower((ReadHeader(path, new StoreLayout(Path.GetDirectoryName(path)!)) ?? throw new SnapshotDamagedException(path, 0, "is missing")).StoreId.Span);
+
+    /// <summary>Makes the directories of a store where they are missing.</summary>
+    internal static void MakeDirectories(StoreLayout layout)
     {
         if (Path.GetDirectoryName(layout.Root) is { } above)
         {
             System.IO.Directory.CreateDirectory(above);
         }
 
-        Libc.TryMakeDirectory(layout.Root);
-        if (System.IO.Directory.Exists(layout.Packs) && System.IO.Directory.EnumerateFileSystemEntries(layout.Packs).Any())
+        if (Libc.TryMakeDirectory(layout.Root))
         {
-            throw new SnapshotStoreException("store.invalid", $"{layout.Root} holds packs but its file 'store' is missing; run verify --rebuild");
+            Libc.FlushDirectory(Path.GetDirectoryName(layout.Root) ?? layout.Root);
         }
 
         foreach (string directory in (string[])[layout.Packs, layout.Objects, layout.Trash, layout.Pins, layout.Incoming])
         {
             Libc.TryMakeDirectory(directory);
         }
+    }
 
+    private static void MakeStore(StoreLayout layout, StoreKey? key)
+    {
+        if (System.IO.Directory.Exists(layout.Packs) && System.IO.Directory.EnumerateFileSystemEntries(layout.Packs).Any())
+        {
+            throw new SnapshotStoreException("store.invalid", $"{layout.Root} holds packs but its file 'store' is missing; run verify --rebuild");
+        }
+
+        MakeDirectories(layout);
         WriteFirstHeader(layout, key);
     }
 

@@ -92,7 +92,46 @@ public sealed partial class SnapshotStore
 
     /// <summary>Gives back the space of what no snapshot refers to. Others may write and read meanwhile.</summary>
     /// <exception cref="SnapshotStoreException">Another collection runs (<c>store.busy</c>).</exception>
-    public CollectionReport CollectGarbage() => new GarbageCollector(this).Run();
+    public CollectionReport CollectGarbage()
+    {
+        CollectionReport report = new GarbageCollector(this).Run();
+
+        // What was collected is not to be offered any more.
+        Volatile.Write(ref _contents, null);
+        return report;
+    }
+
+    /// <summary>Heals what a verification found damaged, from another device that has the same snapshots.</summary>
+    /// <param name="other">The other device.</param>
+    /// <param name="report">What is damaged.</param>
+    /// <param name="cancel">Cancels.</param>
+    public Task<RepairReport> RepairAsync(IStorageDevice other, VerifyReport report, CancellationToken cancel = default) =>
+        new Repairer(this, other).RunAsync(report, cancel);
+
+    /// <summary>Puts a manifest that cannot be read out of the way.</summary>
+    /// <returns>Where it is now; null when there is none.</returns>
+    internal string? Discard(string objectName, string id)
+    {
+        string path = _layout.Manifest(EncodeName(objectName), id);
+        if (!File.Exists(path))
+        {
+            return null;
+        }
+
+        string trash = Path.Combine(_layout.Trash, PackId.New() + StoreLayout.ManifestExtension);
+        Libc.Rename(path, trash);
+        return trash;
+    }
+
+    /// <summary>Undoes <see cref="Discard"/>, unless the collector was faster.</summary>
+    internal void BringBack(string objectName, string id, string? discarded)
+    {
+        string path = _layout.Manifest(EncodeName(objectName), id);
+        if (discarded is not null && File.Exists(discarded) && !File.Exists(path))
+        {
+            Libc.Rename(discarded, path);
+        }
+    }
 
     /// <summary>Bytes that the packs take on the device, unfinished ones too.</summary>
     public long PackBytes()

@@ -25,6 +25,7 @@ public sealed class SnapshotWriter : IDisposable
     private PackWriter? _pack;
     private ReadOnlyMemory<byte> _state;
     private SnapshotInfo? _template;
+    private bool _replace;
     private Action<SnapshotReader>? _verify;
     private bool _done;
 
@@ -148,6 +149,24 @@ public sealed class SnapshotWriter : IDisposable
     /// <summary>The parent's runs of a stream; empty without a parent.</summary>
     public IReadOnlyList<StreamRun> ParentRuns(string stream) => _parent?.Runs(stream) ?? [];
 
+    /// <summary>Reads what the parent has in a range.</summary>
+    /// <returns>The runs that it has there; the rest of the buffer is not touched.</returns>
+    internal List<StreamRun> ReadParent(string stream, long offset, Span<byte> into)
+    {
+        List<StreamRun> runs = _parent?.RunsIn(stream, offset, offset + into.Length) ?? [];
+        foreach (StreamRun run in runs)
+        {
+            _parent!.Read(stream, run.Offset, into.Slice((int)(run.Offset - offset), (int)run.Length));
+        }
+
+        return runs;
+    }
+
+    /// <summary>Stores bytes that are referred to with <see cref="Add"/>.</summary>
+    internal StoredExtent Store(ReadOnlySpan<byte> data) => _encoder.Store(data, out _);
+
+    internal SnapshotReader? ParentReader => _parent;
+
     /// <summary>Sets the structured state: opaque bytes that come back as <see cref="SnapshotReader.State"/>.</summary>
     /// <param name="state">At most 512 MiB; must not change before <see cref="Commit"/>.</param>
     public void SetState(ReadOnlyMemory<byte> state)
@@ -166,7 +185,13 @@ public sealed class SnapshotWriter : IDisposable
     /// <summary>Makes the snapshot durable and visible: packs, manifest and directories are synchronised, the manifest is renamed into place.</summary>
     /// <returns>The snapshot.</returns>
     /// <exception cref="SnapshotStoreException">It could not be; nothing is visible. <c>stream.overlap</c>: ranges of a stream overlap.</exception>
-    public SnapshotInfo Commit()
+    public SnapshotInfo Commit() => CommitAs(live: false).Info;
+
+    /// <summary>Makes the state readable for who holds the result, without a visible snapshot.</summary>
+    /// <exception cref="SnapshotStoreException">It could not be written.</exception>
+    public LiveSnapshot CommitLive() => CommitAs(live: true).Live!;
+
+    private (SnapshotInfo Info, LiveSnapshot? Live) CommitAs(bool live)
     {
         ObjectDisposedException.ThrowIf(_done, this);
         SnapshotInfo info = _template ?? new SnapshotInfo
@@ -195,12 +220,21 @@ public sealed class SnapshotWriter : IDisposable
 
         info = info with { LogicalBytes = builder.Bytes, Extents = builder.Extents, StoredBytes = _pack?.Stored ?? 0 };
         Verify(info, root);
-        info = PublishManifest(info, root);
-        _store.Record(StoreEvent.Committed, _encodedName, info.Id);
+        LiveSnapshot? alive = null;
+        if (live)
+        {
+            (info, alive) = PublishLive(info, root);
+        }
+        else
+        {
+            info = PublishManifest(info, root);
+            _store.Record(StoreEvent.Committed, _encodedName, info.Id);
+        }
+
         _encoder.Publish();
         _done = true;
         Release();
-        return info;
+        return (info, alive);
     }
 
     /// <summary>Ends the writing. What was not committed is removed.</summary>
@@ -223,8 +257,10 @@ public sealed class SnapshotWriter : IDisposable
     /// <summary>Makes this snapshot another store's: its id, parent, times and tags are taken over.</summary>
     /// <param name="template">What it is described as; counts are made here.</param>
     /// <param name="verify">Looks at the finished content before anybody sees it; throws when it is wrong.</param>
-    internal void Receive(SnapshotInfo template, Action<SnapshotReader> verify)
+    /// <param name="replace">True: it takes the place of a damaged manifest of the same id.</param>
+    internal void Receive(SnapshotInfo template, Action<SnapshotReader> verify, bool replace = false)
     {
+        _replace = replace;
         _template = template with { NewBytes = 0 };
         _verify = verify;
     }
@@ -271,7 +307,7 @@ public sealed class SnapshotWriter : IDisposable
         using SafeFileHandle objectLock = Libc.OpenLockFile(lockPath);
         Libc.Lock(objectLock, Libc.LockExclusive, lockPath);
         info = _template is not null ? info : info with { Id = SnapshotId.New(info.CreatedAt, _store.Ids(_encodedName).Max(StringComparer.Ordinal)) };
-        if (_template is not null && File.Exists(layout.Manifest(_encodedName, info.Id)))
+        if (_template is not null && !_replace && File.Exists(layout.Manifest(_encodedName, info.Id)))
         {
             throw new SnapshotStoreException("snapshot.exists", $"the snapshot {info.Address} exists in {_store.Directory} already");
         }
@@ -291,6 +327,20 @@ public sealed class SnapshotWriter : IDisposable
 
         Libc.FlushDirectory(directory);
         return info;
+    }
+
+    /// <summary>Puts the manifest where forgotten ones are, opened: it is kept as long as it is.</summary>
+    private (SnapshotInfo Info, LiveSnapshot Live) PublishLive(SnapshotInfo info, ManifestRoot root)
+    {
+        info = info with { Id = SnapshotId.New(info.CreatedAt, _store.Ids(_encodedName).Max(StringComparer.Ordinal)) };
+        string path = Path.Combine(_store.Layout.Trash, PackId.New() + StoreLayout.ManifestExtension);
+        using SafeFileHandle file = Libc.CreateLocked(() => StoreLayout.Temporary(_store.Layout.Root), out string temporary);
+        Libc.Write(file, ManifestFile.Build(ManifestFile.ToHeader(info), root, _state, _store.Vault), 0, temporary);
+
+        // Locked for reading before the collector can see it there.
+        Libc.Lock(file, Libc.LockShared, temporary);
+        Libc.Rename(temporary, path);
+        return (info, new LiveSnapshot(_store, path, info));
     }
 
     private PackWriter Pack()

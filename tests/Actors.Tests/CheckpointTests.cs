@@ -103,6 +103,59 @@ public sealed class CheckpointTests
     }
 
     [Fact]
+    public async Task What_is_refused_while_everything_runs_is_refused_before_anything_is_stopped()
+    {
+        FakeBridge bridge = new(1, 2) { RefusesInPrepare = pid => pid == 2 ? [ARefusal(pid)] : [] };
+        await using Harness harness = await new Harness(bridge).StartedAsync();
+
+        OperationFailure failure = await harness.FailureAsync();
+
+        Assert.Equal(("Prepare", "fd.busy"), (failure.Phase, failure.Code));
+        Assert.Equal(2, Assert.Single(failure.Refusals).Pid);
+        Assert.All(bridge.Processes, p => Assert.Equal(0, p.Stops));
+        harness.AssertEverythingLetGo();
+        harness.AssertNoSnapshot();
+    }
+
+    [Fact]
+    public async Task What_is_seen_only_once_of_a_process_that_runs_is_no_refusal()
+    {
+        int asked = 0;
+        FakeBridge bridge = new(1) { RefusesInPrepare = pid => asked++ == 0 ? [ARefusal(pid)] : [] };
+        await using Harness harness = await new Harness(bridge).StartedAsync();
+
+        await harness.AskAsync<CheckpointTaken>(new TakeCheckpoint());
+
+        harness.AssertEverythingLetGo();
+    }
+
+    [Fact]
+    public async Task A_process_that_cannot_be_read_once_while_it_runs_is_looked_at_again()
+    {
+        int asked = 0;
+        FakeBridge bridge = new(1) { RefusesInPrepare = _ => asked++ == 0 ? throw new BridgeException("file.unreadable", "reading", "gone") : [] };
+        await using Harness harness = await new Harness(bridge).StartedAsync();
+
+        await harness.AskAsync<CheckpointTaken>(new TakeCheckpoint());
+
+        harness.AssertEverythingLetGo();
+    }
+
+    [Fact]
+    public async Task Everything_that_is_refused_of_what_stands_is_reported_at_once()
+    {
+        FakeBridge bridge = new(1, 2, 3) { RefusesInLocate = pid => pid == 1 ? [] : [ARefusal(pid)] };
+        await using Harness harness = await new Harness(bridge).StartedAsync();
+
+        OperationFailure failure = await harness.FailureAsync();
+
+        Assert.Equal("Locate", failure.Phase);
+        Assert.Equal([2, 3], failure.Refusals.Select(r => r.Pid));
+        harness.AssertEverythingLetGo();
+        harness.AssertNoSnapshot();
+    }
+
+    [Fact]
     public async Task An_application_of_which_nothing_is_left_is_reported_as_gone()
     {
         FakeBridge bridge = new(1);
@@ -136,7 +189,7 @@ public sealed class CheckpointTests
             Assert.Equal("Quiesce", failure.Phase);
             Assert.Contains("process 2", failure.Message);
             Assert.All(bridge.Processes.Where(p => p.Pid != 2), p => Assert.False(p.Stands));
-            harness.AssertNoSnapshot();
+            Assert.Empty(harness.Store.Committed);
         }
         finally
         {
@@ -314,4 +367,6 @@ public sealed class CheckpointTests
             stuck.Set();
         }
     }
+
+    private static Refusal ARefusal(int pid) => new("fd.busy", pid, 3, "something", "it is busy", "close it");
 }

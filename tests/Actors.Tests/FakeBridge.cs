@@ -26,6 +26,10 @@ internal sealed class FakeBridge : IKernelBridge
     /// <summary>Breaks the contract in a way that only the coordinator meets.</summary>
     public bool LocatesToNull { get; init; }
 
+    public Func<int, IReadOnlyList<Refusal>> RefusesInPrepare { get; set; } = _ => [];
+
+    public Func<int, IReadOnlyList<Refusal>> RefusesInLocate { get; set; } = _ => [];
+
     public int MostPumpsAtOnce { get; private set; }
 
     public int OpenCheckpoints { get; set; }
@@ -154,7 +158,7 @@ internal sealed class FakeBridge : IKernelBridge
 
         public int Pid => pid;
 
-        public IReadOnlyList<Refusal> Prepare() => Do("Prepare", () => (IReadOnlyList<Refusal>)[]);
+        public IReadOnlyList<Refusal> Prepare() => Do("Prepare", () => bridge.RefusesInPrepare(pid));
 
         public int Stop(TimeSpan deadline) => Do("Stop", () =>
         {
@@ -162,7 +166,7 @@ internal sealed class FakeBridge : IKernelBridge
             return _process.Threads;
         });
 
-        public ProcessFacts Locate() => Standing("Locate", () => new ProcessFacts(pid, _process.Threads, []));
+        public ProcessFacts Locate() => Standing("Locate", () => new ProcessFacts(pid, _process.Threads, bridge.RefusesInLocate(pid)));
 
         public ProcessImage CaptureState() => Standing("CaptureState", Opaque<ProcessImage>);
 

@@ -7,18 +7,18 @@ public sealed class DamagedImageTests(ITestOutputHelper output)
 {
     [Fact]
     public void An_image_cut_short_at_random_lengths_is_refused() =>
-        Damage(LongMode.Count(50, 200), (bytes, random) => bytes[..random.Next(bytes.Length)]);
+        Damage(LongMode.Count(50, 200), true, (bytes, random) => bytes[..random.Next(bytes.Length)]);
 
     [Fact]
     public void An_image_with_a_flipped_bit_is_refused_or_restores_what_was_captured() =>
-        Damage(LongMode.Count(200, 1000), (bytes, random) =>
+        Damage(LongMode.Count(200, 1000), false, (bytes, random) =>
         {
             var changed = bytes.ToArray();
             changed[random.Next(changed.Length)] ^= (byte)(1 << random.Next(8));
             return changed;
         });
 
-    private void Damage(int rounds, Func<byte[], Random, byte[]> damage)
+    private void Damage(int rounds, bool alwaysRefused, Func<byte[], Random, byte[]> damage)
     {
         using var application = TestApplication.StartProgram("tree_three_levels", "");
         var before = Files(application.Work.Store);
@@ -27,7 +27,8 @@ public sealed class DamagedImageTests(ITestOutputHelper output)
         // What this snapshot added to the store, and what it changed there: the image, wherever it is kept.
         var image = Files(application.Work.Store)
             .Where(pair => !before.TryGetValue(pair.Key, out var was) || !was.AsSpan().SequenceEqual(pair.Value)).ToList();
-        image.RemoveAll(pair => pair.Value.Length == 0);
+        // The catalogue's log says what happened; a snapshot does not depend on it.
+        image.RemoveAll(pair => pair.Value.Length == 0 || Path.GetFileName(pair.Key) == "events");
         Assert.NotEmpty(image);
         Random random = new(LongMode.Seed);
         output.WriteLine($"seed {LongMode.Seed}; {string.Join(", ", image.Select(pair => $"{Path.GetFileName(pair.Key)} {pair.Value.Length}"))}");
@@ -43,6 +44,7 @@ public sealed class DamagedImageTests(ITestOutputHelper output)
             {
                 // The damage was where nothing depends on it. Then the application must be the right one.
                 restored++;
+                Assert.False(alwaysRefused, $"round {round}: {path}, cut to {new FileInfo(path).Length} of {bytes.Length} bytes, was restored.");
                 application.RequirePass();
                 application.KillByForce();
             }

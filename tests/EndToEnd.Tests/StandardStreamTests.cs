@@ -8,9 +8,8 @@ public sealed class StandardStreamTests
     {
         var program = BuiltPrograms.StateProgram("standard_streams");
         using var application = TestApplication.StartCommand(
-            "streams-file", ["/bin/sh", "-c", $"exec {program} WORK >WORK/output 2>&1 </dev/null"], true);
-        application.Checkpoint();
-        application.Kill();
+            "streams-file", ["/bin/sh", "-c", $"exec {program} WORK >WORK/output 2>&1 </dev/null"]);
+        application.CheckpointAndStop();
         application.Restore();
         application.RequirePass();
         Assert.Equal("one\ntwo\nthree\n", File.ReadAllText(application.Work.In("output")));
@@ -21,9 +20,8 @@ public sealed class StandardStreamTests
     {
         var program = BuiltPrograms.StateProgram("standard_streams");
         using var application = TestApplication.StartCommand(
-            "streams-pipe", ["/bin/sh", "-c", $"{program} WORK </dev/null | cat >WORK/output"], true);
-        application.Checkpoint();
-        application.Kill();
+            "streams-pipe", ["/bin/sh", "-c", $"{program} WORK </dev/null | cat >WORK/output"]);
+        application.CheckpointAndStop();
         application.Restore();
         application.RequirePass();
         Assert.Equal("one\ntwo\nthree\n", File.ReadAllText(application.Work.In("output")));

@@ -5,6 +5,23 @@ internal static class StateProgramScenarios
 {
     public static TheoryData<string, string> Programs() => StateProgram.Rows(program => program.Suite.Length == 0 && !program.Refused);
 
+    /// <summary>
+    /// A checkpoint, then the end of every process. A program that writes files ends with the checkpoint, for its files must be
+    /// those of the snapshot.
+    /// </summary>
+    public static void Lose(TestApplication application, string program)
+    {
+        if (StateProgram.Named(program).WritesFiles)
+        {
+            application.CheckpointAndStop();
+        }
+        else
+        {
+            application.Checkpoint();
+            application.Kill();
+        }
+    }
+
     /// <summary>Runs one program; the body is skipped where this machine lacks the subject.</summary>
     public static void With(string program, string programCase, Action<TestApplication> body)
     {
@@ -27,8 +44,7 @@ public sealed class RestoredOnceTests
     public void A_program_goes_on_where_it_was(string program, string programCase) =>
         StateProgramScenarios.With(program, programCase, application =>
         {
-            application.Checkpoint();
-            application.Kill();
+            StateProgramScenarios.Lose(application, program);
             application.Restore();
             application.RequirePass();
         });
@@ -46,8 +62,7 @@ public sealed class RestoredThreeTimesTests
         {
             for (var round = 0; round < 3; round++)
             {
-                application.Checkpoint();
-                application.Kill();
+                StateProgramScenarios.Lose(application, program);
                 application.Restore();
             }
 
@@ -67,6 +82,15 @@ public sealed class LeftRunningTests
         {
             var snapshot = application.Checkpoint().Text("snapshot");
             application.RequirePass();
+            if (StateProgram.Named(program).WritesFiles)
+            {
+                // Memory of one moment over files of another would be silent corruption.
+                application.Work.Forget();
+                var refusal = application.Holdfast("restore", $"{application.Name}@{snapshot}", "--detach").RequiredToBeRefused();
+                Assert.Contains(application.Work.Path, refusal.Output + refusal.Error, StringComparison.Ordinal);
+                return;
+            }
+
             application.Restore(snapshot);
             application.RequirePass();
         });

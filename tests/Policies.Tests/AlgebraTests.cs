@@ -39,6 +39,14 @@ public sealed class AlgebraTests
     });
 
     [Fact]
+    public void What_is_dropped_is_exactly_what_another_rule_covers() => ForAll(s =>
+    {
+        var full = PolicyMerge.Join("m", [s.A, s.B, s.C]);
+        var expected = full.Rules.Where(r => !full.Rules.Any(o => !ReferenceEquals(o, r) && o.Clause.Covers(r.Clause)));
+        return PolicyMerge.Reduce(full).Rules.SequenceEqual(expected);
+    });
+
+    [Fact]
     public void Assigning_and_unassigning_in_any_order_gives_the_merge_of_what_is_left() => ForAll(s =>
     {
         var all = PolicyMerge.Join("m", [s.C, s.A, s.B]);

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Holdfast.Snapshots.Tests;
 
 /// <summary>A directory of one test, removed with the test.</summary>
@@ -14,5 +16,10 @@ internal sealed class TestDirectory : IDisposable
 
     public string this[string name] => Path.Combine(Root, name);
 
-    public void Dispose() => Directory.Delete(Root, recursive: true);
+    /// <summary>Not with the class library: it cannot delete names that are not UTF-8.</summary>
+    public void Dispose()
+    {
+        using Process process = Process.Start("rm", ["-rf", Root]);
+        process.WaitForExit();
+    }
 }

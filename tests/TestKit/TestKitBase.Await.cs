@@ -2,8 +2,34 @@ namespace Akka.TestKit;
 
 public abstract partial class TestKitBase
 {
-    public void AwaitAssert(Action assertion, TimeSpan? duration = null, TimeSpan? interval = null, CancellationToken cancellationToken = default) =>
-        AwaitAssertAsync(assertion, duration, interval, cancellationToken).GetAwaiter().GetResult();
+    public void AwaitAssert(Action assertion, TimeSpan? duration = null, TimeSpan? interval = null, CancellationToken cancellationToken = default)
+    {
+        var pause = PositiveOrDefault(interval);
+        var stop = Now + RemainingOrDilated(duration);
+
+        // On this thread all the time: the assertion may send, in the name of this thread's implicit sender.
+        while (true)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            try
+            {
+                assertion();
+                return;
+            }
+            catch (Exception) when (Now < stop)
+            {
+                cancellationToken.WaitHandle.WaitOne(Shorter(stop - Now, pause));
+            }
+        }
+    }
+
+    private static TimeSpan PositiveOrDefault(TimeSpan? interval)
+    {
+        var pause = interval ?? TimeSpan.FromMilliseconds(100);
+        return pause > TimeSpan.Zero ? pause : throw new ArgumentException("interval must be positive", nameof(interval));
+    }
+
+    private static TimeSpan Shorter(TimeSpan left, TimeSpan pause) => left > pause ? pause : left > TimeSpan.Zero ? left : TimeSpan.Zero;
 
     public Task AwaitAssertAsync(Action assertion, TimeSpan? duration = null, TimeSpan? interval = null, CancellationToken cancellationToken = default) => AwaitAssertAsync(
         () =>
@@ -17,25 +43,19 @@ public abstract partial class TestKitBase
 
     public async Task AwaitAssertAsync(Func<Task> assertion, TimeSpan? duration = null, TimeSpan? interval = null, CancellationToken cancellationToken = default)
     {
-        var pause = interval ?? TimeSpan.FromMilliseconds(100);
-        if (pause <= TimeSpan.Zero)
-        {
-            throw new ArgumentException("interval must be positive", nameof(interval));
-        }
-
+        var pause = PositiveOrDefault(interval);
         var stop = Now + RemainingOrDilated(duration);
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
             try
             {
-                await assertion().ConfigureAwait(false);
+                await assertion();
                 return;
             }
             catch (Exception) when (Now < stop)
             {
-                var left = stop - Now;
-                await Task.Delay(left < pause ? (left > TimeSpan.Zero ? left : TimeSpan.Zero) : pause, cancellationToken).ConfigureAwait(false);
+                await Task.Delay(Shorter(stop - Now, pause), cancellationToken);
             }
         }
     }
@@ -65,14 +85,14 @@ public abstract partial class TestKitBase
     {
         var limit = RemainingOrDilated(max);
         var stop = Now + limit;
-        while (!await conditionIsFulfilled().ConfigureAwait(false))
+        while (!await conditionIsFulfilled())
         {
             if (Now >= stop)
             {
                 _assertions.Fail("Timeout - {0} was not fulfilled within {1}", message ?? "the condition", limit);
             }
 
-            await Task.Delay(interval ?? TimeSpan.FromMilliseconds(20), cancellationToken).ConfigureAwait(false);
+            await Task.Delay(interval ?? TimeSpan.FromMilliseconds(20), cancellationToken);
         }
     }
 
@@ -130,7 +150,7 @@ public abstract partial class TestKitBase
         var frame = Enter(min, ref max, hint);
         try
         {
-            await actionAsync().ConfigureAwait(false);
+            await actionAsync();
         }
         finally
         {

@@ -10,7 +10,7 @@ static void *body(void *argument)
 
 	(void)argument;
 	UNTIL(state_letter(getpid()) == 'Z');
-	state_refusable(-1, "main thread");
+	state_refusable(-1, "first thread");
 	state_ready();
 	state_wait_go();
 	state_field("/proc/self/status", "State", value, sizeof(value));

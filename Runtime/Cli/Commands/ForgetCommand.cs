@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Holdfast.Runtime.Storage;
+using Holdfast.Runtime.Supervision;
 using Holdfast.Snapshots;
 
 namespace Holdfast.Runtime.Cli.Commands;
@@ -52,6 +53,7 @@ internal static class ForgetCommand
         using ApplicationLock? held = directory.Exists
             ? ApplicationSlot.Take(directory)?.Lock ?? throw new HoldfastException("app.running", $"{name} runs; 'holdfast kill {name}' ends it first")
             : null;
+        Remains.Remove(session, directory.Read());
         foreach (SnapshotInfo snapshot in snapshots)
         {
             store!.Forget(snapshot);

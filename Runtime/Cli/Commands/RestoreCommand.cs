@@ -81,6 +81,7 @@ internal static class RestoreCommand
             StandardStreams = log < 0 ? [0, 1, 2] : [0, log, log],
         };
         ApplicationRecord? before = directory.Read();
+        Remains.Remove(session, before);
         string command = snapshot.Tags.GetValueOrDefault(ApplicationSnapshots.CommandTag, name);
         return await Supervision.Supervision.RunAsync(session, new SupervisionOrder
         {

@@ -90,6 +90,7 @@ internal static class RunCommand
         ProgramFile.Check(order.Command[0]);
         session.Store.Snapshots();
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store, order.Name, order.Command[0]);
+        Remains.Remove(session, directory.Read());
         order = order with { Name = directory.Name };
         int log = order.Log is not null && !order.Detach ? LogFile.Open(order.Log) : -1;
         LaunchRequest request = new()

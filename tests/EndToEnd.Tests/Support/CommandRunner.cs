@@ -8,6 +8,12 @@ namespace Holdfast.EndToEnd.Tests.Support;
 /// </summary>
 internal sealed class CommandRunner(string scratch, IReadOnlyDictionary<string, string> environment)
 {
+    // Whatever started the tests may have left descriptors open: they are not part of what is tested.
+    private const string Wrapper = """
+        for entry in /proc/$BASHPID/fd/*; do number=${entry##*/}; [ "$number" -le 2 ] || eval "exec $number>&-"; done
+        exec "$@" </dev/null >"$HOLDFAST_TEST_OUTPUT.out" 2>"$HOLDFAST_TEST_OUTPUT.err"
+        """;
+
     private int _count;
 
     public CommandResult Run(TimeSpan bound, string file, params IReadOnlyList<string> arguments)
@@ -19,11 +25,11 @@ internal sealed class CommandRunner(string scratch, IReadOnlyDictionary<string, 
     public RunningCommand Start(string file, IReadOnlyList<string> arguments)
     {
         var stem = Path.Combine(scratch, $"command-{Interlocked.Increment(ref _count)}");
-        ProcessStartInfo start = new("/bin/sh")
+        ProcessStartInfo start = new("/bin/bash")
         {
             UseShellExecute = false,
             WorkingDirectory = scratch,
-            ArgumentList = { "-c", "exec \"$@\" </dev/null >\"$HOLDFAST_TEST_OUTPUT.out\" 2>\"$HOLDFAST_TEST_OUTPUT.err\"", "sh", file },
+            ArgumentList = { "-c", Wrapper, "bash", file },
         };
         foreach (var argument in arguments)
         {

@@ -108,19 +108,26 @@ internal static partial class ProcessScan
         {
             var fields = Fields($"/proc/{pid}/status");
             var state = fields.GetValueOrDefault("State", "?")[0];
+            var source = $"/proc/{pid}";
             if (state is 'Z' or 'X')
             {
-                return null;
+                // A main thread may have ended while others go on; these still have the memory to read from.
+                if (Threads(pid).FirstOrDefault(thread => thread.State is not ('Z' or 'X')) is not { } alive)
+                {
+                    return null;
+                }
+
+                source = $"/proc/{pid}/task/{alive.Tid}";
             }
 
-            var commandLine = Encoding.UTF8.GetString(File.ReadAllBytes($"/proc/{pid}/cmdline")).Replace('\0', ' ').Trim();
-            var environment = Encoding.UTF8.GetString(File.ReadAllBytes($"/proc/{pid}/environ"));
+            var commandLine = Encoding.UTF8.GetString(File.ReadAllBytes($"{source}/cmdline")).Replace('\0', ' ').Trim();
+            var environment = Encoding.UTF8.GetString(File.ReadAllBytes($"{source}/environ"));
             if (mark.Length > 0 && !environment.Contains(mark, StringComparison.Ordinal) && !commandLine.Contains(mark, StringComparison.Ordinal))
             {
                 return null;
             }
 
-            var executable = File.ResolveLinkTarget($"/proc/{pid}/exe", false)?.FullName ?? "";
+            var executable = File.ResolveLinkTarget($"{source}/exe", false)?.FullName ?? "";
             var parent = int.Parse(fields.GetValueOrDefault("PPid", "0"), CultureInfo.InvariantCulture);
             int[] inner = [.. fields.GetValueOrDefault("NSpid", "").Split('\t', StringSplitOptions.RemoveEmptyEntries).Select(text => int.Parse(text, CultureInfo.InvariantCulture))];
             return new MarkedProcess(pid, parent, inner, executable, commandLine, state) { IsHoldfast = IsHoldfast(executable, commandLine) };

@@ -28,7 +28,6 @@ internal sealed class TestApplication : IDisposable
     /// <summary>Starts a state program and waits until it is ready.</summary>
     public static TestApplication StartProgram(string program, string programCase, double seconds = 4)
     {
-        var description = StateProgram.Named(program);
         TestApplication application = new(program.Replace('_', '-'), new Dictionary<string, string>
         {
             ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
@@ -39,14 +38,14 @@ internal sealed class TestApplication : IDisposable
             command.Add(programCase);
         }
 
-        return application.Launch(command, description.WritesFiles);
+        return application.Launch(command);
     }
 
     /// <summary>Starts any command that follows the protocol; WORK in its arguments stands for the work directory.</summary>
-    public static TestApplication StartCommand(string name, IReadOnlyList<string> command, bool writesFiles)
+    public static TestApplication StartCommand(string name, IReadOnlyList<string> command)
     {
         TestApplication application = new(name, null);
-        return application.Launch([.. command.Select(word => word.Replace("WORK", application.Work.Path, StringComparison.Ordinal))], writesFiles);
+        return application.Launch([.. command.Select(word => word.Replace("WORK", application.Work.Path, StringComparison.Ordinal))]);
     }
 
     /// <summary>Starts a state program without Holdfast, in a session of its own, and waits until it is ready.</summary>
@@ -59,7 +58,8 @@ internal sealed class TestApplication : IDisposable
             var path = BuiltPrograms.StateProgram(program);
             application._runner.Start("/usr/bin/setsid", ["--fork", path, application.Work.Path, .. programCase.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
             Until.Required(() => application.Work.Has("ready"), () => $"{program} did not get ready: {application.Work.Result}");
-            var all = application.Processes();
+            // Those that run the program: setsid itself may be seen for a moment.
+            MarkedProcess[] all = [.. application.Processes().Where(p => p.Executable == path)];
             return (application, all.Single(p => all.All(other => other.Pid != p.Parent)).Pid);
         }
         catch
@@ -90,6 +90,15 @@ internal sealed class TestApplication : IDisposable
         return result;
     }
 
+    /// <summary>Takes a snapshot that ends the application: nothing that it does afterwards can be lost.</summary>
+    public CommandResult CheckpointAndStop()
+    {
+        var result = Holdfast("checkpoint", Name, "--stop").Required();
+        Work.Remember();
+        RequireNoProcess();
+        return result;
+    }
+
     /// <summary>Ends every process by the command, and waits until none is left.</summary>
     public void Kill()
     {
@@ -105,11 +114,18 @@ internal sealed class TestApplication : IDisposable
     }
 
     /// <summary>Restores a snapshot (the newest unless named), which must succeed.</summary>
-    public CommandResult Restore(string? snapshot = null)
+    /// <param name="snapshot">Which one.</param>
+    /// <param name="filesAsIs">Whether files that changed since are used as they are.</param>
+    public CommandResult Restore(string? snapshot = null, bool filesAsIs = false)
     {
         Work.Forget();
-        var result = Holdfast("restore", snapshot is null ? Name : $"{Name}@{snapshot}", "--detach").Required();
-        return result;
+        List<string> arguments = [snapshot is null ? Name : $"{Name}@{snapshot}", "--detach"];
+        if (filesAsIs)
+        {
+            arguments.AddRange(["--files", "as-is"]);
+        }
+
+        return Holdfast("restore", arguments).Required();
     }
 
     /// <summary>Lets the program check itself and requires that it passes and ends.</summary>
@@ -141,18 +157,11 @@ internal sealed class TestApplication : IDisposable
     public string Describe() =>
         string.Join("; ", Processes().Select(p => $"{p.Pid} ({p.InnerPid}) {p.State} {p.CommandLine} [{string.Join(' ', ProcessScan.Threads(p.Pid).Select(t => t.State))}]"));
 
-    private TestApplication Launch(IReadOnlyList<string> command, bool writesFiles)
+    private TestApplication Launch(IReadOnlyList<string> command)
     {
         try
         {
-            List<string> arguments = ["--detach", "--name", Name];
-            if (writesFiles)
-            {
-                // What the program writes belongs to its snapshots.
-                arguments.AddRange(["--volume", Work.Path]);
-            }
-
-            Holdfast("run", [.. arguments, "--", .. command]).Required();
+            Holdfast("run", ["--detach", "--name", Name, "--", .. command]).Required();
             Until.Required(() => Work.Has("ready") || Work.Result is not null, () => $"{Name} did not get ready: {Describe()}");
             if (Work.Result is { } early)
             {

@@ -181,7 +181,7 @@ internal sealed class Checker(IReadOnlyList<Taken> log, ValueList<LimitRule> lim
             if (Math.Min(at, to + 1) - last > seconds)
             {
                 var due = last + seconds - Math.Min(reserve, seconds / 2);
-                violations.Add(($"{rule.Title}: nothing between {Show(last)} and {(at > to ? "the end" : Show(at))}", NoChance(last + 1, due, last + seconds)));
+                violations.Add(($"{rule.Title}: nothing between {Show(last)} and {(at > to ? "the end" : Show(at))}", NoChance(last + 1, due, last + seconds, seconds, rule.Clause.Demand is EveryDemand { Windows: null } ? long.MaxValue - 1 : to)));
             }
 
             last = at;
@@ -269,12 +269,19 @@ internal sealed class Checker(IReadOnlyList<Taken> log, ValueList<LimitRule> lim
 
     // No allowed span of at least a retry without an outage from where it was planned until it ended. Where it was planned just
     // before hours that are not allowed, the chance was there.
-    private bool NoChance(long first, long due, long last)
+    private bool NoChance(long first, long due, long last, long interval = 0, long closes = 0)
     {
         var planned = due;
         if (_forbidden.Find(f => f.Start <= due && due < f.End) is { End: > 0 } run && run.Start - 1 >= first)
         {
-            planned = run.Start - 1 - Math.Min(reserve, (run.Start - 1 - first) / 2);
+            planned = run.Start - 1 - Math.Min(Math.Min(reserve, last - due), interval > 0 ? long.MaxValue : (run.Start - 1 - first) / 2);
+            var carried = Math.Min(run.End, closes + 1) - interval;
+            if (interval > 0 && carried <= run.Start - 1)
+            {
+                planned = Math.Max(planned, carried);
+            }
+
+            planned = planned < first ? run.End : planned;
         }
 
         if (!world.Touches(Math.Max(start, planned - retry), last))

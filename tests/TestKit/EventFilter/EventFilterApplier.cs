@@ -116,7 +116,7 @@ internal sealed class EventFilterApplier(TestKitBase testKit, IReadOnlyList<Func
         var filter = Install();
         try
         {
-            await actionAsync().ConfigureAwait(false);
+            await actionAsync();
             await AwaitCount(filter, expectedCount, timeout ?? testKit.TestKitSettings.TestEventFilterLeeway).ConfigureAwait(false);
         }
         finally
