@@ -12,13 +12,13 @@ internal static class ImageValidation
     /// <exception cref="BridgeException"><c>image.invalid</c>, naming what and what was expected.</exception>
     public static void Validate(ApplicationImage image)
     {
-        Require(
-            !Lists(image).Any(list => list.Cast<object?>().Contains(null)) && image.Processes.All(process => !Lists(process).Any(list => list.Cast<object?>().Contains(null))),
-            "an entry of a table is missing");
         Require(image.Processes is { Count: > 0 }, "it has no processes");
         Require(
             image.Host is not null && image.OpenFiles is not null && image.Pipes is not null && image.MappedFiles is not null && image.SharedMemory is not null
             && image.GhostFiles is not null, "a table is missing");
+        Require(
+            !Lists(image).Any(list => list.Cast<object?>().Contains(null)) && image.Processes.All(process => !Lists(process).Any(list => list.Cast<object?>().Contains(null))),
+            "an entry of a table is missing");
         Require(image.Isolated?.All(kind => kind is "pid" or "mount" or "uts" or "ipc" or "time" or "net") ?? true, "a namespace of an unknown kind");
         HashSet<int> numbers = [];
         foreach (ProcessImage process in image.Processes)

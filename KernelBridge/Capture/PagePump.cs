@@ -194,7 +194,8 @@ internal sealed unsafe class PagePump : IDisposable
             int found = Libc.ioctl(pagemap, PAGEMAP_SCAN, argument);
             if (found >= 0)
             {
-                at = argument[4];
+                // Not by walk_end: the kernel leaves a stale one there when it filled its own buffer before it reached the end.
+                at = found < regions.Length ? end : regions[found - 1].End;
             }
 
             return found;

@@ -37,6 +37,23 @@ internal sealed class ProcessInspection
     /// <exception cref="BridgeException">It is gone.</exception>
     public static ProcessInspection Of(int pid, int reference)
     {
+        // A process that ends, or executes another program, between two of the questions seems to have what it has not: a refusal counts when it is said again.
+        ProcessInspection inspection = Look(pid, reference);
+        for (int again = 0; again < 3 && inspection.Refusals.Count > 0; again++)
+        {
+            List<Refusal> before = inspection.Refusals;
+            inspection = Look(pid, reference);
+            if (before.SequenceEqual(inspection.Refusals) && ProcessStat.Read(pid) is { State: not ('Z' or 'X') } now && now.StartTime == inspection.View.Stat.StartTime)
+            {
+                break;
+            }
+        }
+
+        return inspection;
+    }
+
+    private static ProcessInspection Look(int pid, int reference)
+    {
         ProcessInspection inspection = new(ProcessView.Read(pid));
         if (inspection.IsZombie)
         {

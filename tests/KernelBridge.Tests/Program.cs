@@ -13,6 +13,7 @@ public static class Program
         ["launch"] = Spaces.SpaceHelpers.Launch,
         ["run"] = Spaces.SpaceHelpers.RunInForeground,
         ["ask-init"] = Spaces.SpaceHelpers.AskInit,
+        ["inject-once"] = Capture.CaptureHelpers.InjectOnce,
         ["checkpoint-forever"] = Conformance.ConformanceHelpers.CheckpointForever,
         ["restore-forever"] = Conformance.ConformanceHelpers.RestoreForever,
         ["stuck-read"] = Spaces.SpaceHelpers.StuckRead,

@@ -84,7 +84,8 @@ public abstract class BridgeConformance(IBridgeFactory factory) : IDisposable
         Bench.ExpectLines("log", 20);
         application = Bench.Restore(Bench.Checkpoint(application, kill: true));
         Bench.ExpectLines("log", 50);
-        Assert.Equal(Enumerable.Range(1, Bench.Lines("log").Length).Select(n => $"{n} {(long)n * (n + 1) / 2}"), Bench.Lines("log"));
+        string[] lines = Bench.Lines("log");
+        Assert.Equal(Enumerable.Range(1, lines.Length).Select(n => $"{n} {(long)n * (n + 1) / 2}"), lines);
     }
 
     [Fact]

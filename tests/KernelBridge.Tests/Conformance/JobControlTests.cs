@@ -61,7 +61,7 @@ public sealed class JobControlTests : IDisposable
         }
 
         IRunningApplication application = bench.Launch(program);
-        bench.ExpectLines("log", 1);
+        SpaceFixture.Until(() => bench.Lines("log").Length == 1, "ready");
         bench.Checkpoint(application, standing: () =>
         {
             for (int i = 0; i < 7; i++)

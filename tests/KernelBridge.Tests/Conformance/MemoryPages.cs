@@ -16,7 +16,10 @@ public sealed class MemoryPages : IPageSink, IPageSource
                 streams[stream] = runs = [];
             }
 
-            runs.Add(offset, copy);
+            if (!runs.TryAdd(offset, copy))
+            {
+                throw new InvalidOperationException($"stream {stream}: {offset:x}+{copy.Length:x} is written again, after {string.Join(' ', runs.TakeLast(4).Select(run => $"{run.Key:x}+{run.Value.Length:x}"))}");
+            }
         }
     }
 
