@@ -97,6 +97,12 @@ internal sealed class ExtentTable
     /// <summary>The extents, clipped, that overlap a range.</summary>
     internal IEnumerable<Extent> Range(long from, long to)
     {
+        if (from >= to)
+        {
+            // An extent around an empty range would come out as an empty piece of it.
+            yield break;
+        }
+
         for (int leaf = FirstLeaf(from); leaf < _leaves.Length && _leaves[leaf].Start < to; leaf++)
         {
             Extent[] extents = Load(leaf);

@@ -343,9 +343,9 @@ internal sealed class PackWriter : IDisposable
                 _stageUsed = _stageEntryStart = at = 0;
             }
 
-            if (at != _stageUsed || (at - _stageEntryStart) % Crc32C.BlockSize != 0)
+            if (at != _stageUsed)
             {
-                // Rows of the index begin a new sequence of blocks: this one cannot go on.
+                // Bytes that are skipped belong to no row.
                 IndexStage();
                 _stage.AsSpan(_stageUsed, at - _stageUsed).Clear();
                 _stageEntryStart = at;

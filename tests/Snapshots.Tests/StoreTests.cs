@@ -144,6 +144,17 @@ public sealed class StoreTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public void Nothing_is_kept_of_an_empty_range()
+    {
+        using SnapshotStore store = Open();
+        SnapshotInfo first = Content.Take(store, "a", new byte[8192]);
+        using SnapshotWriter writer = store.BeginSnapshot("a", "block", first);
+        writer.Write("data", 4096, [1]);
+        Assert.Equal(0, writer.KeepFromParent("data", 4096, 0));
+        Assert.Equal(1, writer.Commit().LogicalBytes);
+    }
+
+    [Fact]
     public void Snapshots_are_found_by_id_by_beginning_and_by_position()
     {
         using SnapshotStore store = Open();
