@@ -272,7 +272,7 @@ internal sealed partial class ActorCell
         if (stats is not null && stats.Child.Equals(failed.Child) && stats.Uid == failed.Uid)
         {
             // Thrown further, it makes this actor fail in the child's place.
-            if (!Strategy.HandleFailure(this, failed.Child, failed.Cause, stats, _children!.Stats()))
+            if (!Strategy.HandleFailure(this, failed.Child, failed.Cause, stats, _children!))
             {
                 global::System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failed.Cause);
             }
@@ -287,19 +287,6 @@ internal sealed partial class ActorCell
     private void HandleChildTerminated(IActorRef child)
     {
         var reason = _children!.Remove(child);
-        if (_actor is not null && !_actor.HasBeenCleared)
-        {
-            try
-            {
-                Strategy.HandleChildTerminatedInternal(this, child, _children.Refs());
-            }
-            catch (Exception e)
-            {
-                Publish(new Error(e, _self.Path.ToString(), ActorType, "HandleChildTerminated failed"));
-                HandleInvokeFailure(e);
-            }
-        }
-
         switch (reason)
         {
             case SuspendReason.Recreation recreation:

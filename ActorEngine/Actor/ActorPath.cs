@@ -250,7 +250,7 @@ public abstract class ActorPath : IEquatable<ActorPath>, IComparable<ActorPath>,
     public override bool Equals(object? obj) => obj is ActorPath other && Equals(other);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Name, _parent?.Name, Depth);
+    public override int GetHashCode() => unchecked((Name.GetHashCode(StringComparison.Ordinal) * 397) ^ ((_parent?.Name.GetHashCode(StringComparison.Ordinal) ?? 0) * 31) ^ Depth);
 
     /// <inheritdoc/>
     public int CompareTo(ActorPath? other) => other is null ? 1 : string.CompareOrdinal(ToStringWithAddress(), other.ToStringWithAddress());

@@ -83,7 +83,7 @@ public abstract class ActorRefBase : IActorRef
     public override bool Equals(object? obj) => obj is IActorRef other && Equals(other);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Path.Uid, Path);
+    public override int GetHashCode() => unchecked((Path.GetHashCode() * 397) ^ (int)Path.Uid);
 
     /// <inheritdoc/>
     public int CompareTo(object? obj) => obj is null or IActorRef ? CompareTo((IActorRef?)obj) : throw new ArgumentException("not an actor reference", nameof(obj));

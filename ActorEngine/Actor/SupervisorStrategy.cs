@@ -173,7 +173,7 @@ public abstract class SupervisorStrategy : ISurrogated
     /// <summary>Lets a child go on.</summary>
     protected void ResumeChild(IActorRef child, Exception exception) => ((IInternalActorRef)child).Resume(exception);
 
-    internal bool HandleFailure(ActorCell cell, IActorRef child, Exception cause, ChildRestartStats stats, ChildRestartStats[] children)
+    internal bool HandleFailure(ActorCell cell, IActorRef child, Exception cause, ChildRestartStats stats, ChildrenContainer children)
     {
         var directive = Handle(child, cause);
         LogFailure(cell, child, cause, directive);
@@ -193,11 +193,7 @@ public abstract class SupervisorStrategy : ISurrogated
         }
     }
 
-    internal abstract void ProcessFailureInternal(ActorCell cell, bool restart, IActorRef child, Exception cause, ChildRestartStats stats, ChildRestartStats[] children);
-
-    internal virtual void HandleChildTerminatedInternal(ActorCell cell, IActorRef child, IInternalActorRef[] children)
-    {
-    }
+    internal abstract void ProcessFailureInternal(ActorCell cell, bool restart, IActorRef child, Exception cause, ChildRestartStats stats, ChildrenContainer children);
 
     private protected static long Now => Stopwatch.GetTimestamp() / (Stopwatch.Frequency / 1000) + 1;
 
@@ -275,7 +271,7 @@ public class OneForOneStrategy : SupervisorStrategy, IEquatable<OneForOneStrateg
     /// <inheritdoc/>
     protected override Directive Handle(IActorRef child, Exception exception) => Decider.Decide(exception);
 
-    internal override void ProcessFailureInternal(ActorCell cell, bool restart, IActorRef child, Exception cause, ChildRestartStats stats, ChildRestartStats[] children)
+    internal override void ProcessFailureInternal(ActorCell cell, bool restart, IActorRef child, Exception cause, ChildRestartStats stats, ChildrenContainer children)
     {
         if (restart && stats.RequestRestartPermission(MaxNumberOfRetries, WithinTimeRangeMilliseconds, Now))
         {
@@ -360,19 +356,20 @@ public class AllForOneStrategy : SupervisorStrategy, IEquatable<AllForOneStrateg
     /// <inheritdoc/>
     protected override Directive Handle(IActorRef child, Exception exception) => Decider.Decide(exception);
 
-    internal override void ProcessFailureInternal(ActorCell cell, bool restart, IActorRef child, Exception cause, ChildRestartStats stats, ChildRestartStats[] children)
+    internal override void ProcessFailureInternal(ActorCell cell, bool restart, IActorRef child, Exception cause, ChildRestartStats stats, ChildrenContainer children)
     {
         var now = Now;
-        if (restart && children.All(each => each.RequestRestartPermission(MaxNumberOfRetries, WithinTimeRangeMilliseconds, now)))
+        var all = children.Stats();
+        if (restart && all.All(each => each.RequestRestartPermission(MaxNumberOfRetries, WithinTimeRangeMilliseconds, now)))
         {
-            foreach (var each in children)
+            foreach (var each in all)
             {
                 RestartChild(each.Child, cause, suspendFirst: !child.Equals(each.Child));
             }
         }
         else
         {
-            foreach (var each in children)
+            foreach (var each in all)
             {
                 cell.Stop(each.Child);
             }

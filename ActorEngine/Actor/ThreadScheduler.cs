@@ -8,7 +8,7 @@ namespace Akka.Actor;
 /// <summary>The system's scheduler: a heap of due times and one thread, which starts with the first entry. Resolution about a millisecond.</summary>
 internal sealed class ThreadScheduler : SchedulerBase, IDisposable
 {
-    private readonly PriorityQueue<Entry, (long Due, long Order)> _queue = new();
+    private readonly PriorityQueue<Entry, Entry> _queue = new(EarlierFirst.Instance);
     private readonly string _name;
     private Thread? _thread;
     private long _order;
@@ -77,8 +77,9 @@ internal sealed class ThreadScheduler : SchedulerBase, IDisposable
                 throw new SchedulerException("cannot enqueue after timer shutdown");
             }
 
-            var first = _queue.Count == 0 || !_queue.TryPeek(out _, out var head) || entry.Due < head.Due;
-            _queue.Enqueue(entry, (entry.Due, _order++));
+            var first = _queue.Count == 0 || !_queue.TryPeek(out _, out var head) || entry.Due < head!.Due;
+            entry.Order = _order++;
+            _queue.Enqueue(entry, entry);
             if (_thread is null)
             {
                 _thread = new Thread(Loop) { IsBackground = true, Name = _name };
@@ -137,7 +138,7 @@ internal sealed class ThreadScheduler : SchedulerBase, IDisposable
                     }
 
                     _queue.TryPeek(out _, out var head);
-                    var wait = head.Due - NowTicks;
+                    var wait = head!.Due - NowTicks;
                     if (wait <= 0)
                     {
                         break;
@@ -184,9 +185,21 @@ internal sealed class ThreadScheduler : SchedulerBase, IDisposable
                 if (!_closed)
                 {
                     entry.Due = Math.Max(entry.Due + entry.Interval, NowTicks);
-                    _queue.Enqueue(entry, (entry.Due, _order++));
+                    entry.Order = _order++;
+                    _queue.Enqueue(entry, entry);
                 }
             }
+        }
+    }
+
+    private sealed class EarlierFirst : IComparer<Entry>
+    {
+        public static readonly EarlierFirst Instance = new();
+
+        public int Compare(Entry? x, Entry? y)
+        {
+            var byTime = x!.Due.CompareTo(y!.Due);
+            return byTime != 0 ? byTime : x.Order.CompareTo(y.Order);
         }
     }
 
@@ -195,6 +208,7 @@ internal sealed class ThreadScheduler : SchedulerBase, IDisposable
         public ICancelable? Cancelable;
         public long Interval;
         public long Due;
+        public long Order;
 
         public abstract void Run();
     }

@@ -71,54 +71,189 @@ public class Config
     /// <summary>The section at a path, or null when there is none.</summary>
     public virtual Config GetConfig(string path) => Find(path)?.GetObject() is { } section ? new Config(section) : null!;
 
+    // Not one generic method: its instances for value types would be compiled just in time at every start.
     /// <summary>Text at a path.</summary>
-    public virtual string GetString(string path, string? @default = null) => At(path, @default!, static value => value.GetString()!);
+    public virtual string GetString(string path, string? @default = null)
+    {
+        if (Present(path) is not { } value)
+        {
+            return @default!;
+        }
+
+        try
+        {
+            return value.GetString()!;
+        }
+        catch (ConfigurationException e)
+        {
+            throw At(path, e);
+        }
+    }
 
     /// <summary>A yes or no at a path.</summary>
-    public virtual bool GetBoolean(string path, bool @default = false) => At(path, @default, static value => value.GetBoolean());
+    public virtual bool GetBoolean(string path, bool @default = false)
+    {
+        if (Present(path) is not { } value)
+        {
+            return @default;
+        }
+
+        try
+        {
+            return value.GetBoolean();
+        }
+        catch (ConfigurationException e)
+        {
+            throw At(path, e);
+        }
+    }
 
     /// <summary>A whole number at a path.</summary>
-    public virtual int GetInt(string path, int @default = 0) => At(path, @default, static value => value.GetInt());
+    public virtual int GetInt(string path, int @default = 0)
+    {
+        if (Present(path) is not { } value)
+        {
+            return @default;
+        }
+
+        try
+        {
+            return value.GetInt();
+        }
+        catch (ConfigurationException e)
+        {
+            throw At(path, e);
+        }
+    }
 
     /// <summary>A whole number at a path.</summary>
-    public virtual long GetLong(string path, long @default = 0) => At(path, @default, static value => value.GetLong());
+    public virtual long GetLong(string path, long @default = 0)
+    {
+        if (Present(path) is not { } value)
+        {
+            return @default;
+        }
+
+        try
+        {
+            return value.GetLong();
+        }
+        catch (ConfigurationException e)
+        {
+            throw At(path, e);
+        }
+    }
 
     /// <summary>A number at a path.</summary>
-    public virtual double GetDouble(string path, double @default = 0) => At(path, @default, static value => value.GetDouble());
+    public virtual double GetDouble(string path, double @default = 0)
+    {
+        if (Present(path) is not { } value)
+        {
+            return @default;
+        }
+
+        try
+        {
+            return value.GetDouble();
+        }
+        catch (ConfigurationException e)
+        {
+            throw At(path, e);
+        }
+    }
 
     /// <summary>A number at a path.</summary>
-    public virtual float GetFloat(string path, float @default = 0) => At(path, @default, static value => value.GetFloat());
+    public virtual float GetFloat(string path, float @default = 0)
+    {
+        if (Present(path) is not { } value)
+        {
+            return @default;
+        }
+
+        try
+        {
+            return value.GetFloat();
+        }
+        catch (ConfigurationException e)
+        {
+            throw At(path, e);
+        }
+    }
 
     /// <summary>A number at a path.</summary>
-    public virtual decimal GetDecimal(string path, decimal @default = 0) => At(path, @default, static value => value.GetDecimal());
+    public virtual decimal GetDecimal(string path, decimal @default = 0)
+    {
+        if (Present(path) is not { } value)
+        {
+            return @default;
+        }
+
+        try
+        {
+            return value.GetDecimal();
+        }
+        catch (ConfigurationException e)
+        {
+            throw At(path, e);
+        }
+    }
 
     /// <summary>A size in bytes at a path; null when there is none.</summary>
     public virtual long? GetByteSize(string path) => GetByteSize(path, null);
 
     /// <summary>A size in bytes at a path.</summary>
-    public virtual long? GetByteSize(string path, long? def = null) => At(path, def, static value => value.GetByteSize());
+    public virtual long? GetByteSize(string path, long? def = null)
+    {
+        if (Present(path) is not { } value)
+        {
+            return def;
+        }
+
+        try
+        {
+            return value.GetByteSize();
+        }
+        catch (ConfigurationException e)
+        {
+            throw At(path, e);
+        }
+    }
 
     /// <summary>A duration at a path; zero when there is none and no default.</summary>
-    public virtual TimeSpan GetTimeSpan(string path, TimeSpan? @default = null, bool allowInfinite = true) =>
-        At(path, @default ?? TimeSpan.Zero, value => value.GetTimeSpan(allowInfinite));
+    public virtual TimeSpan GetTimeSpan(string path, TimeSpan? @default = null, bool allowInfinite = true)
+    {
+        if (Present(path) is not { } value)
+        {
+            return @default ?? TimeSpan.Zero;
+        }
+
+        try
+        {
+            return value.GetTimeSpan(allowInfinite);
+        }
+        catch (ConfigurationException e)
+        {
+            throw At(path, e);
+        }
+    }
 
     /// <summary>A list of texts at a path; empty when there is none.</summary>
-    public virtual IList<string> GetStringList(string path) => At(path, (IList<string>)[], static value => value.GetStringList());
+    public virtual IList<string> GetStringList(string path) => ListAt<string>(path, [], static value => value.GetStringList());
 
     /// <summary>A list of texts at a path.</summary>
-    public virtual IList<string> GetStringList(string path, string[] defaultPaths) => At(path, defaultPaths, static value => value.GetStringList());
+    public virtual IList<string> GetStringList(string path, string[] defaultPaths) => ListAt<string>(path, defaultPaths, static value => value.GetStringList());
 
     /// <summary>A list of whole numbers at a path; empty when there is none.</summary>
-    public virtual IList<int> GetIntList(string path) => At(path, (IList<int>)[], static value => value.GetIntList());
+    public virtual IList<int> GetIntList(string path) => ListAt<int>(path, [], static value => value.GetIntList());
 
     /// <summary>A list of whole numbers at a path; empty when there is none.</summary>
-    public virtual IList<long> GetLongList(string path) => At(path, (IList<long>)[], static value => value.GetLongList());
+    public virtual IList<long> GetLongList(string path) => ListAt<long>(path, [], static value => value.GetLongList());
 
     /// <summary>A list of numbers at a path; empty when there is none.</summary>
-    public virtual IList<double> GetDoubleList(string path) => At(path, (IList<double>)[], static value => value.GetDoubleList());
+    public virtual IList<double> GetDoubleList(string path) => ListAt<double>(path, [], static value => value.GetDoubleList());
 
     /// <summary>A list of yes and no at a path; empty when there is none.</summary>
-    public virtual IList<bool> GetBooleanList(string path) => At(path, (IList<bool>)[], static value => value.GetBooleanList());
+    public virtual IList<bool> GetBooleanList(string path) => ListAt<bool>(path, [], static value => value.GetBooleanList());
 
     /// <summary>The keys at the top with their values.</summary>
     public virtual IEnumerable<KeyValuePair<string, HoconValue>> AsEnumerable() => _merged.Items;
@@ -132,10 +267,13 @@ public class Config
     /// <summary>Reads a text.</summary>
     public static implicit operator Config(string str) => ConfigurationFactory.ParseString(str);
 
-    private T At<T>(string path, T absent, Func<HoconValue, T> convert)
+    private HoconValue? Present(string path) => Find(path) is { IsNull: false } value ? value : null;
+
+    private static ConfigurationException At(string path, ConfigurationException e) => new($"{path}: {e.Message}", e);
+
+    private IList<T> ListAt<T>(string path, IList<T> absent, Func<HoconValue, IList<T>> convert)
     {
-        var value = Find(path);
-        if (value is null || value.IsNull)
+        if (Present(path) is not { } value)
         {
             return absent;
         }
@@ -146,7 +284,7 @@ public class Config
         }
         catch (ConfigurationException e)
         {
-            throw new ConfigurationException($"{path}: {e.Message}", e);
+            throw At(path, e);
         }
     }
 

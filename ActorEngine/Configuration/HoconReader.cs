@@ -7,8 +7,6 @@ namespace Akka.Configuration;
 /// <summary>Reads HOCON text into <see cref="ObjectSyntax"/>.</summary>
 internal sealed class HoconReader
 {
-    private const string Forbidden = "$\"{}[]:=,+#`^?!@*&\\";
-
     private readonly string _text;
     private readonly string _source;
     private readonly Func<string, HoconRoot>? _include;
@@ -47,27 +45,33 @@ internal sealed class HoconReader
 
     private char Current => _at < _text.Length ? _text[_at] : '\0';
 
-    private Position Here => At(_at);
-
-    private Position At(int index)
-    {
-        var line = 1;
-        var start = 0;
-        for (var i = 0; i < index && i < _text.Length; i++)
-        {
-            if (_text[i] == '\n')
-            {
-                line++;
-                start = i + 1;
-            }
-        }
-
-        return new Position(_source, line, index - start + 1);
-    }
+    private Position Here => new(_source, _text, _at);
 
     private ConfigurationException Error(string what) => new($"{Here}: {what}");
 
-    private bool Looking(string text) => string.CompareOrdinal(_text, _at, text, 0, text.Length) == 0;
+    private bool Looking(string text) => LookingAt(_at, text);
+
+    // By hand: the vectorised comparisons of the framework are compiled just in time, which the start of a system would wait for.
+    private bool LookingAt(int index, string text)
+    {
+        if (index + text.Length > _text.Length)
+        {
+            return false;
+        }
+
+        for (var i = 0; i < text.Length; i++)
+        {
+            if (_text[index + i] != text[i])
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static bool IsForbidden(char c) =>
+        c is '$' or '"' or '{' or '}' or '[' or ']' or ':' or '=' or ',' or '+' or '#' or '`' or '^' or '?' or '!' or '@' or '*' or '&' or '\\';
 
     private Syntax ReadRoot()
     {
@@ -232,7 +236,7 @@ internal sealed class HoconReader
                     throw Error("a path that ends in a dot");
                 }
             }
-            else if (c is '\n' or '\r' || Forbidden.Contains(c, StringComparison.Ordinal) || IsComment)
+            else if (c is '\n' or '\r' || IsForbidden(c) || IsComment)
             {
                 break;
             }
@@ -352,7 +356,7 @@ internal sealed class HoconReader
         while (!AtEnd && !char.IsWhiteSpace(Current) && !IsComment)
         {
             var c = Current;
-            if (Forbidden.Contains(c, StringComparison.Ordinal))
+            if (IsForbidden(c))
             {
                 // Where no substitution, quote or bracket can begin, these are harmless in a value.
                 if (c is '+' or '?' or '!' or '@' or '*' or '&' or '^' or ':' or '=' or '\\' or '`')
@@ -453,8 +457,7 @@ internal sealed class HoconReader
             index++;
         }
 
-        return index < _text.Length && (_text[index] == '"' || string.CompareOrdinal(_text, index, "file(", 0, 5) == 0 ||
-            string.CompareOrdinal(_text, index, "required(", 0, 9) == 0);
+        return index < _text.Length && (_text[index] == '"' || LookingAt(index, "file(") || LookingAt(index, "required("));
     }
 
     private void ReadInclude(ObjectSyntax section)
@@ -561,7 +564,7 @@ internal sealed class HoconReader
         }
     }
 
-    private bool IsComment => Current == '#' || Looking("//");
+    private bool IsComment => Current == '#' || (Current == '/' && Looking("//"));
 
     private string TakeSpace()
     {

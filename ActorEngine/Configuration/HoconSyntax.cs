@@ -2,10 +2,24 @@ using Akka.Configuration.Hocon;
 
 namespace Akka.Configuration;
 
-/// <summary>A place in a text.</summary>
-internal readonly record struct Position(string Source, int Line, int Column)
+/// <summary>A place in a text. Line and column are counted only when somebody wants to see them.</summary>
+internal readonly record struct Position(string Source, string Text, int Index)
 {
-    public override string ToString() => $"{Source}:{Line}:{Column}";
+    public override string ToString()
+    {
+        var line = 1;
+        var start = 0;
+        for (var i = 0; i < Index && i < Text.Length; i++)
+        {
+            if (Text[i] == '\n')
+            {
+                line++;
+                start = i + 1;
+            }
+        }
+
+        return $"{Source}:{line}:{Index - start + 1}";
+    }
 }
 
 /// <summary>What was written, before substitutions are resolved.</summary>

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using System.Text.RegularExpressions;
 
 namespace Akka.Configuration.Hocon;
 
@@ -135,7 +134,7 @@ public class HoconObject : IHoconElement
 }
 
 /// <summary>A value of a key: text, list or section, with the conversions.</summary>
-public partial class HoconValue : IMightBeAHoconObject
+public class HoconValue : IMightBeAHoconObject
 {
     private readonly IHoconElement? _element;
 
@@ -212,23 +211,23 @@ public partial class HoconValue : IMightBeAHoconObject
 
     /// <summary>A whole number.</summary>
     /// <exception cref="ConfigurationException">It is none.</exception>
-    public int GetInt() => Number<int>();
+    public int GetInt() => int.TryParse(Trimmed, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : throw NoNumber("int");
 
     /// <summary>A whole number.</summary>
     /// <exception cref="ConfigurationException">It is none.</exception>
-    public long GetLong() => Number<long>();
+    public long GetLong() => long.TryParse(Trimmed, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : throw NoNumber("long");
 
     /// <summary>A number.</summary>
     /// <exception cref="ConfigurationException">It is none.</exception>
-    public double GetDouble() => Number<double>();
+    public double GetDouble() => double.TryParse(Trimmed, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : throw NoNumber("double");
 
     /// <summary>A number.</summary>
     /// <exception cref="ConfigurationException">It is none.</exception>
-    public float GetFloat() => Number<float>();
+    public float GetFloat() => float.TryParse(Trimmed, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : throw NoNumber("float");
 
     /// <summary>A number.</summary>
     /// <exception cref="ConfigurationException">It is none.</exception>
-    public decimal GetDecimal() => Number<decimal>();
+    public decimal GetDecimal() => decimal.TryParse(Trimmed, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : throw NoNumber("decimal");
 
     /// <summary>A list of texts.</summary>
     public IList<string> GetStringList() => [.. from item in GetArray() select item.GetString()];
@@ -255,19 +254,17 @@ public partial class HoconValue : IMightBeAHoconObject
             return Timeout.InfiniteTimeSpan;
         }
 
-        var match = WithUnit().Match(text);
-        if (!match.Success)
+        if (SplitUnit(text) is not { } parts || !double.TryParse(parts.Number, NumberStyles.Float, CultureInfo.InvariantCulture, out var amount))
         {
             throw new ConfigurationException($"'{text}' is not a duration such as 10s or 250 ms");
         }
 
-        var amount = double.Parse(match.Groups[1].ValueSpan, CultureInfo.InvariantCulture);
         if (amount < 0)
         {
             throw new ConfigurationException($"'{text}' is negative; expected a positive duration");
         }
 
-        var ticks = match.Groups[2].Value switch
+        var ticks = parts.Unit switch
         {
             "" or "ms" or "milli" or "millis" or "millisecond" or "milliseconds" => TimeSpan.TicksPerMillisecond,
             "s" or "second" or "seconds" => TimeSpan.TicksPerSecond,
@@ -291,13 +288,12 @@ public partial class HoconValue : IMightBeAHoconObject
             return null;
         }
 
-        var match = WithUnit().Match(text);
-        if (!match.Success)
+        if (SplitUnit(text) is not { } parts || !decimal.TryParse(parts.Number, NumberStyles.Float, CultureInfo.InvariantCulture, out var amount))
         {
             throw new ConfigurationException($"'{text}' is not a size such as 64 KiB or 10 MB");
         }
 
-        decimal factor = match.Groups[2].Value switch
+        decimal factor = parts.Unit switch
         {
             "" or "B" or "b" or "byte" or "bytes" => 1,
             "kB" or "KB" or "kilobyte" or "kilobytes" => 1000,
@@ -314,7 +310,7 @@ public partial class HoconValue : IMightBeAHoconObject
             "E" or "e" or "Ei" or "EiB" or "exbibyte" or "exbibytes" => 1L << 60,
             var unit => throw new ConfigurationException($"'{unit}' is not a unit of size"),
         };
-        return (long)(decimal.Parse(match.Groups[1].ValueSpan, NumberStyles.Float, CultureInfo.InvariantCulture) * factor);
+        return (long)(amount * factor);
     }
 
     /// <summary>Text that reads back as this value.</summary>
@@ -356,20 +352,36 @@ public partial class HoconValue : IMightBeAHoconObject
         return result.Append('"').ToString();
     }
 
-    private T Number<T>()
-        where T : global::System.Numerics.INumber<T>
+    private string? Trimmed => GetString()?.Trim();
+
+    private ConfigurationException NoNumber(string kind) => new($"'{Trimmed}' is not a number of the kind {kind}");
+
+    // A number and the letters after it; null when the text is something else.
+    private static (string Number, string Unit)? SplitUnit(string text)
     {
-        var text = GetString()?.Trim();
-        if (T.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number))
+        var end = text.Length;
+        while (end > 0 && char.IsAsciiLetter(text[end - 1]))
         {
-            return number;
+            end--;
         }
 
-        throw new ConfigurationException($"'{text}' is not a number of the kind {typeof(T).Name}");
-    }
+        var number = text[..end].Trim();
+        var digits = false;
+        for (var i = 0; i < number.Length; i++)
+        {
+            var c = number[i];
+            if (char.IsAsciiDigit(c))
+            {
+                digits = true;
+            }
+            else if (c != '.' && (i > 0 || c is not '+' and not '-'))
+            {
+                return null;
+            }
+        }
 
-    [GeneratedRegex(@"^([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)$")]
-    private static partial Regex WithUnit();
+        return digits ? (number, text[end..]) : null;
+    }
 }
 
 /// <summary>What a text holds as a whole.</summary>
@@ -394,7 +406,7 @@ public class HoconRoot
 
     private static Syntax ToSyntax(HoconValue value)
     {
-        var nowhere = new Position("value", 0, 0);
+        var nowhere = new Position("value", "", 0);
         if (!value.IsObject())
         {
             return new ValueSyntax(nowhere, value);

@@ -38,6 +38,8 @@ public abstract class ActorEventBus<TEvent, TClassifier> : EventBus<TEvent, TCla
 /// <summary>Passes objects to actors by type, and log events among them by level.</summary>
 public class LoggingBus : ActorEventBus<object, Type>
 {
+    private static readonly LogLevel[] Levels = [LogLevel.DebugLevel, LogLevel.InfoLevel, LogLevel.WarningLevel, LogLevel.ErrorLevel];
+
     private readonly Lock _gate = new();
     private volatile Dictionary<Type, IActorRef[]> _byChannel = [];
     private volatile Dictionary<Type, IActorRef[]> _cache = [];
@@ -153,7 +155,7 @@ public class LoggingBus : ActorEventBus<object, Type>
 
     internal void SubscribeLogger(IActorRef logger, LogLevel level)
     {
-        foreach (var each in Enum.GetValues<LogLevel>())
+        foreach (var each in Levels)
         {
             if (each >= level)
             {

@@ -173,14 +173,6 @@ public sealed class SupervisionSpec : TestKit
     [Fact]
     public async Task Escalation_through_the_user_guardian_ends_the_system()
     {
-        using var system = ActorSystem.Create("doomed", "akka { loglevel = OFF, stdout-loglevel = OFF }");
-        var boss = system.ActorOf(Props.Create(() => new Boss(new OneForOneStrategy(_ => Directive.Escalate), null)).WithSupervisorStrategy(new OneForOneStrategy(_ => Directive.Escalate)));
-        var worker = await boss.Ask<IActorRef>(new Make(Props.Create(() => new Worker(Akka.Actor.Nobody.Instance)), "a"));
-
-        // A guardian that restarts does not end anything: the failure has to be one that it escalates.
-        worker.Tell(new InvalidOperationException());
-        Assert.Equal(0, await (await boss.Ask<IActorRef>(new Make(Props.Create(() => new Worker(Akka.Actor.Nobody.Instance)), "b"), TimeSpan.FromSeconds(5))).Ask<int>("count", TimeSpan.FromSeconds(5)));
-
         using var strict = ActorSystem.Create("strict", "akka { loglevel = OFF, stdout-loglevel = OFF, actor.guardian-supervisor-strategy = \"" + typeof(EscalatingStrategy).AssemblyQualifiedName + "\" }");
         var lone = strict.ActorOf(Props.Create(() => new Worker(Akka.Actor.Nobody.Instance)));
         lone.Tell(new InvalidOperationException());
