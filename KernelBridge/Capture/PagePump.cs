@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
@@ -12,15 +13,18 @@ internal sealed unsafe class PagePump : IDisposable
 {
     public const int PageSize = 4096;
 
-    private const int ChunkPages = 256;
+    private const int ChunkSize = 1 << 20;
+
+    private const int EntryCount = 8192;
 
     // Bits of a pagemap entry.
     private const ulong Present = 1ul << 63, Swapped = 1ul << 62, FileOrShared = 1ul << 61, Guard = 1ul << 58;
 
     private readonly TargetMemory memory;
     private readonly int pagemap;
-    private readonly ulong[] entries = new ulong[8192];
-    private readonly byte[] buffer = GC.AllocateUninitializedArray<byte>(ChunkPages * PageSize, pinned: true);
+    private readonly ulong[] entries = ArrayPool<ulong>.Shared.Rent(EntryCount);
+    private byte[]? buffer;
+    private PageRelay? relay;
 
     public PagePump(int pid, TargetMemory memory)
     {
@@ -41,7 +45,7 @@ internal sealed unsafe class PagePump : IDisposable
         ulong guardStart = 0;
         for (ulong at = area.Map.Start; at < area.Map.End;)
         {
-            int count = (int)Math.Min((ulong)entries.Length, (area.Map.End - at) / PageSize);
+            int count = (int)Math.Min((ulong)EntryCount, (area.Map.End - at) / PageSize);
             ReadEntries(at, count);
             for (int i = 0; i < count;)
             {
@@ -94,7 +98,7 @@ internal sealed unsafe class PagePump : IDisposable
         ulong guardStart = 0;
         for (ulong at = area.Map.Start; at < area.Map.End;)
         {
-            int count = (int)Math.Min((ulong)entries.Length, (area.Map.End - at) / PageSize);
+            int count = (int)Math.Min((ulong)EntryCount, (area.Map.End - at) / PageSize);
             ReadEntries(at, count);
             for (int i = 0; i < count; i++)
             {
@@ -115,15 +119,41 @@ internal sealed unsafe class PagePump : IDisposable
         EndGuard(area, ref guardStart, area.Map.End);
     }
 
-    /// <summary>Pumps a run of pages, leaving out those that are zero (a zero page over a file's page is stored: the file has other bytes).</summary>
+    /// <summary>Waits until the sink has everything.</summary>
+    /// <returns>What was not counted yet.</returns>
+    public PageCounts Complete() => relay?.Complete() ?? default;
+
+    /// <summary>
+    /// Pumps a run of pages, leaving out those that are zero (a zero page over a file's page is stored: the file has other bytes).
+    /// From the second piece of a run on, one piece is read while those before it are written: the application stands for as long as the slower of the two takes.
+    /// </summary>
     private PageCounts Flush(ulong start, ulong end, string stream, IPageSink sink, bool keepZeros)
     {
         PageCounts counts = default;
         while (start < end)
         {
-            int length = (int)Math.Min(end - start, (ulong)buffer.Length);
-            memory.Read(start, buffer.AsSpan(0, length));
-            counts += WriteNonZero(buffer.AsSpan(0, length), (long)start, stream, sink, keepZeros);
+            int length = (int)Math.Min(end - start, ChunkSize);
+            byte[] piece = relay is null ? buffer ??= ArrayPool<byte>.Shared.Rent(ChunkSize) : relay.Take();
+            try
+            {
+                memory.Read(start, piece.AsSpan(0, length));
+            }
+            catch
+            {
+                relay?.Return(piece);
+                throw;
+            }
+
+            if (relay is not null)
+            {
+                relay.Post(new PagePiece(piece, length, (long)start, stream, keepZeros));
+            }
+            else
+            {
+                counts += WriteNonZero(piece.AsSpan(0, length), (long)start, stream, sink, keepZeros);
+                relay = end - start > ChunkSize ? new PageRelay(sink, ChunkSize) : null;
+            }
+
             start += (ulong)length;
         }
 
@@ -162,7 +192,16 @@ internal sealed unsafe class PagePump : IDisposable
         return counts;
     }
 
-    public void Dispose() => _ = Libc.close(pagemap);
+    public void Dispose()
+    {
+        relay?.Dispose();
+        _ = Libc.close(pagemap);
+        ArrayPool<ulong>.Shared.Return(entries);
+        if (buffer is not null)
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
 
     private static void EndGuard(Area area, ref ulong guardStart, ulong address)
     {
