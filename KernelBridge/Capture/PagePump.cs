@@ -15,6 +15,9 @@ internal sealed unsafe class PagePump : IDisposable
 
     private const int ChunkSize = 1 << 20;
 
+    /// <summary>A run shorter than this is written before a thread for it has started.</summary>
+    private const ulong WorthRelay = 8 << 20;
+
     private const int EntryCount = 8192;
 
     // Bits of a pagemap entry.
@@ -125,7 +128,7 @@ internal sealed unsafe class PagePump : IDisposable
 
     /// <summary>
     /// Pumps a run of pages, leaving out those that are zero (a zero page over a file's page is stored: the file has other bytes).
-    /// From the second piece of a run on, one piece is read while those before it are written: the application stands for as long as the slower of the two takes.
+    /// Of a long run, one piece is read while those before it are written: the application stands for as long as the slower of the two takes.
     /// </summary>
     private PageCounts Flush(ulong start, ulong end, string stream, IPageSink sink, bool keepZeros)
     {
@@ -151,7 +154,7 @@ internal sealed unsafe class PagePump : IDisposable
             else
             {
                 counts += WriteNonZero(piece.AsSpan(0, length), (long)start, stream, sink, keepZeros);
-                relay = end - start > ChunkSize ? new PageRelay(sink, ChunkSize) : null;
+                relay = end - start > WorthRelay ? new PageRelay(sink, ChunkSize) : null;
             }
 
             start += (ulong)length;
