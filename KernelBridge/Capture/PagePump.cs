@@ -1,3 +1,4 @@
+using System.Buffers;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
 
@@ -11,7 +12,12 @@ internal sealed unsafe class PagePump : IDisposable
 {
     public const int PageSize = 4096;
 
-    private const int ChunkPages = 256;
+    private const int ChunkSize = 1 << 20;
+
+    /// <summary>A run shorter than this is written before a thread for it has started.</summary>
+    private const ulong WorthRelay = 8 << 20;
+
+    private const int EntryCount = 8192;
 
     // PAGE_IS_… of include/uapi/linux/fs.h.
     private const ulong File = 4, Present = 8, Swapped = 16, ZeroFrame = 32, Guard = 256;
@@ -20,10 +26,11 @@ internal sealed unsafe class PagePump : IDisposable
 
     private readonly TargetMemory memory;
     private readonly int pagemap;
-    private readonly ulong[] entries = new ulong[8192];
-    private readonly Region[] regions = new Region[8192];
+    private readonly ulong[] entries = ArrayPool<ulong>.Shared.Rent(EntryCount);
+    private readonly Region[] regions = ArrayPool<Region>.Shared.Rent(EntryCount);
     private bool scans;
-    private readonly byte[] buffer = GC.AllocateUninitializedArray<byte>(ChunkPages * PageSize, pinned: true);
+    private byte[]? buffer;
+    private PageRelay? relay;
 
     /// <summary>Opens the page map of a process.</summary>
     /// <param name="pid">The process.</param>
@@ -113,15 +120,41 @@ internal sealed unsafe class PagePump : IDisposable
         }
     }
 
-    /// <summary>Pumps a run of pages, leaving out those that are zero (a zero page over a file's page is stored: the file has other bytes).</summary>
+    /// <summary>Waits until the sink has everything.</summary>
+    /// <returns>What was not counted yet.</returns>
+    public PageCounts Complete() => relay?.Complete() ?? default;
+
+    /// <summary>
+    /// Pumps a run of pages, leaving out those that are zero (a zero page over a file's page is stored: the file has other bytes).
+    /// Of a long run, one piece is read while those before it are written: the application stands for as long as the slower of the two takes.
+    /// </summary>
     private PageCounts Flush(ulong start, ulong end, string stream, IPageSink sink, bool keepZeros)
     {
         PageCounts counts = default;
         while (start < end)
         {
-            int length = (int)Math.Min(end - start, (ulong)buffer.Length);
-            memory.Read(start, buffer.AsSpan(0, length));
-            counts += WriteNonZero(buffer.AsSpan(0, length), (long)start, stream, sink, keepZeros);
+            int length = (int)Math.Min(end - start, ChunkSize);
+            byte[] piece = relay is null ? buffer ??= ArrayPool<byte>.Shared.Rent(ChunkSize) : relay.Take();
+            try
+            {
+                memory.Read(start, piece.AsSpan(0, length));
+            }
+            catch
+            {
+                relay?.Return(piece);
+                throw;
+            }
+
+            if (relay is not null)
+            {
+                relay.Post(new PagePiece(piece, length, (long)start, stream, keepZeros));
+            }
+            else
+            {
+                counts += WriteNonZero(piece.AsSpan(0, length), (long)start, stream, sink, keepZeros);
+                relay = end - start > WorthRelay ? new PageRelay(sink, ChunkSize) : null;
+            }
+
             start += (ulong)length;
         }
 
@@ -160,7 +193,17 @@ internal sealed unsafe class PagePump : IDisposable
         return counts;
     }
 
-    public void Dispose() => _ = Libc.close(pagemap);
+    public void Dispose()
+    {
+        relay?.Dispose();
+        _ = Libc.close(pagemap);
+        ArrayPool<ulong>.Shared.Return(entries);
+        ArrayPool<Region>.Shared.Return(regions);
+        if (buffer is not null)
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
 
     /// <summary>The next regions that hold something, in ascending order: page tables that are not there cost nothing, so neither do huge reservations.</summary>
     /// <returns>How many of <see cref="regions"/>; 0 at the end.</returns>

@@ -217,7 +217,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             counts += pump.Pump(area, stream, sink);
         }
 
-        return counts;
+        return counts + pump.Complete();
     }
 
     public void Resume()

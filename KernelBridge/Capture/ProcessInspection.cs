@@ -75,8 +75,7 @@ internal sealed class ProcessInspection
     {
         foreach (int tid in ProcFs.Threads(View.Pid))
         {
-            ProcessStatus? status = ProcFs.TryText($"/proc/{View.Pid}/task/{tid}/status") is null ? null : ProcessStatus.ReadThread(View.Pid, tid);
-            if (status is not null)
+            if (ProcessStatus.TryReadThread(View.Pid, tid) is { } status)
             {
                 Threads.Add((tid, status));
             }

@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Globalization;
+using System.Text;
 
 namespace Holdfast.KernelBridge.Linux;
 
@@ -26,30 +28,47 @@ internal sealed record MemoryMap(
     public bool IsVdso => Name is "[vdso]" || Name.StartsWith("[vvar", StringComparison.Ordinal);
 
     /// <summary>/proc/PID/maps: cheap.</summary>
-    public static List<MemoryMap> Read(int pid) => Parse(ProcFs.Text($"/proc/{pid}/maps"));
+    public static List<MemoryMap> Read(int pid) => ReadFile($"/proc/{pid}/maps");
 
     /// <summary>/proc/PID/smaps: with VmFlags; walks page tables.</summary>
-    public static List<MemoryMap> ReadWithFlags(int pid) => Parse(ProcFs.Text($"/proc/{pid}/smaps"));
+    public static List<MemoryMap> ReadWithFlags(int pid) => ReadFile($"/proc/{pid}/smaps");
 
-    internal static List<MemoryMap> Parse(string text)
+    private static List<MemoryMap> ReadFile(string path)
+    {
+        byte[] text = ProcFs.TryRent(path, out int length) ?? throw ProcFs.Unreadable(path);
+        try
+        {
+            return Parse(text.AsSpan(0, length));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(text);
+        }
+    }
+
+    internal static List<MemoryMap> Parse(ReadOnlySpan<byte> text)
     {
         List<MemoryMap> maps = [];
-        foreach (ReadOnlySpan<char> line in text.AsSpan().EnumerateLines())
+        while (text.Length > 0)
         {
+            int end = text.IndexOf((byte)'\n');
+            ReadOnlySpan<byte> line = end < 0 ? text : text[..end];
+            text = end < 0 ? default : text[(end + 1)..];
             if (line.Length == 0)
             {
                 continue;
             }
 
-            if (line[0] is >= 'A' and <= 'Z')
+            // Lines of smaps about the area above; only one of them is wanted.
+            if (line[0] is >= (byte)'A' and <= (byte)'Z')
             {
-                if (line.StartsWith("ProtectionKey:"))
+                if (line.StartsWith("ProtectionKey:"u8))
                 {
-                    maps[^1] = maps[^1] with { ProtectionKey = int.Parse(line[14..].Trim(), CultureInfo.InvariantCulture) };
+                    maps[^1] = maps[^1] with { ProtectionKey = int.Parse(line[14..].Trim((byte)' '), CultureInfo.InvariantCulture) };
                 }
-                else if (line.StartsWith("VmFlags:"))
+                else if (line.StartsWith("VmFlags:"u8))
                 {
-                    maps[^1] = maps[^1] with { Flags = line[8..].ToString() + " " };
+                    maps[^1] = maps[^1] with { Flags = Encoding.ASCII.GetString(line[8..]) + " " };
                 }
 
                 continue;
@@ -62,28 +81,28 @@ internal sealed record MemoryMap(
     }
 
     // 7f00-7f10 rw-p 00000000 fe:00 1234      /path
-    private static MemoryMap ParseLine(ReadOnlySpan<char> line)
+    private static MemoryMap ParseLine(ReadOnlySpan<byte> line)
     {
-        int dash = line.IndexOf('-');
-        int space = line.IndexOf(' ');
+        int dash = line.IndexOf((byte)'-');
+        int space = line.IndexOf((byte)' ');
         ulong start = Hex(line[..dash]);
         ulong end = Hex(line[(dash + 1)..space]);
-        ReadOnlySpan<char> rest = line[(space + 1)..];
+        ReadOnlySpan<byte> rest = line[(space + 1)..];
         int protection = (rest[0] == 'r' ? 1 : 0) | (rest[1] == 'w' ? 2 : 0) | (rest[2] == 'x' ? 4 : 0);
         bool shared = rest[3] == 's';
         rest = rest[5..];
-        space = rest.IndexOf(' ');
+        space = rest.IndexOf((byte)' ');
         ulong offset = Hex(rest[..space]);
         rest = rest[(space + 1)..];
-        space = rest.IndexOf(' ');
-        int colon = rest.IndexOf(':');
+        space = rest.IndexOf((byte)' ');
+        int colon = rest.IndexOf((byte)':');
         ulong device = (Hex(rest[..colon]) << 32) | Hex(rest[(colon + 1)..space]);
         rest = rest[(space + 1)..];
-        space = rest.IndexOf(' ');
-        ulong inode = ulong.Parse(space < 0 ? rest : rest[..space], CultureInfo.InvariantCulture);
-        string name = space < 0 ? string.Empty : rest[space..].TrimStart().ToString();
+        space = rest.IndexOf((byte)' ');
+        ulong inode = ulong.Parse(space < 0 ? rest : rest[..space], NumberStyles.None, CultureInfo.InvariantCulture);
+        string name = space < 0 ? string.Empty : Encoding.UTF8.GetString(rest[space..].TrimStart((byte)' '));
         return new MemoryMap(start, end, protection, shared, offset, device, inode, name, string.Empty);
     }
 
-    private static ulong Hex(ReadOnlySpan<char> text) => ulong.Parse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
+    private static ulong Hex(ReadOnlySpan<byte> text) => ulong.Parse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
 }

@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Holdfast.KernelBridge.Linux;
@@ -9,48 +11,64 @@ internal static unsafe class ProcFs
     /// <summary>The whole of a file, or null when it (or its process) is not there or may not be read.</summary>
     public static byte[]? TryRead(string path)
     {
+        if (TryRent(path, out int length) is not { } rented)
+        {
+            return null;
+        }
+
+        byte[] bytes = rented[..length];
+        ArrayPool<byte>.Shared.Return(rented);
+        return bytes;
+    }
+
+    /// <summary>
+    /// The whole of a file in an array of the shared pool, which the caller gives back; null as with <see cref="TryRead"/>. Large files of every process
+    /// are read while all of them stand: as new arrays they would bring on garbage collections at that time.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <param name="length">How many bytes of the array mean something.</param>
+    public static byte[]? TryRent(string path, out int length)
+    {
+        length = 0;
         int fd = Libc.open(path, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
         if (fd < 0)
         {
             return null;
         }
 
-        try
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(4096);
+        while (true)
         {
-            byte[] buffer = new byte[4096];
-            int length = 0;
-            while (true)
+            if (length == buffer.Length)
             {
-                if (length == buffer.Length)
-                {
-                    Array.Resize(ref buffer, buffer.Length * 4);
-                }
+                byte[] larger = ArrayPool<byte>.Shared.Rent(buffer.Length * 4);
+                buffer.CopyTo(larger, 0);
+                ArrayPool<byte>.Shared.Return(buffer);
+                buffer = larger;
+            }
 
-                nint count;
-                fixed (byte* p = buffer)
-                {
-                    count = Libc.read(fd, p + length, (nuint)(buffer.Length - length));
-                }
+            nint count;
+            fixed (byte* p = buffer)
+            {
+                count = Libc.read(fd, p + length, (nuint)(buffer.Length - length));
+            }
 
-                if (count < 0)
-                {
-                    return null;
-                }
-
+            if (count <= 0)
+            {
+                // errno stays that of the read, for messages.
+                int error = Libc.LastError;
+                _ = Libc.close(fd);
                 if (count == 0)
                 {
-                    return buffer[..length];
+                    return buffer;
                 }
 
-                length += (int)count;
+                ArrayPool<byte>.Shared.Return(buffer);
+                Marshal.SetLastPInvokeError(error);
+                return null;
             }
-        }
-        finally
-        {
-            // The reason why a read failed is asked for after the close.
-            int error = Libc.LastError;
-            _ = Libc.close(fd);
-            System.Runtime.InteropServices.Marshal.SetLastPInvokeError(error);
+
+            length += (int)count;
         }
     }
 
@@ -122,7 +140,8 @@ internal static unsafe class ProcFs
         return children;
     }
 
-    private static BridgeException Unreadable(string path)
+    /// <summary>What to say of a file that could not be read, by errno.</summary>
+    public static BridgeException Unreadable(string path)
     {
         int error = Libc.LastError;
         return error is Errno.ENOENT or Errno.ESRCH

@@ -41,7 +41,6 @@ internal sealed class ProcessStatus
     public static ProcessStatus Read(int pid) =>
         TryRead(pid) ?? throw new BridgeException("process.gone", $"reading /proc/{pid}/status", "the process ended");
 
-    public static ProcessStatus ReadThread(int pid, int tid) => ProcFs.TryText($"/proc/{pid}/task/{tid}/status") is { Length: > 0 } text
-        ? new ProcessStatus(text)
-        : throw new BridgeException("process.gone", $"reading /proc/{pid}/task/{tid}/status", "the thread ended");
+    public static ProcessStatus? TryReadThread(int pid, int tid) =>
+        ProcFs.TryText($"/proc/{pid}/task/{tid}/status") is { Length: > 0 } text ? new ProcessStatus(text) : null;
 }

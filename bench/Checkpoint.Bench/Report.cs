@@ -38,7 +38,10 @@ internal static class Report
             LoadAverage = Load(),
             Cases = results.Select(result => new
             {
-                result.Case.Processes, MiBEach = result.Case.MiB, result.BytesStored, result.IsDefect,
+                result.Case.Processes,
+                MiBEach = result.Case.MiB,
+                result.BytesStored,
+                result.IsDefect,
                 FirstCheckpoint = Row(result.FirstCheckpoint, "freezeMs"),
                 Checkpoints = result.Checkpoints.Select(sample => Row(sample, "freezeMs")),
                 Restores = result.Restores.Select(sample => Row(sample, "resumeMs")),
@@ -52,7 +55,10 @@ internal static class Report
 
     private static Dictionary<string, double> Row(Sample sample, string freeze) => new()
     {
-        ["yardstickMs"] = sample.YardstickMs, ["totalMs"] = sample.WholeMs, [freeze] = sample.FreezeMs, ["wallMs"] = sample.WallMs,
+        ["yardstickMs"] = sample.YardstickMs,
+        ["totalMs"] = sample.WholeMs,
+        [freeze] = sample.FreezeMs,
+        ["wallMs"] = sample.WallMs,
     };
 
     private static void Line(TextWriter to, string what, BenchCase measured, IReadOnlyList<Sample> samples, string freeze, string plain)
