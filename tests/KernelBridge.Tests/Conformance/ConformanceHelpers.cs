@@ -21,12 +21,15 @@ public static class ConformanceHelpers
     public static int RestoreForever(string[] args)
     {
         Taken taken = new(File.ReadAllBytes(args[0]), MemoryPages.Load(args[1]));
-        using var bench = new Bench(new PtraceBridge());
+
+        // No directory of its own: it would outlive the kill.
+        int nowhere = Linux.Libc.open("/dev/null", Linux.Libc.O_RDWR | Linux.Libc.O_CLOEXEC, 0);
+        PtraceBridge bridge = new();
         Say("ready");
         for (int i = 0; ; i++)
         {
             string state = Directory.CreateDirectory(Path.Combine(args[2], $"{Environment.ProcessId}-{i}")).FullName;
-            using IRunningApplication application = Driver.Restore(bench.Bridge, taken, state, bench.Streams);
+            using IRunningApplication application = Driver.Restore(bridge, taken, state, [nowhere, nowhere, nowhere]);
             Say(JsonSerializer.Serialize(application.Target));
             application.Kill();
         }
