@@ -78,8 +78,16 @@ internal sealed class InjectedCalls : IDisposable
     {
         UserRegisters registers = original with
         {
-            Rax = (ulong)number, OrigRax = ulong.MaxValue, Rdi = a0, Rsi = a1, Rdx = a2, R10 = a3, R8 = a4, R9 = a5,
-            Rip = gadgets.SyscallReturn, Rsp = frame,
+            Rax = (ulong)number,
+            OrigRax = ulong.MaxValue,
+            Rdi = a0,
+            Rsi = a1,
+            Rdx = a2,
+            R10 = a3,
+            R8 = a4,
+            R9 = a5,
+            Rip = gadgets.SyscallReturn,
+            Rsp = frame,
         };
         PtraceCall.SetRegisters(thread.Tid, registers);
         if (!entered)

@@ -57,7 +57,8 @@ internal sealed partial class PtraceRestore
         {
             wanted = wanted with
             {
-                MonotonicOffset = Offset(Image.Host.Monotonic, Libc.CLOCK_MONOTONIC), BootTimeOffset = Offset(Image.Host.Boottime, Libc.CLOCK_BOOTTIME),
+                MonotonicOffset = Offset(Image.Host.Monotonic, Libc.CLOCK_MONOTONIC),
+                BootTimeOffset = Offset(Image.Host.Boottime, Libc.CLOCK_BOOTTIME),
             };
         }
 
@@ -208,8 +209,11 @@ internal sealed partial class PtraceRestore
         PtraceCall.SetSignalMask(thread.Tid, 0);
         UserRegisters registers = PtraceCall.GetRegisters(thread.Tid) with
         {
-            Rip = area.Arena + TapeInterpreter.SyscallOffset, OrigRax = ulong.MaxValue,
-            Rax = signal == 0 ? (ulong)X64.ExitGroup : X64.Kill, Rdi = signal == 0 ? (ulong)(status >> 8 & 0xff) : (ulong)pid, Rsi = (ulong)signal,
+            Rip = area.Arena + TapeInterpreter.SyscallOffset,
+            OrigRax = ulong.MaxValue,
+            Rax = signal == 0 ? (ulong)X64.ExitGroup : X64.Kill,
+            Rdi = signal == 0 ? (ulong)(status >> 8 & 0xff) : (ulong)pid,
+            Rsi = (ulong)signal,
         };
         PtraceCall.SetRegisters(thread.Tid, registers);
         while (!thread.Gone)

@@ -93,7 +93,15 @@ internal sealed class Stub : IDisposable
     {
         UserRegisters registers = PtraceCall.GetRegisters(Thread.Tid) with
         {
-            Rip = instruction, Rax = (ulong)number, OrigRax = ulong.MaxValue, Rdi = a0, Rsi = a1, Rdx = a2, R10 = a3, R8 = a4, R9 = a5,
+            Rip = instruction,
+            Rax = (ulong)number,
+            OrigRax = ulong.MaxValue,
+            Rdi = a0,
+            Rsi = a1,
+            Rdx = a2,
+            R10 = a3,
+            R8 = a4,
+            R9 = a5,
         };
         PtraceCall.SetRegisters(Thread.Tid, registers);
         Thread.RunToSyscallStop();
@@ -134,7 +142,11 @@ internal sealed class Stub : IDisposable
 
         UserRegisters registers = PtraceCall.GetRegisters(thread.Tid) with
         {
-            Rip = area.Arena, Rbx = area.Records, Rbp = area.Records + (ulong)records.Length, OrigRax = ulong.MaxValue, Rsp = area.Arena + 0xff00,
+            Rip = area.Arena,
+            Rbx = area.Records,
+            Rbp = area.Records + (ulong)records.Length,
+            OrigRax = ulong.MaxValue,
+            Rsp = area.Arena + 0xff00,
         };
         PtraceCall.SetRegisters(thread.Tid, registers);
         while (true)

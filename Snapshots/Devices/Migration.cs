@@ -218,7 +218,7 @@ public sealed class Migration
         }
 
         Task<byte[]> digest = Task.Run(source.TargetDigest, cancel);
-                HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
+        HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         var lanes = new Task[status.Received.Count];
         for (int i = 0; i < lanes.Length; i++)
