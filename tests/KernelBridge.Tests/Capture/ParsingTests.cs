@@ -17,7 +17,7 @@ public sealed class ParsingTests
             VmFlags: rd ex sh sd
             ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]
 
-            """);
+            """u8);
         Assert.Equal(3, maps.Count);
         Assert.Equal(
             new MemoryMap(0x7f00aa000000, 0x7f00aa021000, 3, false, 0x1000, 0xfeul << 32 | 0x10, 131, "/tmp/a file (deleted)", " rd wr mr mw me ac lf ") { ProtectionKey = 3 }, maps[0]);
