@@ -1,0 +1,70 @@
+using Akka.Event;
+
+namespace Akka.Dispatch;
+
+/// <summary>Runs actors on the .NET thread pool. This is the default.</summary>
+/// <remarks>
+/// An actor that becomes runnable because another on this dispatcher sent to it is kept in a slot of that thread and run when the sender's turn ends,
+/// which spares the trip through the pool. A sender that does not end its turn soon loses the slot's content to the pool (<see cref="WorkerSlot"/>).
+/// </remarks>
+internal sealed class ThreadPoolDispatcher(string id, int throughput, long? throughputDeadlineTime, EventStream eventStream)
+    : MessageDispatcher(id, throughput, throughputDeadlineTime, eventStream)
+{
+    // How many turns a thread takes from its slot before it goes back to the pool, so that other work of the pool is not starved.
+    private const int TurnsPerVisit = 64;
+
+    protected override void ExecuteTask(IRunnable run) => ThreadPool.UnsafeQueueUserWorkItem(run, preferLocal: false);
+
+    internal override void ExecuteMailbox(Mailbox mailbox)
+    {
+        var slot = WorkerSlot.Current;
+        if (slot is { IsOpen: true })
+        {
+            var displaced = slot.Put(mailbox);
+            if (displaced is not null)
+            {
+                ThreadPool.UnsafeQueueUserWorkItem(displaced, preferLocal: true);
+            }
+
+            return;
+        }
+
+        ThreadPool.UnsafeQueueUserWorkItem(mailbox, preferLocal: false);
+    }
+
+    internal override void RunMailbox(Mailbox mailbox)
+    {
+        var slot = WorkerSlot.ForThisThread();
+        if (slot.IsOpen)
+        {
+            mailbox.Run();
+            return;
+        }
+
+        slot.IsOpen = true;
+        var next = mailbox;
+        var turns = TurnsPerVisit;
+        try
+        {
+            do
+            {
+                next.Run();
+                next = slot.Take();
+            }
+            while (next is not null && --turns > 0);
+        }
+        finally
+        {
+            slot.IsOpen = false;
+            if (turns > 0)
+            {
+                next = slot.Take();
+            }
+
+            if (next is not null)
+            {
+                ThreadPool.UnsafeQueueUserWorkItem(next, preferLocal: false);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+using System.Globalization;
+using System.Text;
+
+namespace Holdfast.KernelBridge.Linux;
+
+/// <summary>Reads procfs; see proc(5).</summary>
+internal static unsafe class ProcFs
+{
+    /// <summary>The whole of a file, or null when it (or its process) is not there or may not be read.</summary>
+    public static byte[]? TryRead(string path)
+    {
+        int fd = Libc.open(path, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
+        if (fd < 0)
+        {
+            return null;
+        }
+
+        try
+        {
+            byte[] buffer = new byte[4096];
+            int length = 0;
+            while (true)
+            {
+                if (length == buffer.Length)
+                {
+                    Array.Resize(ref buffer, buffer.Length * 4);
+                }
+
+                nint count;
+                fixed (byte* p = buffer)
+                {
+                    count = Libc.read(fd, p + length, (nuint)(buffer.Length - length));
+                }
+
+                if (count < 0)
+                {
+                    return null;
+                }
+
+                if (count == 0)
+                {
+                    return buffer[..length];
+                }
+
+                length += (int)count;
+            }
+        }
+        finally
+        {
+            // The reason why a read failed is asked for after the close.
+            int error = Libc.LastError;
+            _ = Libc.close(fd);
+            System.Runtime.InteropServices.Marshal.SetLastPInvokeError(error);
+        }
+    }
+
+    /// <summary>The text of a file.</summary>
+    /// <exception cref="BridgeException"><c>process.gone</c> or <c>procfs.unreadable</c>.</exception>
+    public static string Text(string path) => Encoding.UTF8.GetString(Bytes(path));
+
+    /// <summary>The bytes of a file.</summary>
+    /// <exception cref="BridgeException"><c>process.gone</c> or <c>procfs.unreadable</c>.</exception>
+    public static byte[] Bytes(string path) => TryRead(path) ?? throw Unreadable(path);
+
+    /// <summary>The text of a file, or null.</summary>
+    public static string? TryText(string path) => TryRead(path) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
+
+    /// <summary>What a symbolic link says, or null.</summary>
+    public static string? TryLink(string path)
+    {
+        byte* buffer = stackalloc byte[4097];
+        nint length = Libc.readlink(path, buffer, 4097);
+        return length < 0 ? null : Encoding.UTF8.GetString(buffer, (int)length);
+    }
+
+    /// <summary>What a symbolic link says.</summary>
+    public static string Link(string path) => TryLink(path) ?? throw Unreadable(path);
+
+    /// <summary>Numeric names in a directory, ascending; empty when it is gone.</summary>
+    public static List<int> Numbers(string directory)
+    {
+        List<int> numbers = [];
+        try
+        {
+            foreach (string entry in Directory.EnumerateFileSystemEntries(directory))
+            {
+                if (int.TryParse(Path.GetFileName(entry.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+                {
+                    numbers.Add(number);
+                }
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // The process ended between two reads; what was read so far may be part of the truth, so nothing of it counts.
+            return [];
+        }
+
+        numbers.Sort();
+        return numbers;
+    }
+
+    /// <summary>The threads of a process.</summary>
+    public static List<int> Threads(int pid) => Numbers($"/proc/{pid}/task");
+
+    /// <summary>The children of a process by all its threads, in the order of their birth per thread.</summary>
+    public static List<int> Children(int pid)
+    {
+        List<int> children = [];
+        foreach (int tid in Threads(pid))
+        {
+            string? text = TryText($"/proc/{pid}/task/{tid}/children");
+            if (text is not null)
+            {
+                foreach (string word in text.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+                {
+                    children.Add(int.Parse(word, CultureInfo.InvariantCulture));
+                }
+            }
+        }
+
+        return children;
+    }
+
+    private static BridgeException Unreadable(string path)
+    {
+        int error = Libc.LastError;
+        return error is Errno.ENOENT or Errno.ESRCH
+            ? new BridgeException("process.gone", $"reading {path}", "the process ended")
+            : new BridgeException("procfs.unreadable", $"reading {path}", Errno.Text(error), "run as root or with CAP_SYS_PTRACE");
+    }
+}
