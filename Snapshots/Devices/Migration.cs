@@ -161,6 +161,12 @@ public sealed class Migration
             return new MigrationStep(snapshot, null, snapshot.LogicalBytes, "the destination has no snapshot of this object: in full, without extents that it has already");
         }
 
+        if (candidates is [var only] && only.Id == snapshot.Parent)
+        {
+            // Nothing to choose from, and what it wrote against its parent is known.
+            return new MigrationStep(snapshot, only, snapshot.NewBytes, "its parent, the nearest snapshot there");
+        }
+
         (SnapshotInfo Base, long Bytes)[] costs = [.. candidates.Select(c => (c, Cost(c, snapshot, live)))];
         (SnapshotInfo best, long bytes) = costs.MinBy(c => c.Bytes);
         string others = string.Join(", ", costs.Where(c => c.Base.Id != best.Id).Select(c => string.Create(CultureInfo.InvariantCulture, $"{c.Base.Id}: {c.Bytes}")));

@@ -20,6 +20,7 @@ internal sealed class DifferenceSource : IDisposable
     private readonly SnapshotReader? _from;
     private readonly SnapshotReader _to;
     private readonly List<Planned> _records = [];
+    private bool _gatheringEncoded;
     private readonly Dictionary<(PackId, long), int> _rows = [];
     private readonly Dictionary<string, IReadOnlyList<StreamRun>> _touched = new(StringComparer.Ordinal);
 
@@ -147,6 +148,12 @@ internal sealed class DifferenceSource : IDisposable
                 }
                 else
                 {
+                    if (part.Encoded != _gatheringEncoded)
+                    {
+                        Flush(stream, data, ref gathered);
+                        _gatheringEncoded = part.Encoded;
+                    }
+
                     Gather(stream, part, data, ref gathered);
                 }
             }
@@ -199,7 +206,7 @@ internal sealed class DifferenceSource : IDisposable
     {
         if (data.Count > 0)
         {
-            _records.Add(new Planned(RecordKind.Data, stream, [.. data], null));
+            _records.Add(new Planned(RecordKind.Data, stream, [.. data], null) { Compress = _gatheringEncoded });
             data.Clear();
             gathered = 0;
         }
@@ -295,7 +302,24 @@ internal sealed class DifferenceSource : IDisposable
             at += (int)run.Length;
         }
 
-        return data;
+        return planned.Compress ? Compressed(data, ref length, ranges) : data;
+    }
+
+    private static byte[] Compressed(byte[] data, ref int length, DifferenceRanges ranges)
+    {
+        Codec codec = Codecs.Choose(Compression.Auto);
+        byte[] smaller = ArrayPool<byte>.Shared.Rent(length);
+        int size = Codecs.Compress(codec, 3, data.AsSpan(0, length), smaller.AsSpan(0, length - (length / 16)));
+        if (size == 0)
+        {
+            ArrayPool<byte>.Shared.Return(smaller);
+            return data;
+        }
+
+        ArrayPool<byte>.Shared.Return(data);
+        ranges.Codec = (uint)codec;
+        length = size;
+        return smaller;
     }
 
     /// <summary>SHA-256 of a record's content; keyed hashes stay in their store.</summary>
@@ -322,6 +346,9 @@ internal sealed class DifferenceSource : IDisposable
     /// <param name="Row">The extent that is sent as it is stored; null for bytes.</param>
     private sealed record Planned(RecordKind Kind, int Stream, StreamRun[] Runs, Extent? Row)
     {
+        /// <summary>Its bytes are parts of extents that were compressed, or tried to be: they are compressed again rather than sent at their full length.</summary>
+        internal bool Compress { get; init; }
+
         /// <summary>Where else the row is.</summary>
         internal List<(int Stream, long Offset)> Also { get; } = [];
 

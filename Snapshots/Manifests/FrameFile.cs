@@ -27,7 +27,7 @@ internal static class FrameFile
     /// <param name="magic">The first 8 bytes.</param>
     /// <param name="frames">The frames, without the end frame.</param>
     /// <param name="vault">Encrypts the payloads and puts a SEAL frame before them; null: they stay as they are.</param>
-    internal static byte[] Build(ReadOnlySpan<byte> magic, IReadOnlyList<(FrameKind Kind, ReadOnlyMemory<byte> Payload)> frames, Vault? vault = null)
+    internal static byte[] Build(ReadOnlySpan<byte> magic, IReadOnlyList<Frame> frames, Vault? vault = null)
     {
         frames = vault is null ? frames : Seal(frames, vault);
         long length = magic.Length + FrameHeader;
@@ -48,19 +48,19 @@ internal static class FrameFile
         return file;
     }
 
-    private static List<(FrameKind Kind, ReadOnlyMemory<byte> Payload)> Seal(IReadOnlyList<(FrameKind Kind, ReadOnlyMemory<byte> Payload)> frames, Vault vault)
+    private static List<Frame> Seal(IReadOnlyList<Frame> frames, Vault vault)
     {
         byte[] id = PackId.New().ToBytes();
         using FileCipher cipher = vault.For(vault.Generation, id, "a new file");
-        var sealed_ = new List<(FrameKind, ReadOnlyMemory<byte>)>
+        var sealed_ = new List<Frame>
         {
-            (FrameKind.Sealed, new Sealed { Generation = vault.Generation, FileId = ByteString.CopyFrom(id) }.ToByteArray()),
+            new Frame(FrameKind.Sealed, new Sealed { Generation = vault.Generation, FileId = ByteString.CopyFrom(id) }.ToByteArray()),
         };
         foreach ((FrameKind kind, ReadOnlyMemory<byte> payload) in frames)
         {
             byte[] stored = GC.AllocateUninitializedArray<byte>(payload.Length + FileCipher.TagSize);
             cipher.Seal(sealed_.Count, (uint)kind, payload.Span, stored);
-            sealed_.Add((kind, stored));
+            sealed_.Add(new Frame(kind, stored));
         }
 
         return sealed_;
@@ -105,7 +105,7 @@ internal static class FrameFile
     /// <param name="only">Stop after the first frame of this kind; null: all, and the file must end with the end frame.</param>
     /// <param name="vault">Decrypts; a file that is not encrypted is refused then.</param>
     /// <exception cref="SnapshotDamagedException">It is not what was written.</exception>
-    internal static List<(FrameKind Kind, byte[] Payload)> Read(SafeFileHandle file, string path, ReadOnlySpan<byte> magic, FrameKind? only = null, Vault? vault = null)
+    internal static List<Frame> Read(SafeFileHandle file, string path, ReadOnlySpan<byte> magic, FrameKind? only = null, Vault? vault = null)
     {
         FileCipher? cipher = null;
         try
@@ -118,7 +118,7 @@ internal static class FrameFile
         }
     }
 
-    private static List<(FrameKind Kind, byte[] Payload)> Read(SafeFileHandle file, string path, ReadOnlySpan<byte> magic, FrameKind? only, Vault? vault, ref FileCipher? cipher)
+    private static List<Frame> Read(SafeFileHandle file, string path, ReadOnlySpan<byte> magic, FrameKind? only, Vault? vault, ref FileCipher? cipher)
     {
         int number = 0;
         long size = RandomAccess.GetLength(file);
@@ -128,7 +128,7 @@ internal static class FrameFile
             throw new SnapshotDamagedException(path, 0, $"expected to begin with {Printable(magic)}, found {(size < magic.Length ? $"{size} bytes" : Printable(found))}");
         }
 
-        var frames = new List<(FrameKind, byte[])>();
+        var frames = new List<Frame>();
         long at = magic.Length;
         Span<byte> header = stackalloc byte[FrameHeader];
         while (true)
@@ -187,7 +187,7 @@ internal static class FrameFile
             }
 
             number++;
-            frames.Add((kind, payload));
+            frames.Add(new Frame(kind, payload));
             if (kind == only)
             {
                 return frames;

@@ -59,39 +59,39 @@ internal static class ManifestFile
 
     internal static byte[] Build(SnapshotHeader header, ManifestRoot root, ReadOnlyMemory<byte> state, Vault? vault) => FrameFile.Build(
         Magic,
-        [(FrameKind.Header, header.ToByteArray()), (FrameKind.Root, root.ToByteArray()), (FrameKind.State, state)],
+        [new Frame(FrameKind.Header, header.ToByteArray()), new Frame(FrameKind.Root, root.ToByteArray()), new Frame(FrameKind.State, state)],
         vault);
 
     /// <summary>Reads only what a listing shows. Without an object's name, any is taken.</summary>
     /// <exception cref="SnapshotDamagedException">It is not the manifest that belongs at this path.</exception>
     internal static SnapshotHeader ReadHeader(SafeFileHandle file, string path, string? objectName, string? id, Vault? vault)
     {
-        List<(FrameKind Kind, byte[] Payload)> frames = FrameFile.Read(file, path, Magic, FrameKind.Header, vault);
+        List<Frame> frames = FrameFile.Read(file, path, Magic, FrameKind.Header, vault);
         return CheckHeader(frames, path, objectName, id);
     }
 
     /// <summary>Reads and verifies all of it.</summary>
     /// <exception cref="SnapshotDamagedException">It is not the manifest that belongs at this path.</exception>
-    internal static (SnapshotHeader Header, ManifestRoot Root, byte[] State) Read(SafeFileHandle file, string path, string? objectName, string? id, Vault? vault)
+    internal static (SnapshotHeader Header, ManifestRoot Root, ReadOnlyMemory<byte> State) Read(SafeFileHandle file, string path, string? objectName, string? id, Vault? vault)
     {
-        List<(FrameKind Kind, byte[] Payload)> frames = FrameFile.Read(file, path, Magic, vault: vault);
+        List<Frame> frames = FrameFile.Read(file, path, Magic, vault: vault);
         SnapshotHeader header = CheckHeader(frames, path, objectName, id);
         if (frames.Count < 3 || frames[1].Kind != FrameKind.Root || frames[2].Kind != FrameKind.State)
         {
             throw new SnapshotDamagedException(path, 0, "the frames HEAD, ROOT and STAT are expected");
         }
 
-        return (header, FrameFile.Parse(ManifestRoot.Parser, frames[1].Payload, path, Magic.Length), frames[2].Payload);
+        return (header, FrameFile.Parse(ManifestRoot.Parser, frames[1].Payload.Span, path, Magic.Length), frames[2].Payload);
     }
 
-    private static SnapshotHeader CheckHeader(List<(FrameKind Kind, byte[] Payload)> frames, string path, string? objectName, string? id)
+    private static SnapshotHeader CheckHeader(List<Frame> frames, string path, string? objectName, string? id)
     {
         if (frames.Count == 0 || frames[0].Kind != FrameKind.Header)
         {
             throw new SnapshotDamagedException(path, 0, "a HEAD frame is expected first");
         }
 
-        SnapshotHeader header = FrameFile.Parse(SnapshotHeader.Parser, frames[0].Payload, path, Magic.Length);
+        SnapshotHeader header = FrameFile.Parse(SnapshotHeader.Parser, frames[0].Payload.Span, path, Magic.Length);
         if (header.Version == 0 || header.Version > Version)
         {
             throw new SnapshotStoreException("store.version", $"{path} has version {header.Version}; this program reads up to {Version}; use a newer one");

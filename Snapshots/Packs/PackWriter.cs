@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
 using Google.Protobuf;
-using Holdfast.Snapshots.Format;
 using Microsoft.Win32.SafeHandles;
 
 namespace Holdfast.Snapshots;
@@ -10,7 +9,7 @@ namespace Holdfast.Snapshots;
 /// Writes one pack. Several threads may write at once: a position is reserved first, so that large writes go to the file
 /// side by side and straight from the caller's memory. The file is locked, and has its partial name, until it is published.
 /// </summary>
-internal sealed class PackWriter : IDisposable
+internal sealed partial class PackWriter : IDisposable
 {
     /// <summary>Writes below this are gathered, so that a page does not cost a system call.</summary>
     private const int SmallWrite = 64 * 1024;
@@ -182,74 +181,6 @@ internal sealed class PackWriter : IDisposable
             }
         }
     }
-
-    /// <summary>Opens a partial pack of a writer that died, or stopped, to go on with it.</summary>
-    /// <returns>Null when it is gone or somebody else has it.</returns>
-    internal static PackWriter? TryResume(string path, Vault? vault, SpaceBudget? budget)
-    {
-        if (!PackId.TryParse(Path.GetFileNameWithoutExtension(path.AsSpan()), out PackId id) || Libc.TryOpen(path, write: true) is not { } file)
-        {
-            return null;
-        }
-
-        try
-        {
-            Span<byte> header = stackalloc byte[PackFormat.HeaderUsed];
-            int length = Libc.Read(file, header, 0, path);
-            if (Libc.Lock(file, Libc.LockExclusive | Libc.LockNonBlocking, path))
-            {
-                uint generation = PackFormat.CheckHeader(header[..length], id, path);
-                return new PackWriter(path, id, file, (generation == 0) == (vault is null) ? vault?.For(generation, id.ToBytes(), path) : throw new SnapshotDamagedException(path, 24, "is encrypted otherwise than the store"), budget);
-            }
-        }
-        catch (SnapshotStoreException)
-        {
-            // Whatever is wrong with it: it is not gone on with.
-        }
-
-        file.Dispose();
-        return null;
-    }
-
-    private PackWriter(string path, PackId id, SafeFileHandle file, FileCipher? cipher, SpaceBudget? budget)
-    {
-        (_path, Id, _file, _cipher, _budget) = (path, id, file, cipher, budget);
-        _directory = Path.GetDirectoryName(path)!;
-    }
-
-    /// <summary>Takes a row over that was written before the pack was resumed.</summary>
-    /// <returns>False when its bytes are not there: they have to come again.</returns>
-    internal bool TryRecover(long position, int stored, int logicalLength, uint codec, uint crc, ReadOnlySpan<byte> hash)
-    {
-        byte[] bytes = ArrayPool<byte>.Shared.Rent(stored);
-        try
-        {
-            Span<byte> read = bytes.AsSpan(0, stored);
-            if (position < PackFormat.HeaderSize || Libc.Read(_file, read, position, _path) != stored || Crc32C.Of(read) != crc)
-            {
-                return false;
-            }
-
-            uint[] crcs = [crc];
-            if (codec == 0)
-            {
-                crcs = new uint[(stored + Crc32C.BlockSize - 1) / Crc32C.BlockSize];
-                Crc32C.OfBlocks(read, crcs);
-            }
-
-            AddRow(position, stored, logicalLength, codec, crcs, hash);
-            _next = Math.Max(_next, position + stored);
-            _stored += stored;
-            return true;
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(bytes);
-        }
-    }
-
-    /// <summary>Nothing at or below this position is written again: a record that did not reach the journal may have used it, with this key.</summary>
-    internal void SkipTo(long position) => _next = Math.Max(_next, position);
 
     /// <summary>True: the partial file stays when the writer goes, so that it can be resumed.</summary>
     internal bool KeepPartial { get; set; }
@@ -447,63 +378,5 @@ internal sealed class PackWriter : IDisposable
             _entries.Add(new Entry(position, length, length, 0, _crcs.Count));
             _crcs.AddRange(crcs);
         }
-    }
-
-    private PackIndex BuildIndex()
-    {
-        lock (_indexLock)
-        {
-            // Threads finish in any order; the index is by position, and raw neighbours that came apart are joined again.
-            _entries.Sort(static (a, b) => a.Position.CompareTo(b.Position));
-            var index = new PackIndex { PackId = ByteString.CopyFrom(Id.ToBytes()) };
-            uint[] ordered = new uint[_crcs.Count];
-            Span<uint> crcs = CollectionsMarshal.AsSpan(_crcs);
-            byte[] hashes = new byte[_hashes.Count == 0 ? 0 : _entries.Count * Hash.Size];
-            int used = 0;
-            for (int i = 0; i < _entries.Count;)
-            {
-                Entry row = _entries[i];
-                row.Crcs(crcs).CopyTo(ordered.AsSpan(used));
-                used += row.CrcCount;
-                for (i++; i < _entries.Count; i++)
-                {
-                    Entry next = _entries[i];
-                    if (row.Alone || next.Alone || row.Position + row.Stored != next.Position || row.Stored % Crc32C.BlockSize != 0)
-                    {
-                        break;
-                    }
-
-                    row = row with { Stored = row.Stored + next.Stored, Logical = row.Logical + next.Logical };
-                    next.Crcs(crcs).CopyTo(ordered.AsSpan(used));
-                    used += next.CrcCount;
-                }
-
-                index.Position.Add((ulong)row.Position);
-                index.Stored.Add((ulong)row.Stored);
-                index.Logical.Add((ulong)row.Logical);
-                index.Codec.Add(row.Codec);
-                if (row.Hash >= 0)
-                {
-                    MemoryMarshal.Write(hashes.AsSpan((index.Position.Count - 1) * Hash.Size), _hashes[row.Hash]);
-                }
-            }
-
-            index.Hashes = ByteString.CopyFrom(hashes.AsSpan(0, hashes.Length == 0 ? 0 : index.Position.Count * Hash.Size));
-            index.Crcs = ByteString.CopyFrom(MemoryMarshal.AsBytes(ordered.AsSpan(0, used)));
-            return index;
-        }
-    }
-
-    private readonly record struct Entry(long Position, long Stored, long Logical, uint Codec, int CrcStart)
-    {
-        /// <summary>Its neighbours are not joined with it.</summary>
-        internal bool Alone { get; init; }
-
-        /// <summary>Index of its hash; -1 for none.</summary>
-        internal int Hash { get; init; } = -1;
-
-        internal int CrcCount => Codec == 0 ? (int)((Stored + Crc32C.BlockSize - 1) / Crc32C.BlockSize) : 1;
-
-        internal Span<uint> Crcs(Span<uint> all) => all.Slice(CrcStart, CrcCount);
     }
 }

@@ -12,7 +12,7 @@ internal static class BlockImage
     internal const string Stream = "data";
 
     private const int Window = 1024 * 1024;
-    private const int Extent = 64 * 1024;
+    private const int Extent = 256 * 1024;
     private const int Page = 4096;
 
     internal static void Capture(SnapshotWriter writer, byte[] path)

@@ -4,7 +4,7 @@ namespace Holdfast.Snapshots;
 public sealed record CaptureOptions
 {
     /// <summary>How extents are written. The default deduplicates and compresses.</summary>
-    public SnapshotWriterOptions Writer { get; init; } = new() { Compression = Compression.Auto, Deduplicate = true };
+    public SnapshotWriterOptions Writer { get; init; } = new() { Compression = Compression.Auto, CompressionLevel = 6, Deduplicate = true };
 
     /// <summary>Tags of the snapshot.</summary>
     public IReadOnlyDictionary<string, string> Tags { get; init; } = new Dictionary<string, string>();

@@ -23,7 +23,18 @@ internal static class SnapshotId
         return Encode(value);
     }
 
-    internal static bool IsValid(ReadOnlySpan<char> id) => id.Length == Length && id.IndexOfAnyExcept(Digits) < 0;
+    internal static bool IsValid(ReadOnlySpan<char> id)
+    {
+        foreach (char digit in id)
+        {
+            if (!Digits.Contains(digit))
+            {
+                return false;
+            }
+        }
+
+        return id.Length == Length;
+    }
 
     private static string Encode(long value) => string.Create(Length, value, static (span, rest) =>
     {

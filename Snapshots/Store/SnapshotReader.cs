@@ -32,7 +32,7 @@ public sealed class SnapshotReader : IDisposable
                 throw new SnapshotStoreException("snapshot.unknown", $"the snapshot {address} was just forgotten");
             }
 
-            (SnapshotHeader header, ManifestRoot root, byte[] state) = ManifestFile.Read(manifest, path, objectName, id, store.Vault);
+            (SnapshotHeader header, ManifestRoot root, ReadOnlyMemory<byte> state) = ManifestFile.Read(manifest, path, objectName, id, store.Vault);
             Info = ManifestFile.ToInfo(header);
             State = state;
             (_tables, _streams) = Decode(root, packs, path);

@@ -70,13 +70,13 @@ public sealed partial class SnapshotStore
             return null;
         }
 
-        List<(FrameKind Kind, byte[] Payload)> frames = FrameFile.Read(file, path, HeaderMagic);
+        List<Frame> frames = FrameFile.Read(file, path, HeaderMagic);
         if (frames.Count == 0 || frames[0].Kind != FrameKind.Header)
         {
             throw new SnapshotDamagedException(path, 0, "a HEAD frame is expected first");
         }
 
-        StoreHeader header = FrameFile.Parse(StoreHeader.Parser, frames[0].Payload, path, HeaderMagic.Length);
+        StoreHeader header = FrameFile.Parse(StoreHeader.Parser, frames[0].Payload.Span, path, HeaderMagic.Length);
         return header.Version is > 0 and <= Version
             ? header
             : throw new SnapshotStoreException("store.version", $"the store in {layout.Root} has version {header.Version}; this program reads up to {Version}; use a newer one");
@@ -149,7 +149,7 @@ public sealed partial class SnapshotStore
     private static void WriteHeader(StoreLayout layout, StoreHeader header, Action<string> publish)
     {
         using SafeFileHandle file = Libc.CreateLocked(() => StoreLayout.Temporary(layout.Root), out string temporary);
-        Libc.Write(file, FrameFile.Build(HeaderMagic, [(FrameKind.Header, header.ToByteArray())]), 0, temporary);
+        Libc.Write(file, FrameFile.Build(HeaderMagic, [new Frame(FrameKind.Header, header.ToByteArray())]), 0, temporary);
         Libc.Flush(file, temporary);
         publish(temporary);
     }

@@ -154,7 +154,7 @@ public sealed partial class SnapshotStore
         string path = PinPath(EncodeName(snapshot.Object), snapshot.Id, owner);
         using (SafeFileHandle file = Libc.CreateLocked(() => StoreLayout.Temporary(_layout.Root), out string temporary))
         {
-            Libc.Write(file, FrameFile.Build(PinMagic, [(FrameKind.Header, new Tag { Name = snapshot.Id, Value = owner }.ToByteArray())], Vault), 0, temporary);
+            Libc.Write(file, FrameFile.Build(PinMagic, [new Frame(FrameKind.Header, new Tag { Name = snapshot.Id, Value = owner }.ToByteArray())], Vault), 0, temporary);
             Libc.Flush(file, temporary);
             Libc.Rename(temporary, path);
         }
@@ -215,7 +215,7 @@ public sealed partial class SnapshotStore
         try
         {
             using SafeFileHandle? file = Libc.TryOpen(path);
-            return file is null ? "somebody" : Tag.Parser.ParseFrom(FrameFile.Read(file, path, PinMagic, FrameKind.Header, Vault)[0].Payload).Value;
+            return file is null ? "somebody" : Tag.Parser.ParseFrom(FrameFile.Read(file, path, PinMagic, FrameKind.Header, Vault)[0].Payload.Span).Value;
         }
         catch (Exception e) when (e is SnapshotStoreException or InvalidProtocolBufferException)
         {

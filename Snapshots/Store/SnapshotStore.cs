@@ -14,6 +14,7 @@ public sealed partial class SnapshotStore : IDisposable
 {
     private readonly StoreLayout _layout;
 
+    private readonly Google.Protobuf.ByteString _id;
     private ContentIndex? _contents;
 
     private SnapshotStore(StoreLayout layout, StoreOptions options, StoreHeader header)
@@ -22,7 +23,7 @@ public sealed partial class SnapshotStore : IDisposable
         Digests = new DigestCache(this);
         Vault = OpenVault(layout, options, header);
         Options = options;
-        Id = Convert.ToHexStringLower(header.StoreId.Span);
+        _id = header.StoreId;
     }
 
     /// <summary>The directory, absolute.</summary>
@@ -32,7 +33,7 @@ public sealed partial class SnapshotStore : IDisposable
     public StoreOptions Options { get; private set; }
 
     /// <summary>The store's own id: 32 hexadecimal digits, the same for its whole life.</summary>
-    public string Id { get; }
+    public string Id => Convert.ToHexStringLower(_id.Span);
 
     /// <summary>True when what is in it is encrypted.</summary>
     public bool IsEncrypted => Vault is not null;

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Runtime.InteropServices;
 using Holdfast.Snapshots.Format;
 using Microsoft.Win32.SafeHandles;
 
@@ -9,7 +8,7 @@ namespace Holdfast.Snapshots;
 /// Writes one snapshot. <see cref="Write"/> and <see cref="KeepFromParent"/> may be called by several threads at once; the rest by one, when they are done.
 /// Disposing it without <see cref="Commit"/> leaves nothing.
 /// </summary>
-public sealed class SnapshotWriter : IDisposable
+public sealed partial class SnapshotWriter : IDisposable
 {
     private readonly SnapshotStore _store;
     private readonly SnapshotReader? _parent;
@@ -274,75 +273,6 @@ public sealed class SnapshotWriter : IDisposable
     /// <summary>Makes a stream, which may stay without bytes.</summary>
     internal void Touch(string stream) => Builder(stream);
 
-    private void Verify(SnapshotInfo info, ManifestRoot root)
-    {
-        if (_verify is null)
-        {
-            return;
-        }
-
-        try
-        {
-            using var content = new SnapshotReader(_store, info, root, _state);
-            _verify(content);
-        }
-        catch
-        {
-            _pack?.Withdraw();
-            throw;
-        }
-    }
-
-    private SnapshotInfo PublishManifest(SnapshotInfo info, ManifestRoot root)
-    {
-        StoreLayout layout = _store.Layout;
-        string directory = layout.Object(_encodedName);
-        if (Libc.TryMakeDirectory(directory))
-        {
-            Libc.FlushDirectory(layout.Objects);
-        }
-
-        // Under the lock no other writer of this object can take the same id, or a smaller one later.
-        string lockPath = layout.Lock(_encodedName);
-        using SafeFileHandle objectLock = Libc.OpenLockFile(lockPath);
-        Libc.Lock(objectLock, Libc.LockExclusive, lockPath);
-        info = _template is not null ? info : info with { Id = SnapshotId.New(info.CreatedAt, _store.Ids(_encodedName).Max(StringComparer.Ordinal)) };
-        if (_template is not null && !_replace && File.Exists(layout.Manifest(_encodedName, info.Id)))
-        {
-            throw new SnapshotStoreException("snapshot.exists", $"the snapshot {info.Address} exists in {_store.Directory} already");
-        }
-
-        using SafeFileHandle file = Libc.CreateLocked(() => StoreLayout.Temporary(directory), out string temporary);
-        try
-        {
-            Libc.Write(file, ManifestFile.Build(ManifestFile.ToHeader(info), root, _state, _store.Vault), 0, temporary);
-            Libc.Flush(file, temporary);
-            Libc.Rename(temporary, layout.Manifest(_encodedName, info.Id));
-        }
-        catch
-        {
-            File.Delete(temporary);
-            throw;
-        }
-
-        Libc.FlushDirectory(directory);
-        return info;
-    }
-
-    /// <summary>Puts the manifest where forgotten ones are, opened: it is kept as long as it is.</summary>
-    private (SnapshotInfo Info, LiveSnapshot Live) PublishLive(SnapshotInfo info, ManifestRoot root)
-    {
-        info = info with { Id = SnapshotId.New(info.CreatedAt, _store.Ids(_encodedName).Max(StringComparer.Ordinal)) };
-        string path = Path.Combine(_store.Layout.Trash, PackId.New() + StoreLayout.ManifestExtension);
-        using SafeFileHandle file = Libc.CreateLocked(() => StoreLayout.Temporary(_store.Layout.Root), out string temporary);
-        Libc.Write(file, ManifestFile.Build(ManifestFile.ToHeader(info), root, _state, _store.Vault), 0, temporary);
-
-        // Locked for reading before the collector can see it there.
-        Libc.Lock(file, Libc.LockShared, temporary);
-        Libc.Rename(temporary, path);
-        return (info, new LiveSnapshot(_store, path, info));
-    }
-
     private PackWriter Pack()
     {
         PackWriter? pack = Volatile.Read(ref _pack);
@@ -364,60 +294,4 @@ public sealed class SnapshotWriter : IDisposable
 
     private StreamBuilder Builder(string stream) =>
         _streams.TryGetValue(stream, out StreamBuilder? builder) ? builder : _streams.GetOrAdd(stream, new StreamBuilder());
-
-    /// <summary>The extents of one stream as they come in.</summary>
-    private sealed class StreamBuilder
-    {
-        private readonly Lock _lock = new();
-        private readonly List<Extent> _extents = [];
-
-        internal long NewBytes { get; private set; }
-
-        internal void Add(in Extent extent, bool isNew)
-        {
-            lock (_lock)
-            {
-                if (isNew)
-                {
-                    NewBytes += extent.Length;
-                }
-
-                Span<Extent> extents = CollectionsMarshal.AsSpan(_extents);
-                if (extents.Length > 0 && extents[^1].Continues(extent))
-                {
-                    extents[^1] = extents[^1] with { Length = extents[^1].Length + extent.Length };
-                }
-                else
-                {
-                    _extents.Add(extent);
-                }
-            }
-        }
-
-        /// <summary>The extents ascending, neighbours joined.</summary>
-        internal Span<Extent> Finish(string name)
-        {
-            Span<Extent> extents = CollectionsMarshal.AsSpan(_extents);
-            extents.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
-            int used = 0;
-            for (int i = 0; i < extents.Length; i++)
-            {
-                if (used > 0 && extents[used - 1].End > extents[i].Offset)
-                {
-                    throw new SnapshotStoreException("stream.overlap", $"stream {name} was given offset {extents[i].Offset} twice");
-                }
-
-                if (used > 0 && extents[used - 1].Continues(extents[i]))
-                {
-                    extents[used - 1] = extents[used - 1] with { Length = extents[used - 1].Length + extents[i].Length };
-                }
-                else
-                {
-                    extents[used++] = extents[i];
-                }
-            }
-
-            return extents[..used];
-        }
-    }
 }

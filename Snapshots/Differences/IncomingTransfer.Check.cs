@@ -1,0 +1,47 @@
+using System.Security.Cryptography;
+using Google.Protobuf;
+using Holdfast.Snapshots.Format;
+
+namespace Holdfast.Snapshots;
+
+/// <content>What is asked before anything is received.</content>
+internal sealed partial class IncomingTransfer
+{
+    private static void Check(DifferenceHead head)
+    {
+        if (head.Version is 0 or > RecordFormat.Version)
+        {
+            throw new SnapshotStoreException("store.version", $"a difference has version {head.Version}; this program reads up to {RecordFormat.Version}; use a newer one");
+        }
+
+        if (head.Target is null || head.Lanes is 0 or > 64 || !SnapshotId.IsValid(head.Target.Id) || (head.Base.Length > 0 && !SnapshotId.IsValid(head.Base)))
+        {
+            throw new SnapshotStoreException("transfer.invalid", "the head of a difference is not possible");
+        }
+
+        _ = ObjectName.Encode(head.Target.Object);
+    }
+
+    private static void CheckBase(SnapshotStore store, DifferenceHead head, byte[] baseDigest)
+    {
+        if (head.Base.Length == 0)
+        {
+            return;
+        }
+
+        string address = $"{head.Target.Object}@{head.Base}";
+        SnapshotInfo? found = store.List(head.Target.Object).FirstOrDefault(s => s.Id == head.Base);
+        if (found is null)
+        {
+            throw new SnapshotStoreException("diff.base", $"the difference is against {address}, which {store.Directory} does not have; bring that snapshot there first");
+        }
+
+        using SnapshotReader reader = store.OpenSnapshot(found);
+        if (!store.Digests.Of(reader).AsSpan().SequenceEqual(baseDigest))
+        {
+            throw new SnapshotStoreException("diff.base", $"the difference is against {address}, and {store.Directory} has another content under that id");
+        }
+    }
+
+    private static string SessionId(DifferenceHead head) => Convert.ToHexStringLower(SHA256.HashData(head.ToByteArray())[..16]);
+}
