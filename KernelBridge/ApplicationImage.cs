@@ -1,17 +1,82 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+
 namespace Holdfast.KernelBridge;
 
 /// <summary>Everything of an application but the contents of its memory: the structured part of a snapshot.</summary>
 public sealed record ApplicationImage
 {
+    /// <summary>The version that this program writes. A reader refuses what is newer.</summary>
+    public const int CurrentVersion = 1;
+
+    /// <summary>Version of the form.</summary>
+    [JsonInclude]
+    internal int Version { get; init; } = CurrentVersion;
+
+    /// <summary>How the application was found: in a space of its own, or as a tree with the host's pids.</summary>
+    public required ApplicationScope Scope { get; init; }
+
+    /// <summary>Host name that the application sees.</summary>
+    public required string HostName { get; init; }
+
     /// <summary>The processes, parents before children.</summary>
     public required IReadOnlyList<ProcessImage> Processes { get; init; }
 
+    /// <summary>What must hold of the machine.</summary>
+    [JsonInclude]
+    internal HostImage Host { get; init; } = null!;
+
+    /// <summary>Namespaces that its space has of its own, as <see cref="LaunchRequest.Isolate"/> names them; null in images that do not say.</summary>
+    [JsonInclude]
+    internal IReadOnlyList<string>? Isolated { get; init; }
+
+    [JsonInclude]
+    internal IReadOnlyList<OpenFileImage> OpenFiles { get; init; } = [];
+
+    [JsonInclude]
+    internal IReadOnlyList<PipeImage> Pipes { get; init; } = [];
+
+    [JsonInclude]
+    internal IReadOnlyList<MappedFileImage> MappedFiles { get; init; } = [];
+
+    [JsonInclude]
+    internal IReadOnlyList<SharedMemoryImage> SharedMemory { get; init; } = [];
+
+    [JsonInclude]
+    internal IReadOnlyList<GhostFileImage> GhostFiles { get; init; } = [];
+
+    /// <summary>Names of the streams in which the contents of memory and deleted files lie.</summary>
+    [JsonIgnore]
+    public IEnumerable<string> Streams =>
+        [.. Processes.Where(p => p.Memory is not null).Select(p => p.Stream), .. SharedMemory.Select(s => s.Stream), .. GhostFiles.Select(g => g.Stream)];
+
     /// <summary>The image as bytes: versioned, readable by later versions.</summary>
-    public byte[] Encode() => throw new NotImplementedException();
+    public byte[] Encode() => JsonSerializer.SerializeToUtf8Bytes(this, ImageJson.Default.ApplicationImage);
 
     /// <summary>Reads an image; everything in it is checked.</summary>
     /// <exception cref="BridgeException">It is not a valid image (<c>image.invalid</c>).</exception>
-    public static ApplicationImage Decode(ReadOnlySpan<byte> bytes) => throw new NotImplementedException();
+    public static ApplicationImage Decode(ReadOnlySpan<byte> bytes)
+    {
+        ApplicationImage? image;
+        try
+        {
+            image = JsonSerializer.Deserialize(bytes, ImageJson.Default.ApplicationImage);
+        }
+        catch (Exception e) when (e is JsonException or NotSupportedException or InvalidOperationException or FormatException or ArgumentException)
+        {
+            throw new BridgeException("image.invalid", "reading the image", e.Message, "restore another snapshot", e);
+        }
+
+        if (image is null || image.Version is < 1 or > CurrentVersion)
+        {
+            throw new BridgeException("image.version", "reading the image", $"version {image?.Version}, known are 1 to {CurrentVersion}", "use a newer Holdfast");
+        }
+
+        ImageValidation.Validate(image);
+        return image;
+    }
 }
 
 /// <summary>One process of an image.</summary>
@@ -23,9 +88,116 @@ public sealed record ProcessImage
     /// <summary>The parent's pid; 0 or 1 when it is outside the application.</summary>
     public required int ParentPid { get; init; }
 
+    /// <summary>Process group; 0 or 1 when it is inherited from whoever started the application.</summary>
+    public required int ProcessGroup { get; init; }
+
+    /// <summary>Session; 0 or 1 when it is inherited from whoever started the application.</summary>
+    public required int Session { get; init; }
+
     /// <summary>Name as in /proc/PID/comm.</summary>
     public required string Name { get; init; }
 
+    /// <summary>Arguments, joined by spaces.</summary>
+    public required string CommandLine { get; init; }
+
     /// <summary>How many threads; 0 for a zombie.</summary>
-    public required int ThreadCount { get; init; }
+    [JsonIgnore]
+    public int ThreadCount => Threads.Count;
+
+    /// <summary>Status of wait(2) of a zombie; null while it lives.</summary>
+    public int? ZombieStatus { get; init; }
+
+    /// <summary>Areas of memory, a line each, and descriptors, a line each, for people.</summary>
+    public IEnumerable<string> Describe(ApplicationImage image)
+    {
+        foreach (AreaImage area in Memory?.Areas ?? [])
+        {
+            string protection = $"{((area.Protection & 1) != 0 ? 'r' : '-')}{((area.Protection & 2) != 0 ? 'w' : '-')}{((area.Protection & 4) != 0 ? 'x' : '-')}{(area.Shared ? 's' : 'p')}";
+            yield return $"map {area.Start:x}-{area.End:x} {protection} {area.Name}".TrimEnd();
+        }
+
+        foreach (DescriptorImage descriptor in Descriptors)
+        {
+            yield return $"fd {descriptor.Number} {image.OpenFiles[descriptor.File].Description}";
+        }
+
+        foreach (ThreadImage thread in Threads)
+        {
+            yield return $"thread {thread.Tid} {thread.Name}";
+        }
+    }
+
+    /// <summary>The stream that holds the contents of its memory.</summary>
+    [JsonIgnore]
+    public string Stream => $"mem/{Pid}";
+
+    [JsonInclude]
+    internal IReadOnlyList<ThreadImage> Threads { get; set; } = [];
+
+    [JsonInclude]
+    internal IReadOnlyList<DescriptorImage> Descriptors { get; set; } = [];
+
+    [JsonInclude]
+    internal MemoryImage? Memory { get; set; }
+
+    [JsonInclude]
+    internal IReadOnlyList<SignalActionImage> SignalActions { get; set; } = [];
+
+    [JsonInclude]
+    internal IReadOnlyList<byte[]> PendingSignals { get; set; } = [];
+
+    [JsonInclude]
+    internal IReadOnlyList<IntervalTimerImage> IntervalTimers { get; set; } = [];
+
+    [JsonInclude]
+    internal IReadOnlyList<LimitImage> Limits { get; set; } = [];
+
+    [JsonInclude]
+    internal DirectoriesImage Directories { get; set; } = new("/", "/", 18);
+
+    [JsonInclude]
+    internal AttributesImage? Attributes { get; set; }
+
+    /// <summary>The application's CLOCK_MONOTONIC to which what is left of timers and waits refers, nanoseconds.</summary>
+    [JsonInclude]
+    internal long CapturedAt { get; init; }
+
+    /// <summary>The same moment by this host's CLOCK_MONOTONIC; not part of the image.</summary>
+    [JsonIgnore]
+    internal long CapturedAtHost { get; init; }
+
+    /// <summary>How long ago that was: what is read now is so much shorter.</summary>
+    internal long SinceCapture() => Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) - CapturedAtHost;
+
+    /// <summary>What the descriptors were, until the application's images are put together; not part of the image.</summary>
+    [JsonIgnore]
+    internal IReadOnlyList<(DescriptorFacts Facts, OpenFileImage File)> Captured { get; set; } = [];
+
+    /// <summary>The host's pid at capture; not part of the image.</summary>
+    [JsonIgnore]
+    internal int HostPid { get; set; }
 }
+
+/// <summary>The machine that an image comes from.</summary>
+internal sealed record HostImage
+{
+    public required string KernelRelease { get; init; }
+
+    public required string MachineId { get; init; }
+
+    /// <summary>Instruction-set flags of /proc/cpuinfo.</summary>
+    public required IReadOnlyList<string> CpuFlags { get; init; }
+
+    /// <summary>The vDSO's bytes.</summary>
+    public required byte[] Vdso { get; init; }
+
+    /// <summary>CLOCK_MONOTONIC as the application saw it, nanoseconds.</summary>
+    public required long Monotonic { get; init; }
+
+    /// <summary>CLOCK_BOOTTIME as the application saw it, nanoseconds.</summary>
+    public required long Boottime { get; init; }
+}
+
+[JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Metadata, UseStringEnumConverter = true, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
+[JsonSerializable(typeof(ApplicationImage))]
+internal sealed partial class ImageJson : JsonSerializerContext;

@@ -60,6 +60,9 @@ public enum ChangedFiles
 
     /// <summary>Use them as they are.</summary>
     AsIs,
+
+    /// <summary>Cut files that were open for appending, and only grew, back to the size that they had; refuse others.</summary>
+    Truncate,
 }
 
 /// <summary>What <see cref="IKernelBridge.BeginRestore"/> restores.</summary>
@@ -204,4 +207,8 @@ public sealed class BridgeException : Exception
 /// <param name="Pid">Host pid.</param>
 /// <param name="Threads">How many threads.</param>
 /// <param name="Refusals">What cannot be captured of it.</param>
-public sealed record ProcessFacts(int Pid, int Threads, IReadOnlyList<Refusal> Refusals);
+public sealed record ProcessFacts(int Pid, int Threads, IReadOnlyList<Refusal> Refusals)
+{
+    /// <summary>Everything that was found, for the look across processes.</summary>
+    internal Capture.ProcessInspection? Inspection { get; init; }
+}

@@ -1,1 +1,6 @@
-System.Console.WriteLine("holdfast");
+using System.Runtime.Versioning;
+using Holdfast.Runtime.Cli;
+
+[assembly: SupportedOSPlatform("linux")]
+
+return CommandLine.Run(args);

@@ -1,0 +1,180 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Holdfast.KernelBridge;
+
+namespace Holdfast.Actors.Checkpoint;
+
+internal sealed partial class CheckpointCoordinator
+{
+    private State<CheckpointPhase, CheckpointData> Prepare(Event<CheckpointData> e)
+    {
+        CheckpointData data = e.StateData;
+        switch (e.FsmEvent)
+        {
+            case SnapshotBegun m:
+                _sink.Attach(m.Writer);
+                return Prepared(data with { WriterPending = false, Writer = m.Writer });
+
+            case SnapshotRefused m:
+                return Abort(data with { WriterPending = false }, OperationFailure.From(StateName.ToString(), m.Cause));
+
+            case ProcessesFound m:
+                data = m.Pids.Aggregate(data.Answered(0), Open);
+                return Prepared(AskAll(new FlushResources(CheckpointPhase.Prepare), data));
+
+            // It still runs, and may have been seen in the middle of an exec or of its end: only what is found twice counts here.
+            case ResourcesFlushed m when m.Refusals.Count > 0 && data.Processes[m.Pid].Suspected is null:
+                return LookAgain(data, m.Pid, m.Refusals);
+
+            case StepFailed m when m.Pid != 0 && data.Processes[m.Pid].Suspected is null:
+                return LookAgain(data, m.Pid, []);
+
+            case ResourcesFlushed m:
+                return Prepared(data.Answered(m.Pid) with
+                {
+                    Refusals = data.Refusals.AddRange(m.Refusals.Where(r => data.Processes[m.Pid].Suspected!.Contains(r))),
+                });
+
+            case ProcessGone m:
+                return Prepared(Drop(data, m.Pid));
+
+            default:
+                return null!;
+        }
+    }
+
+    private State<CheckpointPhase, CheckpointData> LookAgain(CheckpointData data, int pid, IReadOnlyList<Refusal> suspected)
+    {
+        data.Processes[pid].Supervisor.Tell(new FlushResources(CheckpointPhase.Prepare));
+        return Stay().Using(data.With(pid, p => p with { Suspected = [.. suspected] }));
+    }
+
+    private State<CheckpointPhase, CheckpointData> Prepared(CheckpointData data)
+    {
+        if (!data.Waiting.IsEmpty || data.WriterPending)
+        {
+            return Stay().Using(data);
+        }
+
+        return data.Refusals.IsEmpty ? EnterNext(data) : Abort(data, OperationFailure.Refused(StateName.ToString(), data.Refusals));
+    }
+
+    private CheckpointData Open(CheckpointData data, int pid)
+    {
+        // Numbered, since a name is free again only after its holder has stopped, and a pid may come back sooner.
+        IActorRef supervisor = Context.Watch(Context.ActorOf(
+            ActorProps.Of(() => new ProcessSupervisor(pid, _checkpoint)), $"process-{pid}-{++_processNumber}"));
+        return data with { Processes = data.Processes.SetItem(pid, new ProcessEntry(pid, supervisor)) };
+    }
+
+    /// <summary>A process that simply exited before it was caught is no part of the snapshot.</summary>
+    private CheckpointData Drop(CheckpointData data, int pid)
+    {
+        if (!data.Processes.TryGetValue(pid, out ProcessEntry? entry))
+        {
+            return data;
+        }
+
+        Context.Unwatch(entry.Supervisor);
+        Context.Stop(entry.Supervisor);
+        return data.Answered(pid) with { Processes = data.Processes.Remove(pid) };
+    }
+
+    private State<CheckpointPhase, CheckpointData> Locate(Event<CheckpointData> e)
+    {
+        CheckpointData data = e.StateData;
+        switch (e.FsmEvent)
+        {
+            case ResourcesFlushed m:
+                data = data.Answered(m.Pid).With(m.Pid, p => p with { Facts = m.Facts });
+                return Stay().Using(data.Waiting.IsEmpty
+                    ? AskApplication(new LocateShared([.. data.Processes.Values.Select(p => p.Facts!)]), data)
+                    : data);
+
+            case SharedLocated m:
+                ImmutableList<Refusal> refusals = [.. data.Processes.Values.SelectMany(p => p.Facts!.Refusals), .. m.Refusals];
+                return refusals.IsEmpty ? EnterNext(data.Answered(0)) : Abort(data, OperationFailure.Refused(StateName.ToString(), refusals));
+
+            default:
+                return null!;
+        }
+    }
+
+    private State<CheckpointPhase, CheckpointData> Capture(Event<CheckpointData> e)
+    {
+        CheckpointData data = e.StateData;
+        switch (e.FsmEvent)
+        {
+            case StateCaptured m:
+                data = data.Answered(m.Pid).With(m.Pid, p => p with { Image = m.Image });
+                return Stay().Using(data.Waiting.IsEmpty
+                    ? AskApplication(new AssembleImage([.. data.Processes.Values.Select(p => p.Image!)]), data)
+                    : data);
+
+            case ImageAssembled m when _settings.Mode == CaptureMode.FrozenCopy:
+                // Shared memory has no copy-on-write copy: it is pumped before anybody may write to it again.
+                return Stay().Using(AskApplication(new PumpPages(_sink), data with { Image = m.Image }));
+
+            case ImageAssembled m:
+                return EnterNext(data.Answered(0) with { Image = m.Image });
+
+            case PagesStored { Pid: 0 } m:
+                return EnterNext(data.Answered(0) with { Pages = data.Pages + m.Counts });
+
+            default:
+                return null!;
+        }
+    }
+
+    private CheckpointData StartPumps(CheckpointData data)
+    {
+        data = data with { ToPump = ImmutableQueue.CreateRange(data.Processes.Keys) };
+        for (int i = 0; i < _settings.ParallelPumps; i++)
+        {
+            data = StartNextPump(data);
+        }
+
+        return _settings.Mode == CaptureMode.FrozenCopy ? data : AskApplication(new PumpPages(_sink), data);
+    }
+
+    private CheckpointData StartNextPump(CheckpointData data)
+    {
+        if (data.ToPump.IsEmpty)
+        {
+            return data;
+        }
+
+        CheckpointData rest = data with { ToPump = data.ToPump.Dequeue(out int pid) };
+        rest.Processes[pid].Supervisor.Tell(new PumpPages(_sink));
+        return rest.Await(pid);
+    }
+
+    private State<CheckpointPhase, CheckpointData> Drain(Event<CheckpointData> e)
+    {
+        if (e.FsmEvent is not PagesStored m)
+        {
+            return null!;
+        }
+
+        CheckpointData data = e.StateData.Answered(m.Pid) with { Pages = e.StateData.Pages + m.Counts };
+        data = m.Pid == 0 ? data : StartNextPump(data);
+        return data.Waiting.IsEmpty ? EnterNext(data) : Stay().Using(data);
+    }
+
+    private State<CheckpointPhase, CheckpointData> Release(Event<CheckpointData> e)
+    {
+        CheckpointData data = e.StateData;
+        switch (e.FsmEvent)
+        {
+            case Resumed m:
+                data = data.Answered(m.Pid);
+                return Stay().Using(data.Waiting.IsEmpty ? AskApplication(new ReadFreezeTime(), data) : data);
+
+            case FreezeTimeRead m:
+                return EnterNext(data.Answered(0) with { FreezeTime = m.FreezeTime });
+
+            default:
+                return null!;
+        }
+    }
+}

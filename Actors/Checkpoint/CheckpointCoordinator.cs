@@ -1,0 +1,184 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Holdfast.KernelBridge;
+
+namespace Holdfast.Actors.Checkpoint;
+
+/// <summary>
+/// Takes one checkpoint and stops: an FSM whose states are the phases. It never blocks; whatever blocks is done by its children on
+/// threads of their own. It tells its parent <see cref="CheckpointTaken"/> or <see cref="CheckpointFailed"/>, after every process
+/// that was stopped has been let go.
+/// </summary>
+/// <remarks>
+/// Phases are in <c>CheckpointCoordinator.Quiesce.cs</c> and <c>CheckpointCoordinator.Phases.cs</c>, the end, good or bad, in <c>CheckpointCoordinator.Finish.cs</c>.
+/// </remarks>
+internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, CheckpointData>
+{
+    // The bridge is told less than the phase has, so that its answer, which names the culprit, comes before the phase's own time-out.
+    private const double ShareOfBridge = 0.8;
+
+    private readonly CheckpointRequest _request;
+    private readonly CheckpointSettings _settings;
+    private readonly AbortableSink _sink = new();
+    private readonly SharedCheckpoint _checkpoint;
+    private readonly long _started;
+    private IActorRef _application = ActorRefs.Nobody;
+    private int _processNumber;
+    private TimeSpan _quiesceBegan;
+
+    public CheckpointCoordinator(CheckpointRequest request)
+    {
+        _request = request;
+        _settings = request.Settings;
+        _checkpoint = new SharedCheckpoint(() => request.Bridge.BeginCheckpoint(request.Target));
+        _started = request.Time.GetTimestamp();
+
+        StartWith(CheckpointPhase.Prepare, CheckpointData.Initial);
+        When(CheckpointPhase.Prepare, Prepare);
+        When(CheckpointPhase.Quiesce, Quiesce);
+        When(CheckpointPhase.Locate, Locate);
+        When(CheckpointPhase.Capture, Capture);
+        When(CheckpointPhase.Drain, Drain);
+        When(CheckpointPhase.Release, Release);
+        When(CheckpointPhase.Commit, Commit);
+        When(CheckpointPhase.End, End);
+        When(CheckpointPhase.Finish, Finish);
+        WhenUnhandled(InAnyPhase);
+        Initialize();
+    }
+
+    private TimeSpan Limit => _request.Message.Timeout ?? _settings.Timeout;
+
+    private TimeSpan Elapsed => _request.Time.GetElapsedTime(_started);
+
+    protected override void PreStart()
+    {
+        base.PreStart();
+        SetTimer("phase", new PhaseTimedOut(CheckpointPhase.Prepare), _settings.Deadline(CheckpointPhase.Prepare));
+        SetTimer("limit", new CheckpointTimedOut(), Limit);
+        SetTimer("progress", new ReportProgress(), _settings.ProgressInterval, true);
+        _application = Context.Watch(Context.ActorOf(
+            ActorProps.Of(() => new ApplicationThread(_checkpoint)).WithDispatcher(ActorProps.PinnedDispatcher), "application"));
+        ISnapshotStore store = _request.Store;
+        Attempt(() => new SnapshotBegun(store.Begin()), cause => new SnapshotRefused(cause));
+        _application.Tell(new FindProcesses());
+    }
+
+    protected override void PostStop()
+    {
+        // Reached with all children gone. Only a crash of this actor leaves a writer here: Finish takes it out of the data.
+        StateData.Writer?.Dispose();
+        base.PostStop();
+    }
+
+    /// <summary>Whatever crashes below is stopped, which resumes its process; the cause calls off the checkpoint.</summary>
+    protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(cause =>
+    {
+        Self.Tell(new ChildCrashed(cause));
+        return Directive.Stop;
+    });
+
+    private State<CheckpointPhase, CheckpointData> Enter(CheckpointPhase phase, CheckpointData data)
+    {
+        SetTimer("phase", new PhaseTimedOut(phase), _settings.Deadline(phase));
+        _quiesceBegan = phase == CheckpointPhase.Quiesce ? Elapsed : _quiesceBegan;
+        Context.System.EventStream.Publish(new CheckpointProgress(phase, _sink.BytesWritten, Elapsed));
+        CheckpointData entered = phase switch
+        {
+            CheckpointPhase.Quiesce => AskApplication(new FreezeApplication(ShareOfAttempt), data with { Attempt = 1 }),
+            CheckpointPhase.Locate => AskAll(new FlushResources(phase), data),
+            CheckpointPhase.Capture => AskAll(new CaptureState(), data),
+            CheckpointPhase.Drain => StartPumps(data),
+            CheckpointPhase.Release => AskAll(new LeaveBarrier(), data),
+            CheckpointPhase.Commit => StartCommit(data),
+            CheckpointPhase.End => StartEnd(data),
+            CheckpointPhase.Finish => StartFinish(data),
+            _ => throw new InvalidOperationException($"{phase} cannot be entered"),
+        };
+        return GoTo(phase).Using(entered);
+    }
+
+    private State<CheckpointPhase, CheckpointData> EnterNext(CheckpointData data) =>
+        Enter(_settings.Next(StateName, _request.Message.EndAfterwards), data);
+
+    private CheckpointData AskAll(object message, CheckpointData data)
+    {
+        foreach (ProcessEntry process in data.Processes.Values)
+        {
+            process.Supervisor.Tell(message);
+        }
+
+        return data.AwaitAll();
+    }
+
+    private CheckpointData AskApplication(object message, CheckpointData data)
+    {
+        _application.Tell(message);
+        return data.Await(0);
+    }
+
+    /// <summary>Does what may block away from this actor, and sends it the outcome.</summary>
+    private void Attempt(Func<object> call, Func<Exception, object> failed)
+    {
+        Task.Run(() =>
+        {
+            try
+            {
+                return call();
+            }
+            catch (Exception e)
+            {
+                return failed(e);
+            }
+        }).PipeTo(Self);
+    }
+
+    private State<CheckpointPhase, CheckpointData> InAnyPhase(Event<CheckpointData> e) => e.FsmEvent switch
+    {
+        StepFailed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
+        ProcessGone m => Abort(e.StateData, new OperationFailure(
+            StateName.ToString(), StepRunner.ProcessGoneCode, $"process {m.Pid} ended during the checkpoint: {m.Message}; try again")),
+        ChildCrashed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
+        Terminated m => OnTerminated(e.StateData, m),
+        PhaseTimedOut m when m.Phase == StateName => Abort(e.StateData, PhaseFailure(e.StateData)),
+        PhaseTimedOut => Stay(),
+        CheckpointTimedOut => Abort(e.StateData, new OperationFailure(
+            StateName.ToString(), OperationFailure.TimeoutCode, $"the checkpoint was not done within {Limit.TotalSeconds:0.###} s; give it more with --timeout")),
+        CancelCheckpoint => Abort(e.StateData, new OperationFailure(StateName.ToString(), OperationFailure.CancelledCode, "the checkpoint was called off")),
+        ReportProgress => Report(),
+        _ => throw new InvalidOperationException($"{e.FsmEvent.GetType().Name} in phase {StateName}"),
+    };
+
+    private State<CheckpointPhase, CheckpointData> Report()
+    {
+        Context.System.EventStream.Publish(new CheckpointProgress(StateName, _sink.BytesWritten, Elapsed));
+        return Stay();
+    }
+
+    private OperationFailure PhaseFailure(CheckpointData data)
+    {
+        string who = data.Waiting.IsEmpty ? "" : data.Waiting.SetEquals([0])
+            ? " (waiting for the application as a whole)"
+            : $" (waiting for process {string.Join(", ", data.Waiting.Where(p => p != 0).Order())})";
+        return new OperationFailure(StateName.ToString(), OperationFailure.TimeoutCode,
+            $"{StateName} was not done within {_settings.Deadline(StateName).TotalSeconds:0.###} s{who}; " +
+            $"see holdfast.checkpoint.deadlines.{StateName.ToString().ToLowerInvariant()}");
+    }
+
+    private State<CheckpointPhase, CheckpointData> OnTerminated(CheckpointData data, Terminated message)
+    {
+        ProcessEntry? process = data.Processes.Values.FirstOrDefault(p => p.Supervisor.Equals(message.ActorRef));
+        bool isApplication = _application.Equals(message.ActorRef);
+        if (process is null && !isApplication)
+        {
+            return Stay();
+        }
+
+        data = isApplication ? data with { ApplicationLetGo = true } : data with { Processes = data.Processes.Remove(process!.Pid) };
+        return Abort(data, new OperationFailure(
+            StateName.ToString(), OperationFailure.InternalCode, $"{message.ActorRef.Path.Name} stopped during the checkpoint"));
+    }
+
+    private State<CheckpointPhase, CheckpointData> Abort(CheckpointData data, OperationFailure failure) =>
+        Enter(CheckpointPhase.Finish, data with { Failure = failure });
+}

@@ -1,0 +1,74 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Holdfast.KernelBridge;
+
+namespace Holdfast.Actors.Checkpoint;
+
+/// <summary>What a coordinator knows of one process.</summary>
+internal sealed record ProcessEntry(int Pid, IActorRef Supervisor)
+{
+    /// <summary>Null until it stands; 0 for a zombie.</summary>
+    public int? Threads { get; init; }
+
+    /// <summary>What was refused while it ran; decided only when it is seen again. Null before the second look.</summary>
+    public ImmutableList<Refusal>? Suspected { get; init; }
+
+    public ProcessFacts? Facts { get; init; }
+
+    public ProcessImage? Image { get; init; }
+}
+
+/// <summary>The state data of <see cref="CheckpointCoordinator"/>; immutable, so that a phase cannot half-change it.</summary>
+internal sealed record CheckpointData
+{
+    public static CheckpointData Initial { get; } = new() { Waiting = [0] };
+
+    public ImmutableSortedDictionary<int, ProcessEntry> Processes { get; init; } = ImmutableSortedDictionary<int, ProcessEntry>.Empty;
+
+    /// <summary>The processes whose answer is still awaited; 0 stands for the application as a whole.</summary>
+    public ImmutableHashSet<int> Waiting { get; init; } = [];
+
+    /// <summary>Which attempt to stop everything this is, from 1.</summary>
+    public int Attempt { get; init; }
+
+    /// <summary>Everything is being let go, to be stopped again.</summary>
+    public bool Retreating { get; init; }
+
+    /// <summary>Processes that pump as soon as another one is done.</summary>
+    public ImmutableQueue<int> ToPump { get; init; } = [];
+
+    public ImmutableList<Refusal> Refusals { get; init; } = [];
+
+    /// <summary>The thread that holds the application as a whole is gone.</summary>
+    public bool ApplicationLetGo { get; init; }
+
+    /// <summary>The writer is being closed: the last thing before the answer.</summary>
+    public bool Closing { get; init; }
+
+    public bool WriterPending { get; init; } = true;
+
+    public bool CommitPending { get; init; }
+
+    public ISnapshotWriter? Writer { get; init; }
+
+    public ApplicationImage? Image { get; init; }
+
+    public PageCounts Pages { get; init; }
+
+    public TimeSpan FreezeTime { get; init; }
+
+    public SnapshotReceipt? Receipt { get; init; }
+
+    public OperationFailure? Failure { get; init; }
+
+    public int Threads => Processes.Values.Sum(p => p.Threads ?? 0);
+
+    public CheckpointData With(int pid, Func<ProcessEntry, ProcessEntry> change) =>
+        this with { Processes = Processes.SetItem(pid, change(Processes[pid])) };
+
+    public CheckpointData Answered(int pid) => this with { Waiting = Waiting.Remove(pid) };
+
+    public CheckpointData AwaitAll() => this with { Waiting = [.. Processes.Keys] };
+
+    public CheckpointData Await(int pid) => this with { Waiting = Waiting.Add(pid) };
+}

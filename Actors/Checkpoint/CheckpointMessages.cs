@@ -1,0 +1,110 @@
+using Holdfast.KernelBridge;
+
+namespace Holdfast.Actors.Checkpoint;
+
+/// <summary>Asks an <see cref="Supervision.ApplicationSupervisor"/> for a checkpoint; answered by <see cref="CheckpointTaken"/> or <see cref="CheckpointFailed"/>.</summary>
+/// <param name="EndAfterwards">The application ends with its checkpoint, once that is committed.</param>
+/// <param name="Timeout">Instead of <see cref="CheckpointSettings.Timeout"/>.</param>
+public sealed record TakeCheckpoint(bool EndAfterwards = false, TimeSpan? Timeout = null);
+
+/// <summary>Calls a checkpoint off; it is answered with <see cref="CheckpointFailed"/> unless it was committed already.</summary>
+public sealed record CancelCheckpoint;
+
+/// <summary>A checkpoint is committed and the application runs (or ended, as was asked).</summary>
+/// <param name="Receipt">The snapshot.</param>
+/// <param name="Processes">How many processes it holds.</param>
+/// <param name="Threads">How many threads they have.</param>
+/// <param name="FreezeTime">From the first stop to the last resume.</param>
+/// <param name="TotalTime">From the request to the commit.</param>
+/// <param name="Pages">What was pumped.</param>
+public sealed record CheckpointTaken(
+    SnapshotReceipt Receipt, int Processes, int Threads, TimeSpan FreezeTime, TimeSpan TotalTime, PageCounts Pages);
+
+/// <summary>There is no snapshot, and the application runs as before.</summary>
+/// <param name="Failure">Phase and cause.</param>
+public sealed record CheckpointFailed(OperationFailure Failure);
+
+/// <summary>Published on the event stream while a checkpoint is under way.</summary>
+/// <param name="Phase">The phase it is in.</param>
+/// <param name="BytesWritten">Bytes handed to the store so far.</param>
+/// <param name="Elapsed">Since the request.</param>
+public sealed record CheckpointProgress(CheckpointPhase Phase, long BytesWritten, TimeSpan Elapsed);
+
+// Coordinator -> process, process -> coordinator: ARCHITECTURE.md's table.
+internal sealed record FlushResources(CheckpointPhase Phase);
+
+internal sealed record ResourcesFlushed(int Pid, CheckpointPhase Phase, IReadOnlyList<Refusal> Refusals, ProcessFacts? Facts);
+
+internal sealed record EnterBarrier(TimeSpan Deadline);
+
+internal sealed record BarrierReached(int Pid, int Threads);
+
+internal sealed record CaptureState;
+
+internal sealed record StateCaptured(int Pid, ProcessImage Image);
+
+internal sealed record PumpPages(IPageSink Sink);
+
+/// <param name="Pid">0 for what belongs to no single process.</param>
+/// <param name="Counts">What was pumped.</param>
+internal sealed record PagesStored(int Pid, PageCounts Counts);
+
+internal sealed record LeaveBarrier;
+
+internal sealed record Resumed(int Pid);
+
+/// <summary>The process is gone: no error while processes are still being caught.</summary>
+internal sealed record ProcessGone(int Pid, string Message);
+
+/// <summary>An expected failure; unexpected ones crash the actor.</summary>
+internal sealed record StepFailed(int Pid, Exception Cause);
+
+// Coordinator -> ApplicationThread and back.
+internal sealed record FindProcesses;
+
+internal sealed record ProcessesFound(IReadOnlyList<int> Pids);
+
+internal sealed record FreezeApplication(TimeSpan Deadline);
+
+internal sealed record ApplicationFrozen;
+
+internal sealed record ThawApplication;
+
+internal sealed record ApplicationThawed;
+
+internal sealed record LocateShared(IReadOnlyList<ProcessFacts> Facts);
+
+internal sealed record SharedLocated(IReadOnlyList<Refusal> Refusals);
+
+internal sealed record AssembleImage(IReadOnlyList<ProcessImage> Processes);
+
+internal sealed record ImageAssembled(ApplicationImage Image);
+
+internal sealed record ReadFreezeTime;
+
+internal sealed record FreezeTimeRead(TimeSpan FreezeTime);
+
+// Coordinator <-> itself and the store.
+internal sealed record SnapshotBegun(ISnapshotWriter Writer);
+
+internal sealed record SnapshotRefused(Exception Cause);
+
+internal sealed record CommitFailed(Exception Cause);
+
+internal sealed record SnapshotCommitted(SnapshotReceipt Receipt);
+
+internal sealed record StopAgain;
+
+internal sealed record FinishBegun;
+
+internal sealed record WriterClosed(Exception? Cause);
+
+internal sealed record StandingKilled;
+
+internal sealed record ChildCrashed(Exception Cause);
+
+internal sealed record PhaseTimedOut(CheckpointPhase Phase);
+
+internal sealed record CheckpointTimedOut;
+
+internal sealed record ReportProgress;

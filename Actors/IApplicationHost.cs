@@ -1,0 +1,17 @@
+using Holdfast.KernelBridge;
+
+namespace Holdfast.Actors;
+
+/// <summary>What the supervisor of an application needs of the process that hosts it.</summary>
+public interface IApplicationHost
+{
+    /// <summary>
+    /// The application runs: keep the way to find it again. Called before anybody is told that it runs, so that a host that dies
+    /// right afterwards leaves an application that the next one finds.
+    /// </summary>
+    void Started(IRunningApplication application);
+
+    /// <summary>Sends SIGKILL to processes that stand at the barrier, so that none of them runs another instruction when it is let go.</summary>
+    /// <param name="pids">Host pids; they stand, so that the pids cannot have passed to others.</param>
+    void KillStanding(IReadOnlyList<int> pids);
+}

@@ -1,0 +1,36 @@
+using Holdfast.KernelBridge;
+using Holdfast.Snapshots;
+
+namespace Holdfast.Actors;
+
+/// <summary>Where checkpoints go and restores come from. The actors do no I/O of their own: the host hands them this.</summary>
+/// <remarks>Members may block; the actors never call them on a thread that has to stay responsive.</remarks>
+public interface ISnapshotStore
+{
+    /// <summary>Opens a new snapshot. Nothing of it is visible before <see cref="ISnapshotWriter.Commit"/>.</summary>
+    /// <exception cref="SnapshotStoreException">The store cannot take one.</exception>
+    ISnapshotWriter Begin();
+}
+
+/// <summary>A snapshot being written. Disposing it before it is committed drops all of it.</summary>
+public interface ISnapshotWriter : IPageSink, IDisposable
+{
+    /// <summary>Makes the snapshot durable and visible, at once and whole.</summary>
+    /// <param name="image">The application's image.</param>
+    /// <param name="facts">What the catalogue keeps beside it.</param>
+    /// <exception cref="SnapshotStoreException">It could not be committed and does not exist.</exception>
+    SnapshotReceipt Commit(ApplicationImage image, SnapshotFacts facts);
+}
+
+/// <summary>What is known about a snapshot when it is committed.</summary>
+/// <param name="Processes">How many processes it holds.</param>
+/// <param name="Threads">How many threads they have.</param>
+/// <param name="FreezeTime">For how long the application stood; zero when it is still standing.</param>
+/// <param name="Pages">What was pumped.</param>
+public sealed record SnapshotFacts(int Processes, int Threads, TimeSpan FreezeTime, PageCounts Pages);
+
+/// <summary>A committed snapshot.</summary>
+/// <param name="Snapshot">Its id.</param>
+/// <param name="Parent">The id of the snapshot before it, or null for the first.</param>
+/// <param name="BytesStored">Bytes that it added to the store.</param>
+public sealed record SnapshotReceipt(string Snapshot, string? Parent, long BytesStored);

@@ -1,0 +1,342 @@
+using Akka.Actor;
+using Akka.Event;
+using Holdfast.Actors.Checkpoint;
+using Holdfast.Actors.Restore;
+using Holdfast.KernelBridge;
+
+namespace Holdfast.Actors.Supervision;
+
+/// <summary>
+/// Supervises one application: starts, restores or adopts it, takes its checkpoints one after the other, passes signals on, ends it,
+/// and knows when it has ended. When this actor stops, the application goes on.
+/// </summary>
+public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStash
+{
+    private const int TerminationSignal = 15;
+
+    private readonly ApplicationServices _services;
+    private readonly TimeSpan? _every;
+    private readonly HashSet<IActorRef> _awaitingExit = [];
+    private readonly HashSet<IActorRef> _ending = [];
+    private readonly List<(IActorRef Asker, object Answer)> _answersOfEnd = [];
+    private IActorRef _starter = ActorRefs.Nobody;
+    private CheckpointUnderWay? _checkpoint;
+    private OperationFailure? _crash;
+    private IRunningApplication? _application;
+    private int? _status;
+    private bool _killing;
+    private int _coordinatorNumber;
+
+    /// <summary>Makes one that waits for a <see cref="StartApplication"/>.</summary>
+    /// <param name="services">What it works with.</param>
+    /// <param name="every">How often it takes a checkpoint by itself; null for never.</param>
+    public ApplicationSupervisor(ApplicationServices services, TimeSpan? every)
+    {
+        _services = services;
+        _every = every;
+        Become(Idle);
+    }
+
+    /// <inheritdoc/>
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    /// <inheritdoc/>
+    public IStash Stash { get; set; } = null!;
+
+    /// <summary>Makes its props.</summary>
+    /// <param name="services">What it works with.</param>
+    /// <param name="every">How often it takes a checkpoint by itself; null for never.</param>
+    public static Props Props(ApplicationServices services, TimeSpan? every = null) =>
+        ActorProps.Of(() => new ApplicationSupervisor(services, every));
+
+    /// <inheritdoc/>
+    protected override void PostStop() => _application?.Dispose();
+
+    /// <summary>A coordinator that crashes is stopped: its children stop with it, which lets the application go on. Nothing is restarted.</summary>
+    protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(cause =>
+    {
+        _crash = OperationFailure.From(_application is null ? "Restore" : "Checkpoint", cause);
+        return Directive.Stop;
+    });
+
+    private void Idle()
+    {
+        Receive<LaunchApplication>(m => Start(() => _services.Bridge.Launch(m.Request)));
+        Receive<AdoptApplication>(m => Start(() => _services.Bridge.Find(m.Target)));
+        Receive<RestoreApplication>(Restore);
+        Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus("starting", 0)));
+        ReceiveAny(_ => Stash.Stash());
+    }
+
+    private void Start(Func<IRunningApplication?> start)
+    {
+        _starter = Sender;
+        Attempt(() => new ApplicationFound(start()), cause => new StartRefused(cause));
+        Become(() => Starting(ActorRefs.Nobody));
+    }
+
+    private void Restore(RestoreApplication message)
+    {
+        _starter = Sender;
+        RestoreOrder order = new(_services.Bridge, message.Request, _services.Restores, _services.Time);
+        IActorRef coordinator = Context.Watch(Context.ActorOf(
+            ActorProps.Of(() => new RestoreCoordinator(order)), $"restore-{++_coordinatorNumber}"));
+        Become(() => Starting(coordinator));
+    }
+
+    private void Starting(IActorRef coordinator)
+    {
+        Receive<ApplicationFound>(m => m.Application is null, _ => StartFails(new OperationFailure("Start", "application.gone", "the application no longer runs")));
+        Receive<ApplicationFound>(m => Started(m.Application!, null));
+        Receive<StartRefused>(m => StartFails(OperationFailure.From("Start", m.Cause)));
+        Receive<ApplicationRestored>(m => Started(m.Application, m.Report));
+        Receive<RestoreFailed>(m => StartFails(m.Failure));
+        Receive<Terminated>(_ => StartFails(_crash ?? new OperationFailure("Restore", OperationFailure.InternalCode, "the restore stopped without an outcome")));
+        Receive<CancelStart>(_ => coordinator.Tell(new CancelRestore()));
+        Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus("starting", 0)));
+        ReceiveAny(_ => Stash.Stash());
+    }
+
+    private void StartFails(OperationFailure failure)
+    {
+        _starter.Tell(new StartFailed(failure));
+        End(-1);
+    }
+
+    private void Started(IRunningApplication application, RestoreReport? report)
+    {
+        _application = application;
+        try
+        {
+            _services.Host.Started(application);
+        }
+        catch (Exception e)
+        {
+            // Nobody could find it again: it must not run on unknown.
+            Attempt(Kill, cause => new KillFailed(cause));
+            StartFails(OperationFailure.From("Start", e));
+            return;
+        }
+
+        application.Exited.PipeTo(Self, success: status => new ApplicationExited(status), failure: _ => new ApplicationExited(-1));
+        _starter.Tell(new ApplicationStarted(application.Target, application.MainPid, report));
+        if (_every is { } every)
+        {
+            Timers.StartPeriodicTimer("every", new TakePeriodicCheckpoint(), every);
+        }
+
+        Become(Running);
+        Stash.UnstashAll();
+    }
+
+    private void Running()
+    {
+        Receive<TakeCheckpoint>(m => WhenFree(() => BeginCheckpoint(m, Sender, false)));
+        Receive<TakePeriodicCheckpoint>(_ => _checkpoint is null && !_killing, _ => BeginCheckpoint(new TakeCheckpoint(), ActorRefs.Nobody, true));
+        Receive<TakePeriodicCheckpoint>(_ => { });
+        Receive<CheckpointTaken>(Conclude);
+        Receive<CheckpointFailed>(Conclude);
+        // The next one may begin only when every thread of this one is gone: a process has one tracer.
+        Receive<Terminated>(m => _checkpoint?.Coordinator.Equals(m.ActorRef) == true, _ => EndCheckpoint());
+        Receive<Terminated>(_ => { });
+        Receive<CancelCheckpoint>(m => _checkpoint?.Coordinator.Tell(m));
+        Receive<CancelStart>(_ => { });
+
+        Receive<SendSignal>(m => Signal(m.Signal));
+        // A snapshot must not hold the signal that is to end the application.
+        Receive<StopApplication>(m => WhenFree(() => StopGently(m.Grace)));
+        Receive<GraceOver>(_ => BeginKill());
+        Receive<KillApplication>(_ =>
+        {
+            _ending.Add(Sender);
+            _checkpoint?.Coordinator.Tell(new CancelCheckpoint());
+            BeginKill();
+        });
+        Receive<KillDone>(_ => KillIsOver(null));
+        Receive<KillFailed>(m => KillIsOver(m.Cause));
+
+        Receive<ApplicationExited>(m =>
+        {
+            _status = m.Status;
+            EndIfAllIsOver();
+        });
+        Receive<WaitForExit>(_ => _awaitingExit.Add(Sender));
+        Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus(_checkpoint is null ? "running" : "checkpointing", _application!.MainPid)));
+        Receive<StartApplication>(_ => Sender.Tell(new StartFailed(new OperationFailure("Start", "application.running", "the application runs already"))));
+    }
+
+    private void WhenFree(Action action)
+    {
+        if (_checkpoint is null && !_killing)
+        {
+            action();
+        }
+        else
+        {
+            Stash.Stash();
+        }
+    }
+
+    private void BeginCheckpoint(TakeCheckpoint message, IActorRef asker, bool periodic)
+    {
+        CheckpointRequest request = new(
+            _services.Bridge, _application!.Target, _services.Store, _services.Host, _services.Checkpoints, _services.Time, message);
+        IActorRef coordinator = Context.Watch(Context.ActorOf(
+            ActorProps.Of(() => new CheckpointCoordinator(request)), $"checkpoint-{++_coordinatorNumber}"));
+        _crash = null;
+        _checkpoint = new CheckpointUnderWay(coordinator, asker, periodic, message.EndAfterwards);
+    }
+
+    /// <summary>Tells the outcome as soon as it is known: a thread that hangs in the kernel must not keep the asker waiting.</summary>
+    private void Conclude(object outcome)
+    {
+        if (_checkpoint is not { Concluded: false } checkpoint)
+        {
+            return;
+        }
+
+        checkpoint.Concluded = true;
+        if (checkpoint.EndAfterwards && outcome is CheckpointTaken)
+        {
+            // Its processes are dead already; what is left of its space goes now, and only then is the asker told.
+            _answersOfEnd.Add((checkpoint.Asker, outcome));
+            BeginKill();
+            return;
+        }
+
+        if (checkpoint.Periodic)
+        {
+            Context.System.EventStream.Publish(new PeriodicCheckpointDone(outcome));
+        }
+
+        checkpoint.Asker.Tell(outcome);
+    }
+
+    private void EndCheckpoint()
+    {
+        Conclude(new CheckpointFailed(
+            _crash ?? new OperationFailure("Checkpoint", OperationFailure.InternalCode, "the coordinator stopped without an outcome")));
+        _checkpoint = null;
+        EndIfAllIsOver();
+        Stash.UnstashAll();
+    }
+
+    private void Signal(int signal)
+    {
+        try
+        {
+            _application!.Signal(signal);
+        }
+        catch (BridgeException e)
+        {
+            // It ended meanwhile; Exited says so.
+            Context.GetLogger().Debug("signal {0} was not sent: {1}", signal, e.Message);
+        }
+    }
+
+    private void StopGently(TimeSpan grace)
+    {
+        _ending.Add(Sender);
+        Signal(TerminationSignal);
+        Timers.StartSingleTimer("grace", new GraceOver(), grace);
+    }
+
+    private void BeginKill()
+    {
+        if (_killing)
+        {
+            return;
+        }
+
+        _killing = true;
+        Attempt(Kill, cause => new KillFailed(cause));
+    }
+
+    private KillDone Kill()
+    {
+        _application!.Kill();
+        return new KillDone();
+    }
+
+    private void KillIsOver(Exception? cause)
+    {
+        _killing = false;
+        if (cause is not null)
+        {
+            OperationFailure failure = OperationFailure.From("End", cause);
+            foreach (IActorRef asker in _ending)
+            {
+                asker.Tell(new EndFailed(failure));
+            }
+
+            _ending.Clear();
+        }
+
+        AnswerOfEnd();
+        EndIfAllIsOver();
+        Stash.UnstashAll();
+    }
+
+    private void AnswerOfEnd()
+    {
+        foreach ((IActorRef asker, object answer) in _answersOfEnd)
+        {
+            asker.Tell(answer);
+        }
+
+        _answersOfEnd.Clear();
+    }
+
+    private void EndIfAllIsOver()
+    {
+        if (_status is { } status && _checkpoint is null && !_killing)
+        {
+            End(status);
+        }
+    }
+
+    private void End(int status)
+    {
+        Timers.CancelAll();
+        AnswerOfEnd();
+        foreach (IActorRef asker in _awaitingExit.Union(_ending))
+        {
+            asker.Tell(new ApplicationExited(status));
+        }
+
+        Become(() => Ended(status));
+        Stash.UnstashAll();
+    }
+
+    private void Ended(int status)
+    {
+        OperationFailure ended = new("Start", "application.ended", "the application has ended");
+        Receive<TakeCheckpoint>(_ => Sender.Tell(new CheckpointFailed(ended)));
+        Receive<StartApplication>(_ => Sender.Tell(new StartFailed(ended)));
+        Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus("ended", 0)));
+        Receive<WaitForExit>(_ => Sender.Tell(new ApplicationExited(status)));
+        Receive<StopApplication>(_ => Sender.Tell(new ApplicationExited(status)));
+        Receive<KillApplication>(_ => Sender.Tell(new ApplicationExited(status)));
+        ReceiveAny(_ => { });
+    }
+
+    private void Attempt(Func<object> call, Func<Exception, object> failed)
+    {
+        Task.Run(() =>
+        {
+            try
+            {
+                return call();
+            }
+            catch (Exception e)
+            {
+                return failed(e);
+            }
+        }).PipeTo(Self);
+    }
+
+    private sealed record CheckpointUnderWay(IActorRef Coordinator, IActorRef Asker, bool Periodic, bool EndAfterwards)
+    {
+        public bool Concluded { get; set; }
+    }
+}

@@ -1,0 +1,73 @@
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>The rows of a check of an application.</summary>
+internal static class ApplicationCheck
+{
+    public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals)
+    {
+        foreach (string caveat in Caveats(inspections))
+        {
+            yield return new CheckRow("application", CheckVerdict.Caveat, caveat);
+        }
+
+        foreach (ProcessInspection inspection in inspections)
+        {
+            int pid = inspection.View.InnerPid;
+            yield return new CheckRow(
+                $"pid {pid}", CheckVerdict.Yes,
+                inspection.IsZombie ? $"{inspection.View.Stat.Name}, ended" : $"{inspection.View.Stat.Name}, {inspection.Threads.Count} threads, {inspection.Areas.Count} areas of memory");
+            foreach (DescriptorFacts facts in inspection.Descriptors.Where(facts => !refusals.Any(r => r.Pid == pid && r.Descriptor == facts.Number)))
+            {
+                bool inherited = DescriptorKinds.Of(facts) is InheritedStreams;
+                yield return new CheckRow(
+                    $"pid {pid} fd {facts.Number}", inherited ? CheckVerdict.Caveat : CheckVerdict.Yes,
+                    inherited ? $"{facts.Link}: a restore attaches its own standard stream" : facts.Link);
+            }
+        }
+
+        foreach (Refusal refusal in refusals)
+        {
+            string subject = refusal.Descriptor is { } number ? $"pid {refusal.Pid} fd {number}" : $"pid {refusal.Pid}";
+            yield return new CheckRow(subject, CheckVerdict.No, $"{refusal.What}: {refusal.Why}", refusal.Remedy, refusal.Code);
+        }
+    }
+
+    /// <summary>What no interface shows, or what belongs to the surroundings rather than to the application: a restore does not bring it back.</summary>
+    private static IEnumerable<string> Caveats(IReadOnlyList<ProcessInspection> inspections)
+    {
+        yield return "not kept, as no interface shows it: keyrings, mlockall(MCL_FUTURE), directory notifications (F_NOTIFY), NUMA policies, settings of speculation control";
+        yield return "a write to a pipe that a stop interrupts half-way returns the part that was written, as after SIGSTOP";
+        int pid = inspections[0].View.Pid;
+        if (!InterProcessCommunication.HasOwn(pid))
+        {
+            yield return "System V and POSIX IPC objects are those of the host: their contents, and SEM_UNDO, are not part of a snapshot";
+        }
+
+        IReadOnlyList<string> isolated = HostFacts.IsolatedOf(pid);
+        if (isolated.Contains("net"))
+        {
+            yield return "its network namespace comes back with the loopback interface only: addresses, routes and rules are not kept";
+        }
+
+        if (isolated.Contains("mount"))
+        {
+            HashSet<string> ours = [.. Mounts("self")];
+            foreach (string mount in Mounts(pid.ToString(System.Globalization.CultureInfo.InvariantCulture)).Where(mount => !ours.Contains(mount) && !mount.StartsWith("/proc ", StringComparison.Ordinal)))
+            {
+                yield return $"{mount.Split(' ')[0]} is mounted inside the application only: the mount is not kept";
+            }
+        }
+    }
+
+    /// <summary>Mount points with device and root, which say the same in every namespace; see proc(5) on mountinfo.</summary>
+    private static IEnumerable<string> Mounts(string process)
+    {
+        foreach (string line in (Linux.ProcFs.TryText($"/proc/{process}/mountinfo") ?? string.Empty).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            string[] words = line.Split(' ');
+            yield return $"{words[4]} {words[2]} {words[3]}";
+        }
+    }
+}

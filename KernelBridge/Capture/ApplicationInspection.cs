@@ -1,0 +1,88 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>What only shows across the processes of an application. Asked by a check and by a checkpoint alike.</summary>
+internal static class ApplicationInspection
+{
+    /// <summary>What cannot be captured.</summary>
+    /// <param name="inspections">All processes.</param>
+    /// <param name="target">The application.</param>
+    /// <param name="outsidePipes">Pipes that reach outside, by inode.</param>
+    public static List<Refusal> Refusals(
+        IReadOnlyList<ProcessInspection> inspections, ApplicationTarget target, out Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes)
+    {
+        List<Refusal> refusals = [];
+        HashSet<int> pids = [.. inspections.Select(inspection => inspection.View.Pid)];
+        List<DescriptorFacts> pipes = [.. inspections.SelectMany(inspection => inspection.Descriptors).Where(facts => DescriptorKinds.Of(facts) is Pipes)];
+        outsidePipes = Pipes.FromOutside(pipes, pids);
+        refusals.AddRange(outsidePipes.Values.Select(pipe => pipe.Refusal).OfType<Refusal>());
+        refusals.AddRange(SharedProcesses(inspections));
+        refusals.AddRange(Groups(inspections));
+        refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : OwnObjects(target));
+        refusals.AddRange(ProcessTrees.Plan(inspections.Select(Node), target.Scope).Refusals);
+        return refusals;
+    }
+
+    /// <summary>A terminal is inherited only when it came in on one of the standard streams of some process.</summary>
+    private static ProcessNode Node(ProcessInspection inspection)
+    {
+        ProcessStatus status = inspection.View.Status;
+        int parent = ProcessStatus.TryRead(inspection.View.Stat.ParentPid)?.Innermost("NSpid") ?? 0;
+        return new ProcessNode(inspection.View.InnerPid, parent, status.Innermost("NSpgid"), status.Innermost("NSsid"), inspection.IsZombie);
+    }
+
+    /// <summary>Processes that share memory, descriptors or directories without being threads (clone(2), vfork(2)), whatever their kinship.</summary>
+    private static IEnumerable<Refusal> SharedProcesses(IReadOnlyList<ProcessInspection> inspections)
+    {
+        foreach ((int type, string what) in (ReadOnlySpan<(int, string)>)
+            [(Libc.KCMP_VM, "memory"), (Libc.KCMP_FILES, "descriptors"), (Libc.KCMP_FS, "directories"), (Libc.KCMP_SIGHAND, "signal actions")])
+        {
+            // kcmp(2) orders what it compares, so that a search tree finds equals without comparing all pairs.
+            SortedSet<int> known = new(Comparer<int>.Create((a, b) => a == b ? 0 : Libc.kcmp(a, b, type, 0, 0) switch { 0 => 0, 1 => -1, 2 => 1, _ => a.CompareTo(b) }));
+            foreach (ProcessInspection process in inspections.Where(inspection => !inspection.IsZombie))
+            {
+                if (!known.Add(process.View.Pid))
+                {
+                    return [process.View.Refuse("process.shared", what, $"it shares its {what} with another process", "wait until it has executed its program")];
+                }
+            }
+        }
+
+        return [];
+    }
+
+    /// <summary>Groups that the application made inside its own are not rebuilt, and so nobody may be in one.</summary>
+    private static IEnumerable<Refusal> Groups(IReadOnlyList<ProcessInspection> inspections)
+    {
+        string? first = null;
+        foreach (ProcessInspection process in inspections.Where(inspection => !inspection.IsZombie))
+        {
+            string? group = ProcFs.TryText($"/proc/{process.View.Pid}/cgroup");
+            first ??= group;
+            if (group is not null && group != first)
+            {
+                yield return process.View.Refuse("process.cgroup", "control group", "it is in another one than the application's first process", "let all of it run in one");
+            }
+        }
+    }
+
+    /// <summary>A tree is restored in our own namespaces, so it must come from them.</summary>
+    private static IEnumerable<Refusal> ForeignNamespaces(IReadOnlyList<ProcessInspection> inspections)
+    {
+        ProcessView root = inspections[0].View;
+        foreach (string kind in ProcessInspection.NamespaceKinds)
+        {
+            if (ProcFs.TryLink($"/proc/{root.Pid}/ns/{kind}") is { } its && ProcFs.TryLink($"/proc/self/ns/{kind}") is { } ours && its != ours)
+            {
+                yield return root.Refuse("process.namespace", $"{kind} namespace", "it is in another one than Holdfast", "run Holdfast in the same container, or start the application with 'run'");
+            }
+        }
+    }
+
+    private static IEnumerable<Refusal> OwnObjects(ApplicationTarget target) => !InterProcessCommunication.HasOwn(target.RootPid)
+        ? []
+        : InterProcessCommunication.Objects(target.RootPid).Select(found =>
+            new Refusal(found.Code, 0, null, "IPC namespace", $"{found.What} cannot be captured", "remove it before the checkpoint (see ipcrm)"));
+}

@@ -1,0 +1,37 @@
+using Holdfast.KernelBridge.Linux;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>Finds the processes of an application.</summary>
+internal static class ApplicationProcesses
+{
+    /// <summary>Host pids, parents before children; of a space without its init.</summary>
+    /// <exception cref="BridgeException">The application is gone (<c>application.gone</c>).</exception>
+    public static List<int> Find(ApplicationTarget target)
+    {
+        if (ProcessStat.TryRead(target.RootPid) is not { } root || root.StartTime != target.RootStartTime || root.State is 'Z' or 'X')
+        {
+            throw new BridgeException("application.gone", "looking for the application", $"process {target.RootPid} ended", "restore it from a snapshot");
+        }
+
+        List<int> found = [target.RootPid];
+        HashSet<int> known = [target.RootPid];
+        for (int i = 0; i < found.Count; i++)
+        {
+            foreach (int child in ProcFs.Children(found[i]))
+            {
+                if (known.Add(child))
+                {
+                    found.Add(child);
+                }
+            }
+        }
+
+        if (target.Scope == ApplicationScope.Space)
+        {
+            found.RemoveAt(0);
+        }
+
+        return found.Count > 0 ? found : throw new BridgeException("application.gone", "looking for the application", "it has no processes any more", "restore it from a snapshot");
+    }
+}

@@ -1,0 +1,96 @@
+using System.Collections.Concurrent;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>
+/// Instructions that a process already has and through which system calls can be made inside it without writing any code:
+/// a <c>syscall; ret</c>, and a way into rt_sigreturn.
+/// </summary>
+/// <param name="SyscallReturn">Address of <c>syscall; ret</c>.</param>
+/// <param name="Sigreturn">Address of a sequence that calls rt_sigreturn, or of <c>pop %rax; ret</c>.</param>
+/// <param name="SigreturnByPop">True when <paramref name="Sigreturn"/> is <c>pop %rax; ret</c>.</param>
+internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool SigreturnByPop)
+{
+    // By file and offset of the mapping: the search of a libc takes milliseconds, and every process has the same one.
+    private static readonly ConcurrentDictionary<(ulong Device, ulong Inode, ulong Offset, ulong Length), Found> Known = new();
+
+    private sealed record Found(int SyscallReturn, int Sigreturn, int PopRax, bool Whole);
+
+    /// <summary>Searches executable memory of a process, which may run meanwhile.</summary>
+    /// <returns>Null when it has no such instructions.</returns>
+    public static Gadgets? Find(IEnumerable<MemoryMap> maps, TargetMemory memory)
+    {
+        List<MemoryMap> all = [.. maps];
+
+        // A file that was written to in place, or whose inode came back as another file, has its instructions elsewhere now.
+        return Find(all, memory, remembered: true) ?? Find(all, memory, remembered: false);
+    }
+
+    private static Gadgets? Find(List<MemoryMap> maps, TargetMemory memory, bool remembered)
+    {
+        ulong syscall = 0, sigreturn = 0, pop = 0;
+
+        // The C library has them all and is searched once; the main program of a static binary comes first by address anyway.
+        foreach (MemoryMap map in maps.Where(m => (m.Protection & (Libc.PROT_EXEC | Libc.PROT_READ)) == (Libc.PROT_EXEC | Libc.PROT_READ) && m.Name != "[vsyscall]")
+                     .OrderByDescending(m => m.Name.Contains("/libc", StringComparison.Ordinal)))
+        {
+            (ulong, ulong, ulong, ulong) key = (map.Device, map.Inode, map.Offset, map.Length);
+            if (map.Inode == 0 || !remembered || !Known.TryGetValue(key, out Found? found))
+            {
+                found = Search(map, memory);
+
+                // Only a whole search is worth remembering: a process that ended meanwhile says nothing about the file.
+                if (map.Inode != 0 && found.Whole)
+                {
+                    Known[key] = found;
+                }
+            }
+
+            syscall = First(syscall, map, found.SyscallReturn);
+            sigreturn = First(sigreturn, map, found.Sigreturn);
+            pop = First(pop, map, found.PopRax);
+            if (syscall != 0 && sigreturn != 0)
+            {
+                break;
+            }
+        }
+
+        Gadgets? gadgets = syscall == 0 || (sigreturn == 0 && pop == 0) ? null : new Gadgets(syscall, sigreturn != 0 ? sigreturn : pop, sigreturn == 0);
+        return gadgets is not null && gadgets.StillThere(memory) ? gadgets : null;
+    }
+
+    /// <summary>Whether the instructions stand where they were found: to be asked once the process is stopped.</summary>
+    public bool StillThere(TargetMemory memory)
+    {
+        byte[] bytes = new byte[9];
+        if (memory.TryRead(SyscallReturn, bytes.AsSpan(0, 3)) != 3 || !bytes.AsSpan(0, 3).SequenceEqual(X64.SyscallReturn))
+        {
+            return false;
+        }
+
+        if (SigreturnByPop)
+        {
+            return memory.TryRead(Sigreturn, bytes.AsSpan(0, 2)) == 2 && bytes.AsSpan(0, 2).SequenceEqual(X64.PopRaxReturn);
+        }
+
+        return memory.TryRead(Sigreturn, bytes) == 9 && X64.SigreturnSequences.Any(sequence => bytes.AsSpan().StartsWith(sequence));
+    }
+
+    private static ulong First(ulong known, MemoryMap map, int offset) => known != 0 || offset < 0 ? known : map.Start + (ulong)offset;
+
+    private static Found Search(MemoryMap map, TargetMemory memory)
+    {
+        byte[] code = new byte[Math.Min(map.Length, 16 << 20)];
+        int length = memory.TryRead(map.Start, code);
+        ReadOnlySpan<byte> span = code.AsSpan(0, Math.Max(length, 0));
+        int sigreturn = -1;
+        foreach (byte[] sequence in X64.SigreturnSequences)
+        {
+            sigreturn = sigreturn >= 0 ? sigreturn : span.IndexOf(sequence);
+        }
+
+        return new Found(span.IndexOf(X64.SyscallReturn), sigreturn, span.IndexOf(X64.PopRaxReturn), length == code.Length);
+    }
+}

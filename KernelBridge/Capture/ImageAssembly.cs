@@ -1,0 +1,176 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>Puts the image of an application together: what several processes hold becomes one object.</summary>
+internal sealed class ImageAssembly
+{
+    private readonly ApplicationTarget target;
+    private readonly IReadOnlyList<ProcessImage> processes;
+    private readonly IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes;
+    private readonly List<(DescriptorFacts Facts, OpenFileImage File)> files = [];
+    private readonly Dictionary<(ulong, ulong, int), List<int>> candidates = [];
+    private readonly List<PipeImage> pipes = [];
+    private readonly List<MappedFileImage> mapped = [];
+    private readonly Dictionary<(ulong, ulong, bool), int> mappedIndex = [];
+    private readonly List<SharedMemoryImage> shared = [];
+    private readonly Dictionary<(ulong, ulong), int> sharedIndex = [];
+    private readonly List<GhostFileImage> ghosts = [];
+    private readonly Dictionary<(ulong, ulong), int> ghostIndex = [];
+
+    public ImageAssembly(
+        ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes)
+    {
+        this.target = target;
+        this.processes = processes;
+        this.outsidePipes = outsidePipes;
+    }
+
+    /// <summary>Where the contents of shared memory can be read, by its number.</summary>
+    public Dictionary<int, string> SharedMemoryPaths { get; } = [];
+
+    /// <summary>Where the contents of deleted files can be read, by their number.</summary>
+    public Dictionary<int, string> GhostPaths { get; } = [];
+
+    public ApplicationImage Build()
+    {
+        List<ProcessImage> ordered = ParentsFirst();
+        foreach (ProcessImage process in ordered)
+        {
+            process.Descriptors = [.. process.Captured.Select(c => new DescriptorImage(c.Facts.Number, c.Facts.CloseOnExec, FileOf(c.Facts, c.File)))];
+            if (process.Memory is { } memory)
+            {
+                AssembleMemory(process, memory);
+            }
+        }
+
+        int reference = ordered[0].HostPid;
+        return new ApplicationImage
+        {
+            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes,
+            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
+        };
+    }
+
+    private List<ProcessImage> ParentsFirst()
+    {
+        List<ProcessImage> ordered = [];
+        HashSet<int> pids = [.. processes.Select(process => process.Pid)];
+        Queue<ProcessImage> next = new(processes.Where(process => !pids.Contains(process.ParentPid)).OrderBy(process => process.Pid));
+        while (next.TryDequeue(out ProcessImage? process))
+        {
+            ordered.Add(process);
+            foreach (ProcessImage child in processes.Where(child => child.ParentPid == process.Pid).OrderBy(child => child.Pid))
+            {
+                next.Enqueue(child);
+            }
+        }
+
+        return ordered;
+    }
+
+    /// <summary>The number of an open file description; descriptors that share one (dup, fork) get the same.</summary>
+    private int FileOf(DescriptorFacts facts, OpenFileImage image)
+    {
+        (ulong, ulong, int) key = (facts.Identity.Device, facts.Identity.Inode, facts.Flags);
+        if (!candidates.TryGetValue(key, out List<int>? same))
+        {
+            candidates[key] = same = [];
+        }
+
+        foreach (int index in same)
+        {
+            DescriptorFacts other = files[index].Facts;
+            if (Libc.kcmp(other.Pid, facts.Pid, Libc.KCMP_FILE, other.Number, facts.Number) == 0)
+            {
+                return index;
+            }
+        }
+
+        if (image is PipeEndImage end)
+        {
+            if (outsidePipes.TryGetValue(facts.Identity.Inode, out (int Stream, Refusal? Refusal) outside))
+            {
+                image = new InheritedStreamImage { Flags = image.Flags, Stream = outside.Stream, Was = facts.Link };
+            }
+            else if (!pipes.Exists(pipe => pipe.Id == end.Pipe))
+            {
+                pipes.Add(Pipes.CaptureContents(end.Pipe, facts));
+            }
+        }
+
+        if (facts.Identity.Type == FileIdentity.Regular && facts.Deleted)
+        {
+            Ghost(facts.Identity, facts.Path, facts.MagicPath);
+        }
+
+        files.Add((facts, image));
+        same.Add(files.Count - 1);
+        return files.Count - 1;
+    }
+
+    private void AssembleMemory(ProcessImage process, MemoryImage memory)
+    {
+        foreach (AreaImage area in memory.Areas)
+        {
+            Area source = area.Source!;
+            string path = $"/proc/{process.HostPid}/map_files/{area.Start:x}-{area.End:x}";
+            switch (area.Kind)
+            {
+                case AreaKind.File:
+                    // VM_MAYWRITE ('mw'): a shared mapping that may become writable by mprotect later.
+                    bool writable = area.Shared && source.Map.HasFlag("mw ");
+                    area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : ProcFs.TryLink(path) ?? area.Name, writable, source.Deleted, path);
+                    break;
+                case AreaKind.SharedAnonymous:
+                    area.File = Shared(source.Backing!, path);
+                    break;
+            }
+        }
+
+        bool deleted = memory.Executable.EndsWith(" (deleted)", StringComparison.Ordinal);
+        memory.ExecutableFile = Mapped(
+            memory.ExecutableIdentity, deleted ? memory.Executable[..^10] : memory.Executable, writable: false, deleted, $"/proc/{process.HostPid}/exe");
+    }
+
+    private int Mapped(FileIdentity identity, string path, bool writable, bool deleted, string magicPath)
+    {
+        (ulong, ulong, bool) key = (identity.Device, identity.Inode, writable);
+        if (!mappedIndex.TryGetValue(key, out int index))
+        {
+            mappedIndex[key] = index = mapped.Count;
+            mapped.Add(new MappedFileImage(path, identity, writable, deleted));
+            if (deleted)
+            {
+                Ghost(identity, path, magicPath);
+            }
+        }
+
+        return index;
+    }
+
+    private int Shared(FileIdentity identity, string path)
+    {
+        (ulong, ulong) key = (identity.Device, identity.Inode);
+        if (!sharedIndex.TryGetValue(key, out int index))
+        {
+            sharedIndex[key] = index = shared.Count;
+            shared.Add(new SharedMemoryImage(index, identity.Size));
+            SharedMemoryPaths[index] = path;
+        }
+
+        return index;
+    }
+
+    private void Ghost(FileIdentity identity, string path, string magicPath)
+    {
+        (ulong, ulong) key = (identity.Device, identity.Inode);
+        if (ghostIndex.TryAdd(key, ghosts.Count))
+        {
+            (uint owner, uint group) = FileIdentity.OwnerOf(magicPath);
+            GhostPaths[ghosts.Count] = magicPath;
+            ghosts.Add(new GhostFileImage(ghosts.Count, path, identity, owner, group));
+        }
+    }
+}

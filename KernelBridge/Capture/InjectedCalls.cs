@@ -1,0 +1,134 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Ptrace;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>
+/// System calls made inside a stopped thread, to ask for what procfs does not show. No code is written: the thread runs an existing
+/// <c>syscall; ret</c> on a piece of stack that nobody uses, and below the return address lies a signal frame that holds its true state.
+/// So a thread whose tracer dies at any moment returns from the call into rt_sigreturn and goes on where it was.
+/// </summary>
+/// <remarks>
+/// Order is what makes it safe: frame written and checked, then registers, then the signal mask; at the end the mask, then the registers.
+/// Completion is seen by system-call stops only. The last stop is one of PTRACE_INTERRUPT, since only there the kernel restarts an
+/// interrupted call with its own restart block.
+/// </remarks>
+internal sealed class InjectedCalls : IDisposable
+{
+    /// <summary>Bytes of the slot for results, in front of the frame.</summary>
+    public const int ScratchSize = 1024;
+
+    /// <summary>Bytes that a slot needs in all: scratch, frame with its extended state.</summary>
+    public const int SlotSize = 16384;
+
+    private readonly Tracee thread;
+    private readonly TargetMemory memory;
+    private readonly Gadgets gadgets;
+    private readonly ulong slot;
+    private readonly byte[] saved;
+    private readonly UserRegisters original;
+    private readonly ulong originalMask;
+    private readonly ulong frame;
+    private bool entered;
+
+    /// <summary>Prepares the calls; the thread stands in a stop of PTRACE_INTERRUPT.</summary>
+    /// <param name="thread">The thread.</param>
+    /// <param name="memory">Its memory.</param>
+    /// <param name="gadgets">The instructions to use.</param>
+    /// <param name="slot">Page-aligned address of <see cref="SlotSize"/> writable bytes that nobody uses; put back at the end.</param>
+    /// <param name="registers">The registers to return to.</param>
+    /// <param name="extendedState">The extended state to return to.</param>
+    /// <param name="signalMask">The mask to return to.</param>
+    public InjectedCalls(
+        Tracee thread, TargetMemory memory, Gadgets gadgets, ulong slot, in UserRegisters registers, byte[] extendedState, ulong signalMask)
+    {
+        this.thread = thread;
+        this.memory = memory;
+        this.gadgets = gadgets;
+        this.slot = slot;
+        original = registers;
+        originalMask = signalMask;
+        frame = slot + ScratchSize;
+
+        // The chain that ret runs into: the sigreturn sequence with the frame right behind its address, or pop %rax; ret, 15, syscall, frame.
+        ulong[] chain = gadgets.SigreturnByPop ? [gadgets.Sigreturn, X64.RtSigreturn] : [];
+        ulong frameAddress = frame + (ulong)chain.Length * 8;
+        byte[] bytes = X64.SignalFrame(
+            frameAddress, gadgets.SigreturnByPop ? gadgets.SyscallReturn : gadgets.Sigreturn, Interruption.Resolve(registers), extendedState, signalMask);
+        byte[] all = new byte[chain.Length * 8 + bytes.Length];
+        Buffer.BlockCopy(chain, 0, all, 0, chain.Length * 8);
+        bytes.CopyTo(all, chain.Length * 8);
+        saved = new byte[ScratchSize + all.Length];
+        if (saved.Length > SlotSize)
+        {
+            throw new BridgeException("inject.frame", $"calling into thread {thread.Tid}", $"its extended state of {extendedState.Length} bytes is larger than known");
+        }
+
+        memory.Read(slot, saved);
+        memory.Write(frame, all);
+    }
+
+    /// <summary>Where results may be written: <see cref="ScratchSize"/> bytes.</summary>
+    public ulong Scratch => slot;
+
+    /// <summary>Makes one call.</summary>
+    /// <returns>What the kernel returned: -4095…-1 are errors.</returns>
+    public long Call(long number, ulong a0 = 0, ulong a1 = 0, ulong a2 = 0, ulong a3 = 0, ulong a4 = 0, ulong a5 = 0)
+    {
+        UserRegisters registers = original with
+        {
+            Rax = (ulong)number,
+            OrigRax = ulong.MaxValue,
+            Rdi = a0,
+            Rsi = a1,
+            Rdx = a2,
+            R10 = a3,
+            R8 = a4,
+            R9 = a5,
+            Rip = gadgets.SyscallReturn,
+            Rsp = frame,
+        };
+        PtraceCall.SetRegisters(thread.Tid, registers);
+        if (!entered)
+        {
+            entered = true;
+            PtraceCall.SetSignalMask(thread.Tid, ulong.MaxValue);
+        }
+
+        thread.RunToSyscallStop();
+        thread.RunToSyscallStop();
+        return (long)PtraceCall.GetRegisters(thread.Tid).Rax;
+    }
+
+    /// <summary>Makes one call that writes a value into the scratch area.</summary>
+    public unsafe T Ask<T>(long number, ulong a0, ulong a1, ulong a2 = 0, ulong a3 = 0, ulong a4 = 0)
+        where T : unmanaged
+    {
+        long result = Call(number, a0, a1, a2, a3, a4);
+        return result < 0
+            ? throw new BridgeException("inject.failed", $"system call {number} inside thread {thread.Tid}", Errno.Text((int)-result))
+            : memory.Read<T>(Scratch);
+    }
+
+    /// <summary>Puts everything back; the thread stands as it stood before.</summary>
+    public void Dispose()
+    {
+        if (!entered)
+        {
+            memory.Write(slot, saved);
+            return;
+        }
+
+        entered = false;
+        if (thread.Gone)
+        {
+            return;
+        }
+
+        thread.RunToInterruptStop();
+        PtraceCall.SetSignalMask(thread.Tid, originalMask);
+        PtraceCall.SetRegisters(thread.Tid, original);
+        memory.Write(slot, saved);
+    }
+}

@@ -1,0 +1,337 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Ptrace;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>One process in a checkpoint through ptrace.</summary>
+internal sealed class ProcessCheckpoint : IProcessCheckpoint
+{
+    /// <summary>Threads whose shortened timeouts find room behind the slot of injected calls.</summary>
+    private const int TimeoutRoom = 256;
+
+    /// <summary>Where behind them the notes on interrupted waits lie.</summary>
+    private const ulong NotesOffset = InjectedCalls.SlotSize + TimeoutRoom * 16;
+
+    private readonly PtraceCheckpoint application;
+    private readonly Dictionary<int, Tracee> threads = [];
+    private readonly TargetMemory memory;
+    private Gadgets? gadgets;
+    private SleepNotes? sleeps;
+    private bool stopped;
+
+    public ProcessCheckpoint(PtraceCheckpoint application, int pid)
+    {
+        this.application = application;
+        Pid = pid;
+        memory = new TargetMemory(pid);
+    }
+
+    public int Pid { get; }
+
+    /// <summary>What the stopped process was found to be.</summary>
+    public ProcessInspection? Inspection { get; private set; }
+
+    public IReadOnlyList<Refusal> Prepare()
+    {
+        ProcessInspection inspection = ProcessInspection.Of(Pid, application.ReferencePid);
+        if (!inspection.IsZombie)
+        {
+            gadgets = Gadgets.Find(inspection.Areas.Select(area => area.Map), memory);
+            sleeps = SleepNotes.Take(Pid);
+        }
+
+        return inspection.Refusals;
+    }
+
+    public int Stop(TimeSpan deadline)
+    {
+        long end = Environment.TickCount64 + (long)deadline.TotalMilliseconds;
+        application.NoteStop();
+
+        // A thread may make another until the moment at which it stands: look again until no new one appears.
+        while (true)
+        {
+            List<int> tids = ProcFs.Threads(Pid);
+            if (tids.Count == 0)
+            {
+                throw new BridgeException("process.gone", $"stopping process {Pid}", "it ended");
+            }
+
+            if (ProcessStat.TryRead(Pid)?.State is 'Z' or 'X' && tids.Count == 1)
+            {
+                return 0;
+            }
+
+            List<Tracee> seized = [];
+            foreach (int tid in tids)
+            {
+                if (!threads.ContainsKey(tid) && Tracee.Seize(Pid, tid, PtraceCall.OptionSysGood) is { } thread)
+                {
+                    threads[tid] = thread;
+                    seized.Add(thread);
+                    stopped = true;
+                    thread.Interrupt();
+                }
+            }
+
+            foreach (Tracee thread in seized)
+            {
+                if (!thread.WaitUntilStands(end))
+                {
+                    threads.Remove(thread.Tid);
+                }
+            }
+
+            if (seized.Count == 0)
+            {
+                foreach (int gone in threads.Keys.Except(tids).ToList())
+                {
+                    threads.Remove(gone);
+                }
+
+                return threads.Count;
+            }
+        }
+    }
+
+    public ProcessFacts Locate()
+    {
+        Inspection = ProcessInspection.Of(Pid, application.ReferencePid);
+        List<Refusal> refusals = [.. Inspection.Refusals];
+        if (!Inspection.IsZombie)
+        {
+            if (threads.Values.FirstOrDefault(thread => thread.JobStopped) is not null && !refusals.Exists(r => r.Code == "process.stopped"))
+            {
+                refusals.Add(Inspection.View.Refuse("process.stopped", "job control", "it is stopped by a signal", "continue it with SIGCONT before the checkpoint"));
+            }
+
+            // The program may have executed another one, or unmapped a library, since the look in Prepare.
+            if (gadgets is null || !gadgets.StillThere(memory))
+            {
+                gadgets = Gadgets.Find(Inspection.Areas.Select(area => area.Map), memory);
+            }
+
+            if (gadgets is null)
+            {
+                refusals.Add(Inspection.View.Refuse("inject.code", "program", "it has no instructions through which system calls can be made in it", "link it with a C library"));
+            }
+
+            foreach (Tracee thread in threads.Values)
+            {
+                if (PtraceCall.GetRegisters(thread.Tid).Cs != X64.UserCodeSegment)
+                {
+                    refusals.Add(Inspection.View.Refuse("process.32bit", "program", "it runs 32-bit code", "run a 64-bit build"));
+                    break;
+                }
+
+                if (PtraceCall.UsesSyscallUserDispatch(thread.Tid))
+                {
+                    refusals.Add(Inspection.View.Refuse("process.dispatch", "program", "it uses syscall user dispatch", "run it without"));
+                    break;
+                }
+            }
+
+            if (FindSlot() is null)
+            {
+                refusals.Add(Inspection.View.Refuse("inject.stack", "stack", "its main stack has no room below what is in use", "try again, or give it a larger stack"));
+            }
+        }
+
+        return new ProcessFacts(Pid, threads.Count, refusals) { Inspection = Inspection };
+    }
+
+    public ProcessImage CaptureState()
+    {
+        ProcessInspection inspection = Inspection ?? throw new InvalidOperationException("Locate comes first.");
+        ProcessView view = inspection.View;
+        long now = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+        ProcessImage image = new()
+        {
+            Pid = view.InnerPid, HostPid = Pid, ParentPid = application.InnerPid(view.Stat.ParentPid),
+            ProcessGroup = view.Status.Innermost("NSpgid"), Session = view.Status.Innermost("NSsid"), Name = view.Stat.Name,
+            CommandLine = (ProcFs.TryText($"/proc/{Pid}/cmdline") ?? string.Empty).TrimEnd('\0').Replace('\0', ' '),
+            CapturedAt = now + HostFacts.ClockOffsets(Pid).Monotonic, CapturedAtHost = now,
+            ZombieStatus = inspection.IsZombie ? (int)view.Stat.Field(52) : null,
+        };
+        if (inspection.IsZombie)
+        {
+            return image;
+        }
+
+        using (PagePump pump = new(Pid, memory))
+        {
+            // Shared memory and files may have guard pages too (kernel 6.15).
+            foreach (Area area in inspection.Areas.Where(area => area.Kind != AreaKind.Vdso))
+            {
+                pump.FindGuards(area);
+            }
+        }
+
+        ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
+        WaitNotes notes = new(slot + NotesOffset, memory, HostFacts.ClockOffsets(Pid).Monotonic);
+        List<(int Tid, UserRegisters Registers, long Remaining)> waits = [];
+        List<ThreadImage> captured = [];
+        foreach ((int tid, ProcessStatus status) in inspection.Threads)
+        {
+            Tracee thread = threads[tid];
+            UserRegisters registers = Corrected(tid, status, slot, captured.Count);
+            byte[] state = PtraceCall.GetExtendedState(tid);
+            ulong mask = PtraceCall.GetSignalMask(tid);
+            long sinceCapture = image.SinceCapture();
+            (registers, long? remaining) = TimedWait(tid, status.Innermost("NSpid"), registers, notes, waits);
+            // So that a thread which is stopped again before it ran is still known to be in the noted wait.
+            UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
+            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, state, mask);
+            captured.Add(Resources.Threads.Capture(tid, status, registers, state, mask, calls, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
+            if (tid == Pid)
+            {
+                foreach (IProcessResource resource in ProcessResources.All)
+                {
+                    resource.Capture(view, calls, image);
+                }
+
+                image.Memory = AddressSpaces.Capture(view, inspection.Areas, calls);
+            }
+        }
+
+        notes.Write(waits);
+        image.Threads = captured;
+        image.Captured = [.. inspection.Descriptors.Select(facts => (facts, DescriptorKinds.Of(facts)!.Capture(facts)))];
+        return image;
+    }
+
+    public PageCounts PumpPages(IPageSink sink)
+    {
+        PageCounts counts = default;
+        if (Inspection is null || Inspection.IsZombie)
+        {
+            return counts;
+        }
+
+        using PagePump pump = new(Pid, memory);
+        string stream = $"mem/{Inspection.View.InnerPid}";
+        foreach (Area area in Inspection.Areas.Where(area => area.HasPrivatePages))
+        {
+            counts += pump.Pump(area, stream, sink);
+        }
+
+        return counts + pump.Complete();
+    }
+
+    public void Resume()
+    {
+        if (!stopped)
+        {
+            return;
+        }
+
+        stopped = false;
+        foreach (Tracee thread in threads.Values)
+        {
+            thread.Release();
+        }
+
+        threads.Clear();
+        application.NoteResume();
+    }
+
+    public void Dispose()
+    {
+        Resume();
+        memory.Dispose();
+        application.Forget(this);
+    }
+
+    /// <summary>The registers with which the thread has to go on: where they stand, but for what the stop itself has spoilt.</summary>
+    private UserRegisters Corrected(int tid, ProcessStatus status, ulong slot, int index)
+    {
+        UserRegisters registers = PtraceCall.GetRegisters(tid);
+        if (Interruption.EndedEarly(registers) && !SignalActions.IsDue(status))
+        {
+            ulong room = slot + InjectedCalls.SlotSize + (ulong)(index % TimeoutRoom) * 16;
+            registers = Interruption.Repeat(registers, sleeps?.Elapsed(Pid, tid) ?? TimeSpan.Zero, memory, room);
+        }
+
+        RseqConfiguration rseq = PtraceCall.GetRseq(tid);
+        if (rseq.Pointer != 0)
+        {
+            registers = RestartableSequence.Abort(registers, rseq, memory);
+        }
+
+        return registers;
+    }
+
+    /// <summary>For a thread in a timed wait that only the kernel's restart block knows: which call it is, and what is left of its time.</summary>
+    private (UserRegisters Registers, long? Remaining) TimedWait(
+        int tid, int inner, in UserRegisters registers, WaitNotes notes, List<(int Tid, UserRegisters Registers, long Remaining)> waits)
+    {
+        if (Interruption.RestartCode(registers) != Errno.ERESTART_RESTARTBLOCK || X64.WaitsUntilAbsoluteTime(registers))
+        {
+            return (registers, null);
+        }
+
+        // The kernel does not look at orig_rax when it goes on with a restart block: the number put there is for us and for the image.
+        long? remaining;
+        UserRegisters known = registers;
+        if (registers.OrigRax == X64.RestartSyscall && notes.Find(inner, registers) is { } noted)
+        {
+            known.OrigRax = noted.Number;
+            remaining = noted.Remaining;
+        }
+        else
+        {
+            known.OrigRax = registers.OrigRax == X64.RestartSyscall ? sleeps?.RestartedCall(tid, registers) ?? registers.OrigRax : registers.OrigRax;
+            remaining = X64.WaitsUntilAbsoluteTime(known) ? null : sleeps?.Remaining(Pid, tid, known, registers.OrigRax == X64.RestartSyscall, memory);
+        }
+
+        if (remaining is { } left)
+        {
+            waits.Add((inner, known, left));
+        }
+
+        return (known, remaining);
+    }
+
+    /// <summary>A piece of the main stack that no thread uses: at its low end, more than 4 KiB below every stack pointer in it; for injected calls, and behind them for timeouts.</summary>
+    private ulong? FindSlot()
+    {
+        MemoryMap? stack = Inspection!.Areas.Select(area => area.Map).FirstOrDefault(map => map.Name == "[stack]");
+        if (stack is null || (stack.Protection & (Libc.PROT_READ | Libc.PROT_WRITE)) != (Libc.PROT_READ | Libc.PROT_WRITE))
+        {
+            return null;
+        }
+
+        const ulong distance = NotesOffset - InjectedCalls.SlotSize + WaitNotes.Size + 4096;
+        foreach (Tracee thread in threads.Values)
+        {
+            ulong pointer = PtraceCall.GetRegisters(thread.Tid).Rsp;
+            if (pointer >= stack.Start && pointer < stack.End && pointer < stack.Start + InjectedCalls.SlotSize + distance)
+            {
+                return null;
+            }
+        }
+
+        if (stack.Length < InjectedCalls.SlotSize + distance)
+        {
+            return null;
+        }
+
+        // A main thread that is elsewhere (a handler on an alternate stack, a coroutine) has left its stack in a depth that nothing shows:
+        // then only memory that holds nothing is nobody's.
+        return MainThreadIsOnStack(stack) || HoldsNothing(stack.Start) ? stack.Start : null;
+    }
+
+    private bool MainThreadIsOnStack(MemoryMap stack) =>
+        threads.TryGetValue(Pid, out Tracee? main) && PtraceCall.GetRegisters(main.Tid).Rsp is var pointer && pointer >= stack.Start && pointer < stack.End;
+
+    /// <summary>Whether the room of injected calls and timeouts is zero, and that of notes too, or holds notes.</summary>
+    private bool HoldsNothing(ulong start)
+    {
+        byte[] bytes = new byte[NotesOffset + WaitNotes.Size];
+        memory.Read(start, bytes);
+        return !bytes.AsSpan(0, InjectedCalls.SlotSize).ContainsAnyExcept((byte)0)
+            && (WaitNotes.AreAt(bytes.AsSpan((int)NotesOffset)) || !bytes.AsSpan(InjectedCalls.SlotSize).ContainsAnyExcept((byte)0));
+    }
+}

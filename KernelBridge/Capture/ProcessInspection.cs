@@ -1,0 +1,138 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>
+/// Everything of one process that decides whether it can be captured. A check and a checkpoint ask the same questions here, so that they cannot disagree;
+/// the check while it runs, the checkpoint when it stands.
+/// </summary>
+internal sealed class ProcessInspection
+{
+    /// <summary>Names in /proc/PID/ns of the namespaces that a process is in.</summary>
+    public static readonly string[] NamespaceKinds = ["pid", "mnt", "uts", "ipc", "net", "user", "cgroup", "time"];
+
+    private ProcessInspection(ProcessView view)
+    {
+        View = view;
+    }
+
+    public ProcessView View { get; }
+
+    /// <summary>It ended and waits for its parent. (A process whose first thread alone has ended looks the same, but has other threads.)</summary>
+    public bool IsZombie => View.Stat.State is 'Z' or 'X' && View.Status.Number("Threads") <= 1;
+
+    public List<DescriptorFacts> Descriptors { get; private set; } = [];
+
+    public List<Area> Areas { get; private set; } = [];
+
+    /// <summary>Threads with their status, the leader first.</summary>
+    public List<(int Tid, ProcessStatus Status)> Threads { get; } = [];
+
+    public List<Refusal> Refusals { get; } = [];
+
+    /// <summary>Looks at a process.</summary>
+    /// <param name="pid">As the host sees it.</param>
+    /// <param name="reference">A process whose namespaces it must share: the space's init or the tree's root.</param>
+    /// <exception cref="BridgeException">It is gone.</exception>
+    public static ProcessInspection Of(int pid, int reference)
+    {
+        // A process that ends, or executes another program, between two of the questions seems to have what it has not: a refusal counts when it is said again.
+        ProcessInspection inspection = Look(pid, reference);
+        for (int again = 0; again < 3 && inspection.Refusals.Count > 0; again++)
+        {
+            List<Refusal> before = inspection.Refusals;
+            inspection = Look(pid, reference);
+            if (before.SequenceEqual(inspection.Refusals) && ProcessStat.Read(pid) is { State: not ('Z' or 'X') } now && now.StartTime == inspection.View.Stat.StartTime)
+            {
+                break;
+            }
+        }
+
+        return inspection;
+    }
+
+    private static ProcessInspection Look(int pid, int reference)
+    {
+        ProcessInspection inspection = new(ProcessView.Read(pid));
+        if (inspection.IsZombie)
+        {
+            return inspection;
+        }
+
+        inspection.LookAtThreads();
+        inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
+        inspection.Refusals.AddRange(inspection.Descriptors.Select(DescriptorKinds.Check).OfType<Refusal>());
+        (inspection.Areas, List<Refusal> refused) = AddressSpaces.Recognise(inspection.View, MemoryMap.ReadWithFlags(pid));
+        inspection.Refusals.AddRange(refused);
+        inspection.Refusals.AddRange(ProcessResources.All.SelectMany(resource => resource.Check(inspection.View)));
+        inspection.LookAtNamespaces(reference);
+        inspection.LookAtKinship(reference);
+        return inspection;
+    }
+
+    private void LookAtThreads()
+    {
+        foreach (int tid in ProcFs.Threads(View.Pid))
+        {
+            if (ProcessStatus.TryReadThread(View.Pid, tid) is { } status)
+            {
+                Threads.Add((tid, status));
+            }
+        }
+
+        Threads.Sort((a, b) => (a.Tid == View.Pid ? 0 : a.Tid).CompareTo(b.Tid == View.Pid ? 0 : b.Tid));
+        foreach ((int tid, ProcessStatus status) in Threads)
+        {
+            int inner = status.Innermost("NSpid");
+            if (status.Number("Seccomp") != View.Status.Number("Seccomp"))
+            {
+                Refusals.Add(View.Refuse("process.seccomp", $"thread {inner}", "it runs under a seccomp filter", "start it without one"));
+            }
+
+            foreach (string kind in tid == View.Pid ? [] : NamespaceKinds)
+            {
+                // Threads enter namespaces one by one (setns(2), unshare(2)).
+                if (ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/{kind}") is { } own && ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}") is { } common && own != common)
+                {
+                    Refusals.Add(View.Refuse("process.namespace", $"thread {inner}", $"it is in another {kind} namespace than its process", "let all threads share one"));
+                }
+            }
+
+            if (tid != View.Pid && View.Stat.State != 'Z' && (Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0) > 0 || Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0) > 0))
+            {
+                Refusals.Add(View.Refuse("thread.unshared", $"thread {inner}", "it has descriptors or directories of its own (unshare)", "let all threads share them"));
+            }
+        }
+    }
+
+    private void LookAtKinship(int reference)
+    {
+        // A child made by clone(2) may end with another signal than SIGCHLD, or none; who was adopted has SIGCHLD again.
+        if (View.Pid != reference && View.Stat.ParentPid != reference && View.Stat.ExitSignal != Libc.SIGCHLD)
+        {
+            Refusals.Add(View.Refuse("process.exit-signal", "process", $"its parent gets signal {View.Stat.ExitSignal} at its end, not SIGCHLD", "let it end before the checkpoint"));
+        }
+    }
+
+    private void LookAtNamespaces(int reference)
+    {
+        foreach (string kind in NamespaceKinds)
+        {
+            string? own = ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}");
+            string? expected = ProcFs.TryLink($"/proc/{reference}/ns/{kind}");
+            if (own is not null && expected is not null && own != expected)
+            {
+                Refusals.Add(View.Refuse("process.namespace", $"{kind} namespace", "it is in another namespace than the rest of the application", "start it without one"));
+            }
+        }
+
+        foreach (string kind in (ReadOnlySpan<string>)["pid", "time"])
+        {
+            if (ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}") is { } own && ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}_for_children") is { } children && own != children)
+            {
+                Refusals.Add(View.Refuse("process.namespace", $"{kind} namespace", "its children will be in another namespace", "start it without one"));
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Spaces;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>A checkpoint of an application through ptrace, procfs and the cgroup freezer.</summary>
+internal sealed class PtraceCheckpoint : ICheckpoint
+{
+    private readonly ApplicationTarget target;
+    private readonly Lock gate = new();
+    private readonly HashSet<ProcessCheckpoint> open = [];
+    private readonly Dictionary<int, string> sharedMemory = [];
+    private readonly Dictionary<int, string> ghosts = [];
+    private List<SharedMemoryImage> sharedImages = [];
+    private List<GhostFileImage> ghostImages = [];
+    private Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes = [];
+    private FreezeGuard? freeze;
+    private long firstStop;
+    private long lastResume;
+
+    public PtraceCheckpoint(ApplicationTarget target)
+    {
+        this.target = target;
+    }
+
+    /// <summary>A process whose namespaces all others share.</summary>
+    public int ReferencePid => target.RootPid;
+
+    public TimeSpan FreezeTime => firstStop == 0 || lastResume == 0 ? TimeSpan.Zero : TimeSpan.FromTicks((lastResume - firstStop) / 100);
+
+    public IReadOnlyList<int> FindProcesses() => ApplicationProcesses.Find(target);
+
+    public IProcessCheckpoint Open(int pid)
+    {
+        ProcessCheckpoint process = new(this, pid);
+        lock (gate)
+        {
+            open.Add(process);
+        }
+
+        return process;
+    }
+
+    public void Freeze(TimeSpan deadline)
+    {
+        if (target.CgroupPath is null || freeze is not null)
+        {
+            return;
+        }
+
+        NoteStop();
+        freeze = FreezeGuard.Freeze(target, deadline);
+    }
+
+    public void Thaw()
+    {
+        freeze?.Dispose();
+        freeze = null;
+    }
+
+    public IReadOnlyList<Refusal> Locate(IReadOnlyList<ProcessFacts> processes)
+    {
+        List<ProcessInspection> inspections = [.. processes.Select(facts => facts.Inspection).OfType<ProcessInspection>()];
+        return [.. ApplicationInspection.Refusals(inspections, target, out outsidePipes)];
+    }
+
+    public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
+    {
+        ImageAssembly assembly = new(target, processes, outsidePipes);
+        ApplicationImage image = assembly.Build();
+        sharedImages = [.. image.SharedMemory];
+        ghostImages = [.. image.GhostFiles];
+        foreach ((int id, string path) in assembly.SharedMemoryPaths)
+        {
+            sharedMemory[id] = path;
+        }
+
+        foreach ((int id, string path) in assembly.GhostPaths)
+        {
+            ghosts[id] = path;
+        }
+
+        return image;
+    }
+
+    public PageCounts PumpShared(IPageSink sink)
+    {
+        PageCounts counts = default;
+        foreach (SharedMemoryImage shared in sharedImages)
+        {
+            counts += SharedMemoryPump.Pump(shared, sharedMemory[shared.Id], sink);
+        }
+
+        foreach (GhostFileImage ghost in ghostImages)
+        {
+            counts += GhostFiles.Pump(ghost, ghosts[ghost.Id], sink);
+        }
+
+        return counts;
+    }
+
+    public void Dispose() => Thaw();
+
+    /// <summary>The number that the application's own pid namespace gives a process; 0 for one outside.</summary>
+    public int InnerPid(int pid) =>
+        target.Scope == ApplicationScope.Space && pid == target.RootPid ? 1 : ProcessStatus.TryRead(pid)?.Innermost("NSpid") ?? 0;
+
+    public void NoteStop() => Interlocked.CompareExchange(ref firstStop, Libc.Nanoseconds(Libc.CLOCK_MONOTONIC), 0);
+
+    public void NoteResume()
+    {
+        long now = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+        lock (gate)
+        {
+            lastResume = Math.Max(lastResume, now);
+        }
+    }
+
+    public void Forget(ProcessCheckpoint process)
+    {
+        lock (gate)
+        {
+            open.Remove(process);
+        }
+    }
+}

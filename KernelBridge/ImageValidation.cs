@@ -1,0 +1,165 @@
+using System.Runtime.InteropServices;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge;
+
+/// <summary>Checks what a later step would otherwise take on trust: counts, indices, addresses, pids.</summary>
+internal static class ImageValidation
+{
+    private const ulong UserEnd = 0x7ffffffff000;
+
+    /// <exception cref="BridgeException"><c>image.invalid</c>, naming what and what was expected.</exception>
+    public static void Validate(ApplicationImage image)
+    {
+        Require(image.Processes is { Count: > 0 }, "it has no processes");
+        Require(
+            image.Host is not null && image.OpenFiles is not null && image.Pipes is not null && image.MappedFiles is not null && image.SharedMemory is not null
+            && image.GhostFiles is not null, "a table is missing");
+        Require(
+            !Lists(image).Any(list => list.Cast<object?>().Contains(null)) && image.Processes.All(process => !Lists(process).Any(list => list.Cast<object?>().Contains(null))),
+            "an entry of a table is missing");
+        Require(image.Isolated?.All(kind => kind is "pid" or "mount" or "uts" or "ipc" or "time" or "net") ?? true, "a namespace of an unknown kind");
+        HashSet<int> numbers = [];
+        foreach (ProcessImage process in image.Processes)
+        {
+            Require(process.Pid is > 0 and < 1 << 22 && numbers.Add(process.Pid), $"pid {process.Pid} is out of range or there twice");
+        }
+
+        Tree(image);
+        foreach (ProcessImage process in image.Processes.Where(process => process.ZombieStatus is null))
+        {
+            Process(image, process, numbers);
+        }
+
+        Require(image.Pipes.All(pipe => pipe.Capacity is >= 4096 and <= 1 << 30 && pipe.Bytes.Length <= pipe.Capacity && pipe.Parts.All(part => part > 0) && pipe.Parts.Sum(part => (long)part) == pipe.Bytes.Length), "a pipe holds more than it can");
+        Require(image.Pipes.Select(pipe => pipe.Id).Distinct().Count() == image.Pipes.Count, "a pipe is there twice");
+        Require(image.SharedMemory.Select((shared, i) => shared.Id == i && shared.Size is > 0 and < 1L << 40).All(valid => valid), "shared memory has an impossible number or size");
+        Require(image.SharedMemory.Sum(shared => (double)shared.Size) < 1L << 45, "there is more shared memory than addresses");
+        Require(
+            image.GhostFiles.Select((ghost, i) => ghost.Id == i && IsPath(ghost.Path) && ghost.Identity.Size >= 0).All(valid => valid)
+            && image.GhostFiles.DistinctBy(ghost => (ghost.Identity.Device, ghost.Identity.Inode)).Count() == image.GhostFiles.Count,
+            "a deleted file has an impossible number, path or size");
+        HashSet<(ulong, ulong)> ghosts = [.. image.GhostFiles.Select(ghost => (ghost.Identity.Device, ghost.Identity.Inode))];
+        Require(
+            image.MappedFiles.All(mapped => IsPath(mapped.Path) && (!mapped.Deleted || ghosts.Contains((mapped.Identity.Device, mapped.Identity.Inode)))),
+            "a mapped file has an impossible path, or no contents");
+        HashSet<long> pipes = [.. image.Pipes.Select(pipe => pipe.Id)];
+        Require(
+            image.OpenFiles.All(file => file switch
+            {
+                RegularFileImage regular => IsPath(regular.Path) && regular.Position >= 0 && (!regular.Deleted || ghosts.Contains((regular.Identity.Device, regular.Identity.Inode))),
+                DirectoryImage directory => IsPath(directory.Path),
+                PathDescriptorImage path => IsPath(path.Path),
+                DeviceImage device => IsPath(device.Path),
+                PipeEndImage end => pipes.Contains(end.Pipe),
+                InheritedStreamImage stream => stream.Stream is >= 0 and <= 2,
+                _ => false,
+            }),
+            "an open file has an impossible path, position or object");
+    }
+
+    /// <summary>Every process must be reached from outside, over parents that are there.</summary>
+    private static void Tree(ApplicationImage image)
+    {
+        Dictionary<int, int> parents = image.Processes.ToDictionary(process => process.Pid, process => process.ParentPid);
+        HashSet<int> ended = [.. image.Processes.Where(process => process.ZombieStatus is not null).Select(process => process.Pid)];
+        foreach (ProcessImage process in image.Processes)
+        {
+            Require(
+                process is { ParentPid: >= 0 and < 1 << 22, ProcessGroup: >= 0 and < 1 << 22, Session: >= 0 and < 1 << 22 } && process.ZombieStatus is null or (>= 0 and <= 0xffff),
+                $"process {process.Pid} has an impossible parent, group, session or status");
+            int at = process.Pid;
+            int steps = 0;
+            while (parents.TryGetValue(at, out int parent) && steps <= parents.Count)
+            {
+                Require(!ended.Contains(parent), $"process {at} is a child of {parent}, which has ended");
+                at = parent;
+                steps++;
+            }
+
+            Require(steps <= parents.Count, $"process {process.Pid} descends from itself");
+        }
+
+        Require(image.Processes.Any(process => process.ZombieStatus is null), "all its processes have ended");
+    }
+
+    /// <summary>The lists of an object whose entries are objects.</summary>
+    private static IEnumerable<System.Collections.IEnumerable> Lists(ApplicationImage image) =>
+        [image.Processes, image.OpenFiles, image.Pipes, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
+
+    private static IEnumerable<System.Collections.IEnumerable> Lists(ProcessImage process) =>
+    [
+        process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.Limits, process.Memory?.Areas ?? [],
+        .. process.Threads.Where(thread => thread is not null).Select(thread => thread.PendingSignals),
+        .. process.Memory?.Areas.Where(area => area is not null).SelectMany(area => (IEnumerable<System.Collections.IEnumerable>)[area.Flags, area.Guards]) ?? [],
+    ];
+
+    /// <summary>Absolute, and without a zero byte, at which the kernel would end it.</summary>
+    private static bool IsPath(string path) => path.StartsWith('/') && !path.Contains('\0', StringComparison.Ordinal) && path.Length < 4096;
+
+    private static void Process(ApplicationImage image, ProcessImage process, HashSet<int> numbers)
+    {
+        string who = $"process {process.Pid}";
+        Require(process is { Memory: not null, Attributes: not null }, $"{who}: a part is missing");
+        Require(process.Threads.Count > 0 && process.Threads[0].Tid == process.Pid, $"{who}: its first thread must have its number");
+        foreach (ThreadImage thread in process.Threads)
+        {
+            Require(thread.Tid is > 0 and < 1 << 22 && (thread.Tid == process.Pid || numbers.Add(thread.Tid)), $"{who}: thread {thread.Tid} is out of range or there twice");
+            Require(thread.Registers.Length == Marshal.SizeOf<UserRegisters>(), $"{who}: {thread.Registers.Length} bytes of registers");
+            Require(thread.ExtendedState.Length is >= 576 and <= 65536, $"{who}: {thread.ExtendedState.Length} bytes of extended state");
+            Require(thread.PendingSignals.All(info => info.Length == 128), $"{who}: a siginfo is not 128 bytes");
+            Require(MemoryMarshal.Read<UserRegisters>(thread.Registers).Cs == X64.UserCodeSegment, $"{who}: thread {thread.Tid} is not a 64-bit one");
+            Require(thread.Credentials.UserIds.Length == 4 && thread.Credentials.GroupIds.Length == 4, $"{who}: credentials of thread {thread.Tid}");
+            Require(thread.Credentials.Groups.Length <= 65536, $"{who}: groups of thread {thread.Tid}");
+            Require(thread.Scheduling.Length == 56 && thread.Affinity.Length <= 8192, $"{who}: scheduling of thread {thread.Tid}");
+        }
+
+        Require(process.PendingSignals.All(info => info.Length == 128), $"{who}: a siginfo is not 128 bytes");
+        Require(
+            process.SignalActions.All(action => action.Signal is >= 1 and <= 64 and not (9 or 19)) && process.SignalActions.DistinctBy(action => action.Signal).Count() == process.SignalActions.Count,
+            $"{who}: a signal is out of range or there twice");
+        Require(IsPath(process.Directories.Working) && IsPath(process.Directories.Root), $"{who}: an impossible directory");
+        Require(process.Limits.All(limit => limit.Resource is >= 0 and < 16), $"{who}: a limit is out of range");
+        Require(process.IntervalTimers.All(timer => timer.Which is >= 0 and < 3), $"{who}: a timer is out of range");
+        ulong end = 0;
+        foreach (AreaImage area in process.Memory!.Areas)
+        {
+            Require(
+                area.Start >= end && area.Start < area.End && area.End <= UserEnd && ((area.Start | area.End | area.Offset) & 0xfff) == 0,
+                $"{who}: area {area.Start:x}-{area.End:x} overlaps or is out of range");
+            end = area.End;
+            int limit = area.Kind switch
+            {
+                AreaKind.File => image.MappedFiles.Count,
+                AreaKind.SharedAnonymous => image.SharedMemory.Count,
+                _ => -1,
+            };
+            Require(limit < 0 || (area.File >= 0 && area.File < limit), $"{who}: area {area.Start:x} refers to file {area.File}");
+            Require(Enum.IsDefined(area.Kind) && (area.Protection & ~7) == 0, $"{who}: area {area.Start:x} is of an unknown kind or protection");
+            Require(!area.Name.StartsWith("[anon:", StringComparison.Ordinal) || area.Name.EndsWith(']'), $"{who}: area {area.Start:x} has an impossible name");
+            Require(
+                area.Kind != AreaKind.SharedAnonymous || (area.Offset < 1ul << 40 && area.Offset + area.Length <= ((ulong)image.SharedMemory[area.File].Size + 0xfff & ~0xffful)),
+                $"{who}: area {area.Start:x} reaches beyond its shared memory");
+            Require(area.Guards.All(guard => guard.Start >= area.Start && guard.Start < guard.End && guard.End <= area.End), $"{who}: a guard range is outside its area");
+        }
+
+        Require(process.Memory.AuxiliaryVector.Length <= 4096, $"{who}: its auxiliary vector is too long");
+        Require(process.Memory.ExecutableFile >= 0 && process.Memory.ExecutableFile < image.MappedFiles.Count, $"{who}: no executable");
+        HashSet<int> descriptors = [];
+        foreach (DescriptorImage descriptor in process.Descriptors)
+        {
+            Require(
+                descriptor.Number is >= 0 and < 1 << 20 && descriptors.Add(descriptor.Number) && descriptor.File >= 0 && descriptor.File < image.OpenFiles.Count,
+                $"{who}: descriptor {descriptor.Number}");
+        }
+    }
+
+    private static void Require([System.Diagnostics.CodeAnalysis.DoesNotReturnIf(false)] bool condition, string what)
+    {
+        if (!condition)
+        {
+            throw new BridgeException("image.invalid", "reading the image", what, "restore another snapshot");
+        }
+    }
+}

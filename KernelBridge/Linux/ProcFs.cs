@@ -1,0 +1,151 @@
+using System.Buffers;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace Holdfast.KernelBridge.Linux;
+
+/// <summary>Reads procfs; see proc(5).</summary>
+internal static unsafe class ProcFs
+{
+    /// <summary>The whole of a file, or null when it (or its process) is not there or may not be read.</summary>
+    public static byte[]? TryRead(string path)
+    {
+        if (TryRent(path, out int length) is not { } rented)
+        {
+            return null;
+        }
+
+        byte[] bytes = rented[..length];
+        ArrayPool<byte>.Shared.Return(rented);
+        return bytes;
+    }
+
+    /// <summary>
+    /// The whole of a file in an array of the shared pool, which the caller gives back; null as with <see cref="TryRead"/>. Large files of every process
+    /// are read while all of them stand: as new arrays they would bring on garbage collections at that time.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <param name="length">How many bytes of the array mean something.</param>
+    public static byte[]? TryRent(string path, out int length)
+    {
+        length = 0;
+        int fd = Libc.open(path, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
+        if (fd < 0)
+        {
+            return null;
+        }
+
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(4096);
+        while (true)
+        {
+            if (length == buffer.Length)
+            {
+                byte[] larger = ArrayPool<byte>.Shared.Rent(buffer.Length * 4);
+                buffer.CopyTo(larger, 0);
+                ArrayPool<byte>.Shared.Return(buffer);
+                buffer = larger;
+            }
+
+            nint count;
+            fixed (byte* p = buffer)
+            {
+                count = Libc.read(fd, p + length, (nuint)(buffer.Length - length));
+            }
+
+            if (count <= 0)
+            {
+                // errno stays that of the read, for messages.
+                int error = Libc.LastError;
+                _ = Libc.close(fd);
+                if (count == 0)
+                {
+                    return buffer;
+                }
+
+                ArrayPool<byte>.Shared.Return(buffer);
+                Marshal.SetLastPInvokeError(error);
+                return null;
+            }
+
+            length += (int)count;
+        }
+    }
+
+    /// <summary>The text of a file.</summary>
+    /// <exception cref="BridgeException"><c>process.gone</c> or <c>procfs.unreadable</c>.</exception>
+    public static string Text(string path) => Encoding.UTF8.GetString(Bytes(path));
+
+    /// <summary>The bytes of a file.</summary>
+    /// <exception cref="BridgeException"><c>process.gone</c> or <c>procfs.unreadable</c>.</exception>
+    public static byte[] Bytes(string path) => TryRead(path) ?? throw Unreadable(path);
+
+    /// <summary>The text of a file, or null.</summary>
+    public static string? TryText(string path) => TryRead(path) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
+
+    /// <summary>What a symbolic link says, or null.</summary>
+    public static string? TryLink(string path)
+    {
+        byte* buffer = stackalloc byte[4097];
+        nint length = Libc.readlink(path, buffer, 4097);
+        return length < 0 ? null : Encoding.UTF8.GetString(buffer, (int)length);
+    }
+
+    /// <summary>What a symbolic link says.</summary>
+    public static string Link(string path) => TryLink(path) ?? throw Unreadable(path);
+
+    /// <summary>Numeric names in a directory, ascending; empty when it is gone.</summary>
+    public static List<int> Numbers(string directory)
+    {
+        List<int> numbers = [];
+        try
+        {
+            foreach (string entry in Directory.EnumerateFileSystemEntries(directory))
+            {
+                if (int.TryParse(Path.GetFileName(entry.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+                {
+                    numbers.Add(number);
+                }
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // The process ended between two reads; what was read so far may be part of the truth, so nothing of it counts.
+            return [];
+        }
+
+        numbers.Sort();
+        return numbers;
+    }
+
+    /// <summary>The threads of a process.</summary>
+    public static List<int> Threads(int pid) => Numbers($"/proc/{pid}/task");
+
+    /// <summary>The children of a process by all its threads, in the order of their birth per thread.</summary>
+    public static List<int> Children(int pid)
+    {
+        List<int> children = [];
+        foreach (int tid in Threads(pid))
+        {
+            string? text = TryText($"/proc/{pid}/task/{tid}/children");
+            if (text is not null)
+            {
+                foreach (string word in text.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+                {
+                    children.Add(int.Parse(word, CultureInfo.InvariantCulture));
+                }
+            }
+        }
+
+        return children;
+    }
+
+    /// <summary>What to say of a file that could not be read, by errno.</summary>
+    public static BridgeException Unreadable(string path)
+    {
+        int error = Libc.LastError;
+        return error is Errno.ENOENT or Errno.ESRCH
+            ? new BridgeException("process.gone", $"reading {path}", "the process ended")
+            : new BridgeException("procfs.unreadable", $"reading {path}", Errno.Text(error), "run as root or with CAP_SYS_PTRACE");
+    }
+}

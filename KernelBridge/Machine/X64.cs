@@ -1,0 +1,115 @@
+using System.Buffers.Binary;
+using System.Runtime.Intrinsics.X86;
+
+namespace Holdfast.KernelBridge.Machine;
+
+/// <summary>
+/// What is particular to x86-64: system-call numbers, instruction patterns, the signal frame. Another architecture is another file of this kind.
+/// </summary>
+internal static class X64
+{
+    public const int Read = 0, Write = 1, Open = 2, Close = 3, Poll = 7, Lseek = 8, Mmap = 9, Mprotect = 10, Munmap = 11, Brk = 12, RtSigaction = 13, RtSigprocmask = 14,
+        RtSigreturn = 15, Mremap = 25, Madvise = 28, Dup2 = 33, Pause = 34, Nanosleep = 35, Getitimer = 36, Setitimer = 38, Getpid = 39, Exit = 60, Wait4 = 61, Kill = 62,
+        Fcntl = 72, Fchdir = 81, Chdir = 80, Umask = 95, Getppid = 110, Setpgid = 109, Setsid = 112, Setgroups = 116, Setresuid = 117, Setresgid = 119,
+        Setfsuid = 122, Setfsgid = 123, Capset = 126, RtSigpending = 127, RtSigtimedwait = 128, RtSigqueueinfo = 129, Sigaltstack = 131, Personality = 135,
+        Setpriority = 141, Mlock = 149, Mlock2 = 325, Prctl = 157, ArchPrctl = 158, Chroot = 161, Gettid = 186, Futex = 202, SchedSetaffinity = 203,
+        SetTidAddress = 218, RestartSyscall = 219, Semtimedop = 220, ClockNanosleep = 230, ExitGroup = 231, EpollWait = 232, Waitid = 247, IoprioSet = 251,
+        Dup3 = 292, Pipe2 = 293, SetRobustList = 273, EpollPwait = 281, RtTgsigqueueinfo = 297, Prlimit64 = 302, SchedSetattr = 314, Membarrier = 324, Rseq = 334,
+        Clone3 = 435, CloseRange = 436, EpollPwait2 = 441;
+
+    /// <summary>User code segment of 64-bit code; anything else is a 32-bit process.</summary>
+    public const ulong UserCodeSegment = 0x33;
+
+    /// <summary><c>syscall; ret</c>.</summary>
+    public static readonly byte[] SyscallReturn = [0x0f, 0x05, 0xc3];
+
+    /// <summary>Instruction sequences that end in rt_sigreturn: <c>mov $15,%rax</c> or <c>mov $15,%eax</c>, then <c>syscall</c>.</summary>
+    public static readonly byte[][] SigreturnSequences =
+        [[0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05], [0xb8, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05]];
+
+    /// <summary><c>pop %rax; ret</c>: with <c>syscall</c> behind it, another way to rt_sigreturn.</summary>
+    public static readonly byte[] PopRaxReturn = [0x58, 0xc3];
+
+    /// <summary>
+    /// Calls that return EINTR after any stop, even without a handler (signal(7), <i>Interruption of system calls and library functions by stop signals</i>).
+    /// </summary>
+    public static bool EndsEarlyOnStop(ulong number) => number is EpollWait or EpollPwait or EpollPwait2 or RtSigtimedwait or Semtimedop or 65 or 208 or 333;
+
+    /// <summary>A wait that ends at a stated time, so that making the call again is the same: FUTEX_WAIT_BITSET and its kind (futex(2)).</summary>
+    public static bool WaitsUntilAbsoluteTime(in UserRegisters registers) => registers.OrigRax == Futex && (registers.Rsi & 0x7f) != 0;
+
+    /// <summary>The size of the XSAVE area that a signal frame carries, and its feature mask; see arch/x86/kernel/fpu/signal.c.</summary>
+    /// <param name="state">A regset as NT_X86_XSTATE gave it; its software bytes hold XCR0.</param>
+    public static (int Size, ulong Features) SignalFrameState(ReadOnlySpan<byte> state)
+    {
+        // Features that a process must ask for (AMX: bits 17 and 18) are in a frame only after it did; without them the frame is shorter.
+        ulong features = BinaryPrimitives.ReadUInt64LittleEndian(state[464..]) & ~(3ul << 17);
+        int size = 576;
+        for (int i = 2; i < 63; i++)
+        {
+            if ((features >> i & 1) != 0)
+            {
+                (int length, int offset, int flags, _) = X86Base.CpuId(0xd, i);
+                if ((flags & 1) == 0)
+                {
+                    size = Math.Max(size, offset + length);
+                }
+            }
+        }
+
+        return (size, features);
+    }
+
+    /// <summary>
+    /// Builds <c>struct rt_sigframe</c> (arch/x86/include/asm/sigframe.h) so that rt_sigreturn puts everything back: registers, extended state,
+    /// signal mask; the alternate stack stays as it is (its flags here are invalid on purpose, which the kernel ignores).
+    /// </summary>
+    /// <param name="address">Where the frame will lie.</param>
+    /// <param name="returnAddress">Its first word: where <c>ret</c> goes before rt_sigreturn runs.</param>
+    /// <param name="registers">What to put back, restart codes resolved.</param>
+    /// <param name="state">The extended state as NT_X86_XSTATE gave it.</param>
+    /// <param name="signalMask">The mask to put back.</param>
+    public static byte[] SignalFrame(ulong address, ulong returnAddress, in UserRegisters registers, ReadOnlySpan<byte> state, ulong signalMask)
+    {
+        (int stateSize, ulong features) = SignalFrameState(state);
+        const int frameSize = 8 + 304 + 128;
+        ulong stateAddress = (address + frameSize + 63) & ~63ul;
+        int stateOffset = (int)(stateAddress - address);
+        byte[] frame = new byte[stateOffset + stateSize + 4];
+        Span<byte> f = frame;
+        Put(f, 0, returnAddress);
+
+        // struct ucontext from 8 on: flags UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS.
+        Put(f, 8, 7);
+        BinaryPrimitives.WriteUInt32LittleEndian(f[(8 + 24)..], 0x40000000);
+        ReadOnlySpan<ulong> context =
+        [
+            registers.R8, registers.R9, registers.R10, registers.R11, registers.R12, registers.R13, registers.R14, registers.R15, registers.Rdi,
+            registers.Rsi, registers.Rbp, registers.Rbx, registers.Rdx, registers.Rax, registers.Rcx, registers.Rsp, registers.Rip, registers.Eflags,
+        ];
+        int at = 8 + 40;
+        foreach (ulong value in context)
+        {
+            Put(f, at, value);
+            at += 8;
+        }
+
+        Put(f, at, registers.Cs & 0xffff | registers.Ss << 48);
+        Put(f, at + 40, stateAddress);
+        Put(f, 8 + 296, signalMask);
+
+        state[..Math.Min(stateSize, state.Length)].CopyTo(f[stateOffset..]);
+
+        // struct _fpx_sw_bytes at byte 464 of the FXSAVE area.
+        Span<byte> software = f[(stateOffset + 464)..];
+        software[..48].Clear();
+        BinaryPrimitives.WriteUInt32LittleEndian(software, 0x46505853);
+        BinaryPrimitives.WriteUInt32LittleEndian(software[4..], (uint)stateSize + 4);
+        Put(software, 8, features);
+        BinaryPrimitives.WriteUInt32LittleEndian(software[16..], (uint)stateSize);
+        BinaryPrimitives.WriteUInt32LittleEndian(f[(stateOffset + stateSize)..], 0x46505845);
+        return frame;
+    }
+
+    private static void Put(Span<byte> into, int offset, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(into[offset..], value);
+}

@@ -1,0 +1,72 @@
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Restore;
+using Holdfast.KernelBridge.Spaces;
+
+namespace Holdfast.KernelBridge;
+
+/// <summary>The bridge that needs no kernel module: ptrace(2), procfs, pidfd and the cgroup freezer.</summary>
+public sealed class PtraceBridge : IKernelBridge
+{
+    /// <inheritdoc/>
+    public string Name => "ptrace";
+
+    /// <inheritdoc/>
+    public IReadOnlyList<CheckRow> CheckHost() => HostCheck.Rows();
+
+    /// <inheritdoc/>
+    public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target)
+    {
+        List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, target.RootPid)).OfType<ProcessInspection>()];
+        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out _)];
+        return [.. ApplicationCheck.Rows(inspections, refusals)];
+    }
+
+    /// <inheritdoc/>
+    public IRunningApplication Launch(LaunchRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        using SpaceHandle space = Space.Start(new SpaceRequest
+        {
+            Mode = SpaceMode.Run, Name = request.Name, StateDirectory = request.StateDirectory, Command = request.Command, Environment = request.Environment,
+            WorkingDirectory = request.WorkingDirectory, Detach = request.Detach, StandardStreams = request.StandardStreams, HostName = request.HostName,
+            Isolate = request.Isolate,
+        });
+        return space.Commit();
+    }
+
+    /// <inheritdoc/>
+    public IRunningApplication? Find(ApplicationTarget target) => ApplicationFinder.Find(target);
+
+    /// <inheritdoc/>
+    public ICheckpoint BeginCheckpoint(ApplicationTarget target) => new PtraceCheckpoint(target);
+
+    /// <inheritdoc/>
+    public IRestore BeginRestore(RestoreRequest request) => new PtraceRestore(request);
+
+    /// <summary>Looks at a process that runs on: what is found while it executes a program or ends is looked at again. Null when it is gone.</summary>
+    private static ProcessInspection? Look(int pid, int reference)
+    {
+        for (int attempt = 0; ; attempt++)
+        {
+            try
+            {
+                ProcessInspection inspection = ProcessInspection.Of(pid, reference);
+                if (inspection.Refusals.Count == 0 || attempt == 2)
+                {
+                    return inspection;
+                }
+            }
+            catch (BridgeException e) when (e.Code == "process.gone" || ProcessStat.TryRead(pid) is null or { State: 'Z' or 'X' })
+            {
+                return null;
+            }
+        }
+    }
+
+    /// <summary>The target of a process that Holdfast did not start, with its descendants.</summary>
+    /// <exception cref="BridgeException">There is no such process (<c>process.gone</c>).</exception>
+    public static ApplicationTarget TreeOf(int pid) =>
+        new(ApplicationScope.Tree, pid, ProcessStat.Read(pid).StartTime, ProcessIdentity.BootId());
+}

@@ -1,0 +1,275 @@
+using System.Buffers.Binary;
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+
+namespace Holdfast.KernelBridge.Resources;
+
+/// <summary>What an area of memory is backed by.</summary>
+internal enum AreaKind
+{
+    /// <summary>Private anonymous memory, heap and stack included.</summary>
+    Anonymous,
+
+    /// <summary>A file, private or shared.</summary>
+    File,
+
+    /// <summary>Shared anonymous memory (MAP_SHARED | MAP_ANONYMOUS).</summary>
+    SharedAnonymous,
+
+    /// <summary>vDSO or its data.</summary>
+    Vdso,
+}
+
+/// <summary>Recognises and captures the memory map of a process; see proc(5) on maps, smaps and map_files.</summary>
+internal static class AddressSpaces
+{
+    /// <summary>What smaps' VmFlags say that madvise(2) can set again.</summary>
+    public static readonly (string Flag, int Advice)[] Advices =
+        [("dc", 10), ("wf", 18), ("dd", 16), ("hg", 14), ("nh", 15), ("mg", 12), ("sr", 2), ("rr", 1)];
+
+    // VmFlags of areas that cannot be captured.
+    private static readonly (string Flag, string Code, string Why)[] Refused =
+    [
+        ("ht", "memory.huge", "huge pages (hugetlb) cannot be captured"),
+        ("io", "memory.device", "device memory cannot be captured"),
+        ("pf", "memory.device", "device memory cannot be captured"),
+        ("um", "memory.userfaultfd", "it is registered with userfaultfd"),
+        ("uw", "memory.userfaultfd", "it is registered with userfaultfd"),
+        ("ui", "memory.userfaultfd", "it is registered with userfaultfd"),
+        ("ss", "memory.shadow-stack", "a shadow stack cannot be captured"),
+        ("sl", "memory.sealed", "sealed memory (mseal) cannot be captured"),
+        ("sf", "memory.device", "a synchronous mapping of persistent memory (MAP_SYNC) cannot be captured"),
+    ];
+
+    // Names that the kernel gives to what looks like a deleted file, but is none.
+    private static readonly (string Name, string Code, string Why)[] Unreal =
+    [
+        ("/SYSV", "memory.sysv", "System V shared memory cannot be captured"),
+        ("/memfd:", "memory.memfd", "a mapped memfd cannot be captured"),
+        ("/[aio]", "memory.aio", "a context of Linux AIO (io_setup) cannot be captured"),
+        ("/secretmem", "memory.secret", "secret memory (memfd_secret) cannot be captured"),
+        ("/dmabuf:", "memory.device", "device memory cannot be captured"),
+        ("/drm mm object", "memory.device", "device memory cannot be captured"),
+        ("/i915", "memory.device", "device memory cannot be captured"),
+    ];
+
+    /// <summary>What each area is, and what of them cannot be captured.</summary>
+    public static (List<Area> Areas, List<Refusal> Refusals) Recognise(ProcessView view, IReadOnlyList<MemoryMap> maps)
+    {
+        List<Area> areas = [];
+        List<Refusal> refusals = [];
+        foreach (MemoryMap map in maps)
+        {
+            if (map.Name == "[vsyscall]" || (map.Name == "[uprobes]"))
+            {
+                continue;
+            }
+
+            if (map.IsVdso)
+            {
+                areas.Add(new Area(map, AreaKind.Vdso, null));
+                continue;
+            }
+
+            if (Array.Find(Refused, refused => map.HasFlag(refused.Flag + " ")) is { Code: not null } found)
+            {
+                refusals.Add(Refuse(view, map, found.Code, found.Why));
+                continue;
+            }
+
+            // Memory that may only be executed has a key of the kernel's own, which mmap(2) gives it again.
+            if (map.ProtectionKey != 0 && map.Protection != Libc.PROT_EXEC)
+            {
+                refusals.Add(Refuse(view, map, "memory.key", $"it has protection key {map.ProtectionKey}, which cannot be captured"));
+                continue;
+            }
+
+            if (map.Inode == 0 && !map.Shared)
+            {
+                areas.Add(new Area(map, AreaKind.Anonymous, null));
+                continue;
+            }
+
+            if (map.Shared && (map.Name == "/dev/zero (deleted)" || map.Name.StartsWith("[anon_shmem:", StringComparison.Ordinal)))
+            {
+                areas.Add(new Area(map, AreaKind.SharedAnonymous, Backing(view, map)));
+                continue;
+            }
+
+            if (Array.Find(Unreal, unreal => map.Name.StartsWith(unreal.Name, StringComparison.Ordinal)) is { Code: not null } special)
+            {
+                refusals.Add(Refuse(view, map, special.Code, special.Why));
+                continue;
+            }
+
+            FileIdentity? identity = map.Name.StartsWith('/') ? Backing(view, map) : null;
+            if (identity is null)
+            {
+                refusals.Add(Refuse(view, map, "memory.unknown", "what backs it cannot be found"));
+                continue;
+            }
+
+            if (identity.Type != FileIdentity.Regular)
+            {
+                // A private mapping of /dev/zero is anonymous memory by another name (mem(4)).
+                if (identity.RawDevice == ((1ul << 32) | 5) && !map.Shared)
+                {
+                    areas.Add(new Area(map with { Offset = 0 }, AreaKind.Anonymous, null));
+                    continue;
+                }
+
+                refusals.Add(Refuse(view, map, "memory.device", "a mapped device cannot be captured"));
+                continue;
+            }
+
+            bool deleted = map.Name.EndsWith(" (deleted)", StringComparison.Ordinal);
+            if (deleted && identity.Links > 0)
+            {
+                refusals.Add(Refuse(view, map, "file.renamed", "the name it was mapped by is gone, but the file has another"));
+                continue;
+            }
+
+            areas.Add(new Area(map, AreaKind.File, identity));
+        }
+
+        return (areas, refusals);
+    }
+
+    /// <summary>The memory image of a stopped process: everything but contents.</summary>
+    public static MemoryImage Capture(ProcessView view, IReadOnlyList<Area> areas, InjectedCalls calls)
+    {
+        ProcessStat stat = ProcessStat.Read(view.Pid);
+        string executable = ProcFs.Link($"/proc/{view.Pid}/exe");
+        FileIdentity? identity = FileIdentity.TryOf($"/proc/{view.Pid}/exe");
+        return new MemoryImage
+        {
+            StartCode = stat.Field(26), EndCode = stat.Field(27), StartStack = stat.Field(28), StartData = stat.Field(45), EndData = stat.Field(46),
+            StartBreak = stat.Field(47), ArgumentsStart = stat.Field(48), ArgumentsEnd = stat.Field(49), EnvironmentStart = stat.Field(50),
+            EnvironmentEnd = stat.Field(51), Break = (ulong)calls.Call(X64.Brk, 0), AuxiliaryVector = ProcFs.Bytes($"/proc/{view.Pid}/auxv"),
+            Executable = executable, ExecutableIdentity = identity ?? throw new BridgeException("file.unreadable", $"looking at {executable}", "it cannot be found"),
+            Areas = [.. areas.Select(area => area.ToImage())],
+        };
+    }
+
+    private static FileIdentity? Backing(ProcessView view, MemoryMap map) => FileIdentity.TryOf($"/proc/{view.Pid}/map_files/{map.Start:x}-{map.End:x}");
+
+    private static Refusal Refuse(ProcessView view, MemoryMap map, string code, string why) =>
+        new(code, view.InnerPid, null, $"memory {map.Start:x}-{map.End:x} {map.Name}".TrimEnd(), why, "release it before the checkpoint");
+}
+
+/// <summary>An area of a process's memory as it was found.</summary>
+/// <param name="Map">Its line in smaps.</param>
+/// <param name="Kind">What it is backed by.</param>
+/// <param name="Backing">The file or shared object behind it.</param>
+internal sealed record Area(MemoryMap Map, AreaKind Kind, FileIdentity? Backing)
+{
+    /// <summary>Ranges of guard pages (MADV_GUARD_INSTALL), found while pumping.</summary>
+    public List<GuardRange> Guards { get; } = [];
+
+    /// <summary>The image's file, set when the application's images are put together.</summary>
+    public int File { get; set; } = -1;
+
+    public bool Deleted => Kind == AreaKind.File && Map.Name.EndsWith(" (deleted)", StringComparison.Ordinal);
+
+    /// <summary>Whether the process has pages of its own here, to be stored with it.</summary>
+    public bool HasPrivatePages => Kind is AreaKind.Anonymous || (Kind is AreaKind.File && !Map.Shared);
+
+    public AreaImage ToImage() => new()
+    {
+        Start = Map.Start, End = Map.End, Protection = Map.Protection, Kind = Kind, Shared = Map.Shared, Offset = Map.Offset, Name = Map.Name,
+        Flags = [.. Map.Flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag => flag is "gd" or "lo" or "lf" or "nr" or "dp" || AddressSpaces.Advices.Any(a => a.Flag == flag))],
+        Guards = Guards, Source = this,
+    };
+}
+
+/// <summary>A range of guard pages.</summary>
+internal sealed record GuardRange(ulong Start, ulong End);
+
+/// <summary>The address space of a process; names as in <c>struct prctl_mm_map</c> of include/uapi/linux/prctl.h.</summary>
+internal sealed record MemoryImage
+{
+    public required ulong StartCode { get; init; }
+
+    public required ulong EndCode { get; init; }
+
+    public required ulong StartData { get; init; }
+
+    public required ulong EndData { get; init; }
+
+    public required ulong StartBreak { get; init; }
+
+    public required ulong Break { get; init; }
+
+    public required ulong StartStack { get; init; }
+
+    public required ulong ArgumentsStart { get; init; }
+
+    public required ulong ArgumentsEnd { get; init; }
+
+    public required ulong EnvironmentStart { get; init; }
+
+    public required ulong EnvironmentEnd { get; init; }
+
+    public required byte[] AuxiliaryVector { get; init; }
+
+    public required string Executable { get; init; }
+
+    public required FileIdentity ExecutableIdentity { get; init; }
+
+    /// <summary>Areas in ascending order.</summary>
+    public required IReadOnlyList<AreaImage> Areas { get; init; }
+
+    /// <summary>Index into <see cref="ApplicationImage.MappedFiles"/> of the executable.</summary>
+    public int ExecutableFile { get; set; } = -1;
+}
+
+/// <summary>An area of memory in an image.</summary>
+internal sealed record AreaImage
+{
+    public required ulong Start { get; init; }
+
+    public required ulong End { get; init; }
+
+    public required int Protection { get; init; }
+
+    public required AreaKind Kind { get; init; }
+
+    public required bool Shared { get; init; }
+
+    /// <summary>Offset in the file or shared object, bytes.</summary>
+    public required ulong Offset { get; init; }
+
+    public required string Name { get; init; }
+
+    /// <summary>VmFlags to set again: see <see cref="AddressSpaces.Advices"/>, and gd, lo, lf, nr, dp.</summary>
+    public required IReadOnlyList<string> Flags { get; init; }
+
+    public required IReadOnlyList<GuardRange> Guards { get; init; }
+
+    /// <summary>Index into <see cref="ApplicationImage.MappedFiles"/> or <see cref="ApplicationImage.SharedMemory"/>, -1 for none.</summary>
+    public int File { get; set; } = -1;
+
+    [System.Text.Json.Serialization.JsonIgnore]
+    public ulong Length => End - Start;
+
+    /// <summary>Where it was captured from; not part of the image.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public Area? Source { get; init; }
+}
+
+/// <summary>A file that is mapped or executed.</summary>
+/// <param name="Path">Its path.</param>
+/// <param name="Identity">What it was.</param>
+/// <param name="Writable">Mapped shared with the right to write: opened for reading and writing.</param>
+/// <param name="Deleted">Its contents are among the ghost files.</param>
+internal sealed record MappedFileImage(string Path, FileIdentity Identity, bool Writable, bool Deleted);
+
+/// <summary>Shared anonymous memory.</summary>
+/// <param name="Id">Number in the image.</param>
+/// <param name="Size">Bytes.</param>
+internal sealed record SharedMemoryImage(int Id, long Size)
+{
+    /// <summary>The stream that holds the contents.</summary>
+    public string Stream => $"shared/{Id}";
+}

@@ -1,0 +1,124 @@
+using System.Globalization;
+using Holdfast.KernelBridge.Linux;
+
+namespace Holdfast.KernelBridge.Resources;
+
+/// <summary>What procfs says of one open descriptor; see proc(5) on fd and fdinfo.</summary>
+internal sealed class DescriptorFacts
+{
+    private const int FASYNC = 0x2000;
+
+    /// <summary>The process as the host sees it.</summary>
+    public required int Pid { get; init; }
+
+    /// <summary>The process as its own pid namespace sees it.</summary>
+    public required int InnerPid { get; init; }
+
+    public required int Number { get; init; }
+
+    /// <summary>What the link in /proc/PID/fd says.</summary>
+    public required string Link { get; init; }
+
+    public required FileIdentity Identity { get; init; }
+
+    /// <summary>Flags of open(2), without O_CLOEXEC and O_LARGEFILE.</summary>
+    public required int Flags { get; init; }
+
+    public required bool CloseOnExec { get; init; }
+
+    public required long Position { get; init; }
+
+    public required IReadOnlyList<string> Locks { get; init; }
+
+    public bool Deleted => Link.EndsWith(" (deleted)", StringComparison.Ordinal);
+
+    /// <summary>The path without the mark of a deleted file.</summary>
+    public string Path => Deleted ? Link[..^10] : Link;
+
+    public int AccessMode => Flags & Libc.O_ACCMODE;
+
+    public bool Writable => AccessMode != Libc.O_RDONLY && (Flags & Libc.O_PATH) == 0;
+
+    /// <summary>F_SETOWN or F_SETSIG of fcntl(2) was used, O_ASYNC or not.</summary>
+    public bool Signals { get; private init; }
+
+    public bool Async => (Flags & FASYNC) != 0;
+
+    /// <summary>Opens what the descriptor refers to, as a new open file description of ours.</summary>
+    public string MagicPath => $"/proc/{Pid}/fd/{Number}";
+
+    /// <summary>Every descriptor of a process; one that closes meanwhile is left out.</summary>
+    public static List<DescriptorFacts> ReadAll(int pid, int innerPid)
+    {
+        List<DescriptorFacts> all = [];
+        int pidfd = Libc.pidfd_open(pid);
+        foreach (int number in ProcFs.Numbers($"/proc/{pid}/fd"))
+        {
+            string? link = ProcFs.TryLink($"/proc/{pid}/fd/{number}");
+            FileIdentity? identity = FileIdentity.TryOf($"/proc/{pid}/fd/{number}");
+            string? info = ProcFs.TryText($"/proc/{pid}/fdinfo/{number}");
+            if (link is null || ((identity is null || info is null) && ProcFs.TryLink($"/proc/{pid}/fd/{number}") is null))
+            {
+                continue;
+            }
+
+            if (identity is null || info is null)
+            {
+                // A file of a dead FUSE or network server, for example. It is there, so it must not be missing in an image.
+                all.Add(new DescriptorFacts
+                {
+                    Pid = pid, InnerPid = innerPid, Number = number, Link = link, Identity = new FileIdentity(0, 0, 0, 0, 0, 0, 0, 0), Flags = 0, CloseOnExec = false,
+                    Position = 0, Locks = [],
+                });
+                continue;
+            }
+
+            int flags = 0;
+            long position = 0;
+            List<string> locks = [];
+            foreach (string line in info.Split('\n'))
+            {
+                if (line.StartsWith("pos:", StringComparison.Ordinal))
+                {
+                    position = long.Parse(line.AsSpan(4).Trim(), CultureInfo.InvariantCulture);
+                }
+                else if (line.StartsWith("flags:", StringComparison.Ordinal))
+                {
+                    flags = Convert.ToInt32(line[6..].Trim(), 8);
+                }
+                else if (line.StartsWith("lock:", StringComparison.Ordinal))
+                {
+                    locks.Add(line[5..].Trim());
+                }
+            }
+
+            all.Add(new DescriptorFacts
+            {
+                Pid = pid, InnerPid = innerPid, Number = number, Link = link, Identity = identity,
+                Flags = flags & ~(Libc.O_CLOEXEC | Libc.O_LARGEFILE), CloseOnExec = (flags & Libc.O_CLOEXEC) != 0, Position = position, Locks = locks, Signals = SendsSignals(pidfd, number),
+            });
+        }
+
+        _ = pidfd >= 0 ? Libc.close(pidfd) : 0;
+        return all;
+    }
+
+    /// <summary>Asks the open file description itself, through a copy of the descriptor (pidfd_getfd(2)) that lives for the moment of the question.</summary>
+    private static unsafe bool SendsSignals(int pidfd, int number)
+    {
+        int copy = pidfd < 0 ? -1 : Libc.pidfd_getfd(pidfd, number);
+        if (copy < 0)
+        {
+            return false;
+        }
+
+        const int F_GETSIG = 11, F_GETOWN_EX = 16;
+        long owner;
+        bool owned = Libc.fcntl(copy, F_GETOWN_EX, (nint)(&owner)) == 0 && owner >> 32 != 0;
+        bool signals = owned || Libc.fcntl(copy, F_GETSIG, 0) > 0;
+        _ = Libc.close(copy);
+        return signals;
+    }
+
+    public Refusal Refuse(string code, string why, string remedy) => new(code, InnerPid, Number, Link, why, remedy);
+}

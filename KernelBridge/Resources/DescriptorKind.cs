@@ -1,0 +1,105 @@
+using System.Text.Json.Serialization;
+using Holdfast.KernelBridge.Restore;
+using Holdfast.KernelBridge.Tape;
+
+namespace Holdfast.KernelBridge.Resources;
+
+/// <summary>One kind of thing that a descriptor can refer to. A new kind is a file with one of these, and a line in <see cref="DescriptorKinds"/>.</summary>
+internal interface IDescriptorKind
+{
+    /// <summary>Whether a descriptor is of this kind.</summary>
+    bool Recognise(DescriptorFacts facts);
+
+    /// <summary>Why it cannot be captured, or null. Asked in a check and in every checkpoint alike.</summary>
+    Refusal? Check(DescriptorFacts facts);
+
+    /// <summary>Captures it; the process stands.</summary>
+    OpenFileImage Capture(DescriptorFacts facts);
+}
+
+/// <summary>An open file description of the application (open(2)): what descriptors refer to, and may share.</summary>
+[JsonDerivedType(typeof(RegularFileImage), "file")]
+[JsonDerivedType(typeof(DirectoryImage), "directory")]
+[JsonDerivedType(typeof(PathDescriptorImage), "path")]
+[JsonDerivedType(typeof(PipeEndImage), "pipe")]
+[JsonDerivedType(typeof(DeviceImage), "device")]
+[JsonDerivedType(typeof(InheritedStreamImage), "inherited")]
+internal abstract record OpenFileImage
+{
+    /// <summary>Flags of open(2) and fcntl(2) F_SETFL.</summary>
+    public required int Flags { get; init; }
+
+    /// <summary>One word and a path, for people.</summary>
+    [JsonIgnore]
+    public abstract string Description { get; }
+
+    /// <summary>Refuses, before anything is built, what cannot be restored here.</summary>
+    public virtual IEnumerable<Refusal> CheckRestore(RestoreChecks checks) => [];
+
+    /// <summary>Composes what opens it, in the process from which all others descend, as descriptor <paramref name="number"/>.</summary>
+    public abstract void Restore(SyscallTape tape, int number, RestoreContext context);
+}
+
+/// <summary>A descriptor of a process.</summary>
+/// <param name="Number">Its number.</param>
+/// <param name="CloseOnExec">FD_CLOEXEC.</param>
+/// <param name="File">Index into <see cref="ApplicationImage.OpenFiles"/>.</param>
+internal sealed record DescriptorImage(int Number, bool CloseOnExec, int File);
+
+/// <summary>The table of kinds. What none of them recognises is refused.</summary>
+internal static class DescriptorKinds
+{
+    private static readonly IDescriptorKind[] All =
+    [
+        new PathDescriptors(),
+        new RegularFiles(),
+        new Directories(),
+        new Pipes(),
+        new Devices(),
+        new InheritedStreams(),
+    ];
+
+    /// <summary>The kind of a descriptor, or null.</summary>
+    public static IDescriptorKind? Of(DescriptorFacts facts) => Array.Find(All, kind => kind.Recognise(facts));
+
+    /// <summary>Why a descriptor cannot be captured, or null.</summary>
+    public static Refusal? Check(DescriptorFacts facts)
+    {
+        if (facts.Locks.Count > 0)
+        {
+            return facts.Refuse("fd.lock", $"it holds a file lock ({facts.Locks[0]})", "release the lock before the checkpoint");
+        }
+
+        if (facts.Async)
+        {
+            return facts.Refuse("fd.async", "it sends signals when it is ready (O_ASYNC)", "clear O_ASYNC before the checkpoint");
+        }
+
+        if (facts.Signals)
+        {
+            return facts.Refuse("fd.owner", "a process is to get signals about it (F_SETOWN or F_SETSIG)", "clear them before the checkpoint");
+        }
+
+        return Of(facts) is { } kind ? kind.Check(facts) : facts.Refuse(Code(facts), $"{Name(facts)} cannot be captured", "close it before the checkpoint");
+    }
+
+    private static string Code(DescriptorFacts facts) => facts.Link switch
+    {
+        var link when link.StartsWith("socket:", StringComparison.Ordinal) => "fd.socket",
+        var link when link.StartsWith("anon_inode:", StringComparison.Ordinal) => "fd." + link[11..].Trim('[', ']').Replace(' ', '-'),
+        var link when link.StartsWith("/memfd:", StringComparison.Ordinal) => "fd.memfd",
+        _ when facts.Identity.Type == Linux.FileIdentity.Fifo => "fd.fifo",
+        _ when facts.Identity.Type == Linux.FileIdentity.CharacterDevice => "fd.device",
+        _ => "fd.unknown",
+    };
+
+    private static string Name(DescriptorFacts facts) => Code(facts) switch
+    {
+        "fd.socket" => "a socket",
+        "fd.memfd" => "a memfd",
+        "fd.fifo" => "a FIFO",
+        "fd.device" => $"a device ({facts.Identity.RawDevice >> 32}:{facts.Identity.RawDevice & 0xffffffff})",
+        "fd.unknown" => "a file of this kind",
+        var code => "a descriptor of kind " + code[3..],
+    };
+}

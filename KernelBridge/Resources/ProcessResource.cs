@@ -1,0 +1,51 @@
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Tape;
+
+namespace Holdfast.KernelBridge.Resources;
+
+/// <summary>
+/// Something that a process has once, beside memory, descriptors and threads. A new one is a file with one of these, a property of
+/// <see cref="ProcessImage"/>, and a line in <see cref="ProcessResources"/>.
+/// </summary>
+internal interface IProcessResource
+{
+    /// <summary>Why a process cannot be captured. Asked while it runs (a check) and again when it stands.</summary>
+    IEnumerable<Refusal> Check(ProcessView view);
+
+    /// <summary>Captures it from the stopped process.</summary>
+    void Capture(ProcessView view, InjectedCalls calls, ProcessImage image);
+
+    /// <summary>Composes what brings it back, run by the process's first thread after its descriptors and memory stand.</summary>
+    /// <param name="image">The process.</param>
+    /// <param name="sinceCapture">Nanoseconds by which the application's clocks have gone on since its capture, while it was built.</param>
+    /// <param name="tape">The tape.</param>
+    void Restore(ProcessImage image, long sinceCapture, SyscallTape tape);
+}
+
+/// <summary>What procfs says of a process.</summary>
+/// <param name="Pid">As the host sees it.</param>
+/// <param name="Stat">/proc/PID/stat.</param>
+/// <param name="Status">/proc/PID/status.</param>
+internal sealed record ProcessView(int Pid, ProcessStat Stat, ProcessStatus Status)
+{
+    /// <summary>The pid in the process's own namespace.</summary>
+    public int InnerPid { get; } = Status.Innermost("NSpid");
+
+    public static ProcessView Read(int pid) => new(pid, ProcessStat.Read(pid), ProcessStatus.Read(pid));
+
+    public Refusal Refuse(string code, string what, string why, string remedy) => new(code, InnerPid, null, what, why, remedy);
+}
+
+/// <summary>The table, in the order of restoring: what removes rights comes last.</summary>
+internal static class ProcessResources
+{
+    public static readonly IProcessResource[] All =
+    [
+        new WorkingDirectories(),
+        new ProcessAttributes(),
+        new SignalActions(),
+        new IntervalTimers(),
+        new ResourceLimits(),
+    ];
+}

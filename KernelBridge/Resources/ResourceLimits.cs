@@ -1,0 +1,53 @@
+using System.Globalization;
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Tape;
+
+namespace Holdfast.KernelBridge.Resources;
+
+/// <summary>Resource limits; see getrlimit(2). Read from procfs, since prlimit(2) on others needs CAP_SYS_RESOURCE.</summary>
+internal sealed class ResourceLimits : IProcessResource
+{
+    // The order of RLIMIT_ numbers in include/uapi/asm-generic/resource.h.
+    private static readonly string[] Names =
+    [
+        "Max cpu time", "Max file size", "Max data size", "Max stack size", "Max core file size", "Max resident set", "Max processes", "Max open files",
+        "Max locked memory", "Max address space", "Max file locks", "Max pending signals", "Max msgqueue size", "Max nice priority", "Max realtime priority",
+        "Max realtime timeout",
+    ];
+
+    public IEnumerable<Refusal> Check(ProcessView view) => [];
+
+    public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image)
+    {
+        List<LimitImage> limits = [];
+        foreach (string line in ProcFs.Text($"/proc/{view.Pid}/limits").Split('\n'))
+        {
+            int resource = Array.FindIndex(Names, name => line.StartsWith(name, StringComparison.Ordinal));
+            if (resource >= 0)
+            {
+                string[] words = line[25..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+                limits.Add(new LimitImage(resource, Value(words[0]), Value(words[1])));
+            }
+        }
+
+        image.Limits = limits;
+    }
+
+    public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)
+    {
+        foreach (LimitImage limit in image.Limits)
+        {
+            tape.Add($"limit '{Names[limit.Resource]}'", X64.Prlimit64, 0, (ulong)limit.Resource, tape.Place((limit.Soft, limit.Hard)), 0);
+        }
+    }
+
+    private static ulong Value(string word) => word == "unlimited" ? ulong.MaxValue : ulong.Parse(word, CultureInfo.InvariantCulture);
+}
+
+/// <summary>A resource limit.</summary>
+/// <param name="Resource">RLIMIT_ number, 0–15.</param>
+/// <param name="Soft">Soft limit; all ones is unlimited.</param>
+/// <param name="Hard">Hard limit.</param>
+internal sealed record LimitImage(int Resource, ulong Soft, ulong Hard);

@@ -1,0 +1,231 @@
+using System.Runtime.InteropServices;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Ptrace;
+using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Spaces;
+using Holdfast.KernelBridge.Tape;
+
+namespace Holdfast.KernelBridge.Restore;
+
+/// <summary>The process tree.</summary>
+internal sealed partial class PtraceRestore
+{
+    private const ulong CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_PARENT = 0x8000, CLONE_THREAD = 0x10000, CLONE_SYSVSEM = 0x40000;
+
+    public void BuildProcesses()
+    {
+        if (plan.Root is null)
+        {
+            throw new BridgeException(plan.Refusals);
+        }
+
+        foreach ((string path, long size) in checks.Truncations)
+        {
+            using FileStream file = new(path, FileMode.Open, FileAccess.Write);
+            file.SetLength(size);
+        }
+
+        clocksBegan = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+        Stub root = Stub.Adopt(StartRoot(), area);
+        stubs[plan.Root.Pid] = root;
+        PrepareRoot(root);
+        BuildChildren(plan.Root, root);
+        JoinGroups();
+        EndHelpers(plan.Root);
+        EndZombies();
+    }
+
+    private int StartRoot()
+    {
+        if (Image.Scope == ApplicationScope.Tree)
+        {
+            tree = Space.StartStub(new StubRequest
+            {
+                StandardStreams = request.StandardStreams, WantedPid = Image.Processes[0].Pid, OwnSession = request.Detach,
+            });
+            return tree.Pid;
+        }
+
+        SpaceRequest wanted = new()
+        {
+            Mode = SpaceMode.Build, Name = request.Name, StateDirectory = request.StateDirectory, Detach = request.Detach,
+            StandardStreams = request.StandardStreams, HostName = Image.HostName, WantedPid = plan.Root!.Pid,
+        };
+        wanted = Image.Isolated is { } isolated ? wanted with { Isolate = new HashSet<string>([.. isolated, "pid", "mount"]) } : wanted;
+        if (wanted.Isolate.Contains("time"))
+        {
+            wanted = wanted with
+            {
+                MonotonicOffset = Offset(Image.Host.Monotonic, Libc.CLOCK_MONOTONIC),
+                BootTimeOffset = Offset(Image.Host.Boottime, Libc.CLOCK_BOOTTIME),
+            };
+        }
+
+        space = Space.Start(wanted);
+        return space.MainPid;
+    }
+
+    /// <summary>What a clock of the space must be ahead of ours so that it goes on where it was.</summary>
+    private static ClockOffset Offset(long was, int clock)
+    {
+        long offset = was - Libc.Nanoseconds(clock);
+        long seconds = Math.DivRem(offset, 1_000_000_000, out long nanoseconds);
+        return nanoseconds < 0 ? new ClockOffset(seconds - 1, (int)nanoseconds + 1_000_000_000) : new ClockOffset(seconds, (int)nanoseconds);
+    }
+
+    private void BuildChildren(BuildNode node, Stub stub)
+    {
+        SyscallTape tape = stub.NewTape();
+        List<BuildNode> children = [.. node.Before, .. node.After];
+        foreach (BuildNode child in node.Before)
+        {
+            AddClone(tape, child);
+        }
+
+        if (node.LeadsSession && ProcessStatus.Read(stub.HostPid).Innermost("NSsid") != node.Pid)
+        {
+            tape.Add($"new session of process {node.Pid}", X64.Setsid);
+        }
+
+        foreach (BuildNode child in node.After)
+        {
+            AddClone(tape, child);
+        }
+
+        List<int> born = [];
+        stub.Run(tape, host =>
+        {
+            // Known from its birth on, so that a failure in between leaves none behind.
+            stubs[children[born.Count].Pid] = new Stub(Tracee.Inherited(host, host), area);
+            born.Add(host);
+        });
+        for (int i = 0; i < children.Count; i++)
+        {
+            Stub childStub = stubs[children[i].Pid];
+            AwaitBirth(childStub.Thread);
+            BuildChildren(children[i], childStub);
+        }
+    }
+
+    private static void AddClone(SyscallTape tape, BuildNode child)
+    {
+        ulong flags = child.SiblingOfCreator ? CLONE_PARENT : 0;
+        ulong exitSignal = child.Helper || child.SiblingOfCreator ? 0ul : Libc.SIGCHLD;
+        tape.Add($"making process {child.Pid}", X64.Clone3, tape.Place(CloneArguments(flags, exitSignal, tape.Place(child.Pid))), 88);
+    }
+
+    /// <summary><c>struct clone_args</c> of include/uapi/linux/sched.h with one wanted number.</summary>
+    private static byte[] CloneArguments(ulong flags, ulong exitSignal, ulong wanted)
+    {
+        ulong[] words = new ulong[11];
+        words[0] = flags;
+        words[4] = exitSignal;
+        words[8] = wanted;
+        words[9] = 1;
+        return MemoryMarshal.AsBytes<ulong>(words).ToArray();
+    }
+
+    private static void AwaitBirth(Tracee thread)
+    {
+        while (true)
+        {
+            WaitStatus status = thread.Wait();
+            if (status.Ended)
+            {
+                throw new BridgeException("restore.stub", $"waiting for new process {thread.Tid}", "it ended");
+            }
+
+            if (status.Event == PtraceCall.EventStop)
+            {
+                return;
+            }
+
+            _ = PtraceCall.Continue(thread.Tid);
+        }
+    }
+
+    private void JoinGroups()
+    {
+        foreach ((int pid, int group) in plan.Groups)
+        {
+            SyscallTape tape = stubs[pid].NewTape();
+            tape.Add($"process group {group} of process {pid}", X64.Setpgid, 0, (ulong)group);
+            stubs[pid].Run(tape);
+        }
+    }
+
+    /// <summary>Helpers end from the leaves up, each reaped by its maker so that nothing of it is left.</summary>
+    private void EndHelpers(BuildNode node)
+    {
+        foreach (BuildNode child in (IEnumerable<BuildNode>)[.. node.Before, .. node.After])
+        {
+            EndHelpers(child);
+            if (!child.Helper)
+            {
+                continue;
+            }
+
+            End(child.Pid, 0);
+            SyscallTape tape = stubs[node.Pid].NewTape();
+            tape.Add($"reaping helper {child.Pid}", X64.Wait4, (ulong)child.Pid, 0, Libc.WALL, 0);
+            stubs[node.Pid].Run(tape);
+            stubs.Remove(child.Pid);
+        }
+    }
+
+    private void EndZombies()
+    {
+        HashSet<int> parents = [];
+        foreach (ProcessImage zombie in Image.Processes.Where(process => process.ZombieStatus is not null))
+        {
+            SyscallTape tape = stubs[zombie.Pid].NewTape();
+            byte[] name = new byte[16];
+            System.Text.Encoding.UTF8.GetBytes(zombie.Name).AsSpan(0, Math.Min(15, System.Text.Encoding.UTF8.GetByteCount(zombie.Name))).CopyTo(name);
+            tape.Add("name", X64.Prctl, 15, tape.Place(name));
+
+            // A signal that dumps core must not write one again.
+            tape.Add("no core dump", X64.Prlimit64, 0, 4, tape.Place((0ul, 0ul)), 0);
+            stubs[zombie.Pid].Run(tape);
+            End(zombie.Pid, zombie.ZombieStatus!.Value);
+            parents.Add(zombie.ParentPid);
+            stubs.Remove(zombie.Pid);
+        }
+
+        foreach (Stub parent in parents.Where(stubs.ContainsKey).Select(pid => stubs[pid]))
+        {
+            // The deaths just made are old news to the application.
+            SyscallTape tape = parent.NewTape();
+            tape.AddWith("forgetting SIGCHLD", X64.RtSigtimedwait, TapeFlags.MayFail, tape.Place(1ul << (Libc.SIGCHLD - 1)), 0, tape.Place((0L, 0L)), 8);
+            parent.Run(tape);
+        }
+    }
+
+    /// <summary>Ends a stub with a status as wait(2) reports it.</summary>
+    private void End(int pid, int status)
+    {
+        Tracee thread = stubs[pid].Thread;
+        int signal = status & 0x7f;
+        PtraceCall.SetSignalMask(thread.Tid, 0);
+        UserRegisters registers = PtraceCall.GetRegisters(thread.Tid) with
+        {
+            Rip = area.Arena + TapeInterpreter.SyscallOffset,
+            OrigRax = ulong.MaxValue,
+            Rax = signal == 0 ? (ulong)X64.ExitGroup : X64.Kill,
+            Rdi = signal == 0 ? (ulong)(status >> 8 & 0xff) : (ulong)pid,
+            Rsi = (ulong)signal,
+        };
+        PtraceCall.SetRegisters(thread.Tid, registers);
+        while (!thread.Gone)
+        {
+            WaitStatus stop = thread.RunToStop();
+            while (!stop.Ended && stop.Event == 0 && stop.Signal == signal)
+            {
+                _ = PtraceCall.Continue(thread.Tid, signal);
+                stop = thread.Wait();
+            }
+        }
+
+        stubs[pid].Dispose();
+    }
+}

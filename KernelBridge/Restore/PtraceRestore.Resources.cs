@@ -1,0 +1,217 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Tape;
+
+namespace Holdfast.KernelBridge.Restore;
+
+/// <summary>
+/// What descriptors and shared areas refer to. Each object is made once, in the first process, at a descriptor number or address that no process of the image
+/// uses; the others inherit it when they are forked, and put it where they have it.
+/// </summary>
+internal sealed partial class PtraceRestore
+{
+    private readonly Dictionary<int, ulong> sharedAddresses = [];
+    private int firstFree;
+    private int firstMapped;
+    private int firstOpen;
+    private ulong oldLimitSoft;
+    private ulong oldLimitHard;
+
+    /// <summary>Gives every process its descriptors.</summary>
+    public void BuildResources()
+    {
+        foreach (ProcessImage process in Living)
+        {
+            Stub stub = stubs[process.Pid];
+            SyscallTape tape = stub.NewTape();
+            HashSet<int> used = [];
+            foreach (DescriptorImage descriptor in process.Descriptors)
+            {
+                used.Add(descriptor.Number);
+                tape.Add(
+                    $"descriptor {descriptor.Number} of process {process.Pid}", X64.Dup3, (ulong)(firstOpen + descriptor.File), (ulong)descriptor.Number,
+                    descriptor.CloseOnExec ? (ulong)Libc.O_CLOEXEC : 0);
+            }
+
+            for (int number = 0; number <= 2; number++)
+            {
+                if (!used.Contains(number))
+                {
+                    tape.AddWith($"closing {number}", X64.Close, TapeFlags.MayFail, (ulong)number);
+                }
+            }
+
+            stub.Run(tape);
+        }
+    }
+
+    /// <summary>Makes every shared object in the first process.</summary>
+    private void PrepareRoot(Stub root)
+    {
+        int pipes = Image.Pipes.Count * 2;
+        firstFree = Math.Max(64, Living.SelectMany(process => process.Descriptors).Select(descriptor => descriptor.Number).DefaultIfEmpty().Max() + 1);
+        int firstGhost = firstFree + pipes;
+        firstMapped = firstGhost + Image.GhostFiles.Count;
+        firstOpen = firstMapped + Image.MappedFiles.Count;
+        RaiseDescriptorLimit(root, (ulong)(firstOpen + Image.OpenFiles.Count + 64));
+        MakePipes(root);
+        MakeGhosts(root, firstGhost);
+        SyscallTape tape = root.NewTape();
+        for (int i = 0; i < Image.MappedFiles.Count; i++)
+        {
+            MappedFileImage mapped = Image.MappedFiles[i];
+            context.OpenAs(tape, mapped.Deleted ? context.GhostPath(mapped.Identity) : mapped.Path, mapped.Writable ? Libc.O_RDWR : Libc.O_RDONLY, firstMapped + i);
+        }
+
+        for (int i = 0; i < Image.OpenFiles.Count; i++)
+        {
+            Image.OpenFiles[i].Restore(tape, firstOpen + i, context);
+        }
+
+        root.Run(tape);
+        MakeSharedMemory(root);
+    }
+
+    /// <summary>Raises RLIMIT_NOFILE for the time of the build. What was there is put back by the image's own limits.</summary>
+    private void RaiseDescriptorLimit(Stub root, ulong needed)
+    {
+        SyscallTape ask = root.NewTape();
+        ulong place = ask.Reserve(16);
+        ask.Add("reading the descriptor limit", X64.Prlimit64, 0, 7, 0, place);
+        root.Run(ask);
+        (oldLimitSoft, oldLimitHard) = root.Memory.Read<(ulong, ulong)>(place);
+        if (oldLimitSoft < needed)
+        {
+            SyscallTape raise = root.NewTape();
+            raise.Add($"raising the descriptor limit to {needed}", X64.Prlimit64, 0, 7, raise.Place((needed, Math.Max(needed, oldLimitHard))), 0);
+            root.Run(raise);
+        }
+    }
+
+    private void MakePipes(Stub root)
+    {
+        if (Image.Pipes.Count == 0)
+        {
+            return;
+        }
+
+        SyscallTape make = root.NewTape();
+        ulong results = make.Reserve(Image.Pipes.Count * 8);
+        for (int i = 0; i < Image.Pipes.Count; i++)
+        {
+            make.Add("making a pipe", X64.Pipe2, results + (ulong)i * 8, 0);
+        }
+
+        root.Run(make);
+        SyscallTape place = root.NewTape();
+        List<(int Read, int Write)> made = [];
+        for (int i = 0; i < Image.Pipes.Count; i++)
+        {
+            made.Add(root.Memory.Read<(int, int)>(results + (ulong)i * 8));
+        }
+
+        // Away from low numbers, so that placing one never overwrites another.
+        for (int i = 0; i < made.Count; i++)
+        {
+            int read = firstFree + 2 * i;
+            if (made[i].Read >= firstFree || made[i].Write >= firstFree)
+            {
+                throw new BridgeException("restore.pipes", "making pipes", $"{made.Count} pipes need more descriptor numbers than there are below {firstFree}");
+            }
+
+            place.Add("placing a pipe", X64.Dup2, (ulong)made[i].Read, (ulong)read);
+            place.Add("placing a pipe", X64.Dup2, (ulong)made[i].Write, (ulong)(read + 1));
+            place.Add("placing a pipe", X64.Close, (ulong)made[i].Read);
+            place.Add("placing a pipe", X64.Close, (ulong)made[i].Write);
+            Pipes.Fill(place, Image.Pipes[i], read + 1);
+            context.AddPipe(Image.Pipes[i].Id, read, read + 1);
+        }
+
+        root.Run(place);
+    }
+
+    /// <summary>Deleted files come back without a name (O_TMPFILE), so that a restore that dies leaves none behind.</summary>
+    private void MakeGhosts(Stub root, int firstGhost)
+    {
+        for (int i = 0; i < Image.GhostFiles.Count; i++)
+        {
+            GhostFileImage ghost = Image.GhostFiles[i];
+            int number = firstGhost + i;
+            string directory = Path.GetDirectoryName(ghost.Path) ?? "/";
+            SyscallTape tape = root.NewTape();
+            tape.Add($"making deleted file {ghost.Path}", X64.Open, tape.Place(directory), (ulong)(Libc.O_TMPFILE | Libc.O_RDWR | Libc.O_LARGEFILE), ghost.Identity.Mode & 0xfff);
+            tape.AddWith("placing a deleted file", X64.Dup2, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0, (ulong)number);
+            tape.AddWith("placing a deleted file", X64.Close, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0);
+            tape.AddWith("owner of a deleted file", 93, TapeFlags.MayFail, (ulong)number, ghost.Owner, ghost.Group);
+            tape.Add("mode of a deleted file", 91, (ulong)number, ghost.Identity.Mode & 0xfff);
+            tape.Add("size of a deleted file", 77, (ulong)number, (ulong)ghost.Identity.Size);
+            root.Run(tape);
+            FillGhost(ghost, $"/proc/{root.HostPid}/fd/{number}");
+            context.AddGhost(ghost.Identity, $"/proc/self/fd/{number}");
+        }
+    }
+
+    private void FillGhost(GhostFileImage ghost, string path)
+    {
+        using FileStream file = new(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, 0);
+        byte[] buffer = new byte[1 << 20];
+        foreach (PageRun run in request.Pages.Runs(ghost.Stream))
+        {
+            for (long at = run.Offset; at < run.Offset + run.Length;)
+            {
+                Span<byte> part = buffer.AsSpan(0, (int)Math.Min(buffer.Length, run.Offset + run.Length - at));
+                request.Pages.Read(ghost.Stream, at, part);
+                file.Seek(at, SeekOrigin.Begin);
+                file.Write(part);
+                at += part.Length;
+            }
+        }
+    }
+
+    private void MakeSharedMemory(Stub root)
+    {
+        if (Image.SharedMemory.Count == 0)
+        {
+            return;
+        }
+
+        SyscallTape tape = root.NewTape();
+        ulong at = area.Scratch;
+        foreach (SharedMemoryImage shared in Image.SharedMemory)
+        {
+            sharedAddresses[shared.Id] = at;
+            tape.Add($"shared memory {shared.Id}", X64.Mmap, at, (ulong)shared.Size, 3, 0x100021 | 0x4000, ulong.MaxValue, 0);
+            at += (ulong)((shared.Size + 0xfff) & ~0xfffL) + 0x10000;
+        }
+
+        root.Run(tape);
+        foreach (SharedMemoryImage shared in Image.SharedMemory)
+        {
+            Fill(root, shared.Stream, run => sharedAddresses[shared.Id] + (ulong)run, shared.Size);
+        }
+    }
+
+    /// <summary>Writes the stored runs of a stream into a process.</summary>
+    private void Fill(Stub stub, string stream, Func<long, ulong> address, long limit)
+    {
+        byte[] buffer = pageBuffer ??= GC.AllocateUninitializedArray<byte>(1 << 20, pinned: true);
+        foreach (PageRun run in request.Pages.Runs(stream))
+        {
+            if (run.Offset < 0 || run.Length <= 0 || run.Offset + run.Length > ((limit + 0xfff) & ~0xfffL))
+            {
+                throw new BridgeException("image.invalid", $"reading stream {stream}", $"run {run.Offset:x}+{run.Length:x} lies outside");
+            }
+
+            for (long at = run.Offset; at < run.Offset + run.Length;)
+            {
+                Span<byte> part = buffer.AsSpan(0, (int)Math.Min(buffer.Length, run.Offset + run.Length - at));
+                request.Pages.Read(stream, at, part);
+                stub.Memory.Write(address(at), part);
+                at += part.Length;
+            }
+        }
+    }
+
+    private byte[]? pageBuffer;
+}

@@ -1,0 +1,260 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Ptrace;
+using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Spaces;
+using Holdfast.KernelBridge.Tape;
+
+namespace Holdfast.KernelBridge.Restore;
+
+/// <summary>Threads, what each sets for itself, and the start.</summary>
+internal sealed partial class PtraceRestore
+{
+    private readonly List<(Tracee Thread, ThreadImage Image, Stub Stub)> threads = [];
+
+    public void BuildThreads()
+    {
+        ProcessStatus own = ProcessStatus.Read(Environment.ProcessId);
+        (ulong bounding, ulong permitted) = (own.Mask("CapBnd"), own.Mask("CapPrm"));
+        foreach (ProcessImage process in Living)
+        {
+            Stub stub = stubs[process.Pid];
+            List<Tracee> made = MakeThreads(stub, process);
+            AttributesImage attributes = process.Attributes!;
+            WriteOwn(stub, "oom_score_adj", attributes.OomScoreAdjustment.ToString(CultureInfo.InvariantCulture));
+            if (attributes.CoreDumpFilter is { } filter)
+            {
+                WriteOwn(stub, "coredump_filter", filter.ToString(CultureInfo.InvariantCulture));
+            }
+
+            SyscallTape common = stub.NewTape();
+            foreach (IProcessResource resource in ProcessResources.All)
+            {
+                resource.Restore(process, SinceCapture(process), common);
+            }
+
+            stub.Run(common);
+            for (int i = 0; i < made.Count; i++)
+            {
+                ThreadImage image = process.Threads[i];
+                SyscallTape tape = stub.NewTape();
+                Threads.Restore(image, tape);
+                Credentials.Restore(image.Credentials, bounding, permitted, tape);
+                Threads.RestoreAfterCredentials(image, process.Pid, tape);
+                if (i == 0)
+                {
+                    SignalActions.Queue(tape, process.PendingSignals, process.Pid, null);
+                }
+
+                stub.Run(made[i], tape);
+                threads.Add((made[i], image, stub));
+            }
+
+            FinishProcess(process, stub, made);
+        }
+    }
+
+    public void Verify()
+    {
+        foreach (ProcessImage process in Living)
+        {
+            Stub stub = stubs[process.Pid];
+            ProcessStatus status = ProcessStatus.Read(stub.HostPid);
+            Expect(process, "pid", process.Pid, status.Innermost("NSpid"));
+            if (process.Session > 1 && Image.Processes.Any(other => other.Pid == process.Session))
+            {
+                Expect(process, "session", process.Session, status.Innermost("NSsid"));
+            }
+
+            if (process.ProcessGroup > 1 && Image.Processes.Any(other => other.Pid == process.ProcessGroup))
+            {
+                Expect(process, "process group", process.ProcessGroup, status.Innermost("NSpgid"));
+            }
+
+            Expect(process, "number of threads", process.Threads.Count, status.Number("Threads"));
+            Expect(
+                process, "descriptors", string.Join(' ', process.Descriptors.Select(d => d.Number).Order()),
+                string.Join(' ', ProcFs.Numbers($"/proc/{stub.HostPid}/fd")));
+            Expect(
+                process, "memory map", Coverage(process.Memory!.Areas.Select(a => (a.Start, a.End, a.Protection, a.Shared))),
+                Coverage(MemoryMap.Read(stub.HostPid).Where(map => map.Name != "[vsyscall]").Select(map => (map.Start, map.End, map.Protection, map.Shared))));
+        }
+    }
+
+    public IRunningApplication Run()
+    {
+        // From here on nobody is killed with us: first all lose the bond, then all go.
+        const int plain = PtraceCall.OptionSysGood;
+        foreach ((Tracee thread, _, _) in threads)
+        {
+            _ = PtraceCall.SetOptions(thread.Tid, plain);
+        }
+
+        released = true;
+        foreach ((Tracee thread, _, _) in threads)
+        {
+            thread.Release();
+        }
+
+        if (space is not null)
+        {
+            return space.Commit();
+        }
+
+        tree!.Keep();
+        int root = tree.Pid;
+        ProcessStat? stat = ProcessStat.TryRead(root);
+        ApplicationTarget target = new(ApplicationScope.Tree, root, stat?.StartTime ?? 0, ProcessIdentity.BootId());
+        return ApplicationFinder.Find(target) ?? throw new BridgeException("application.gone", "starting the restored application", "it ended at once");
+    }
+
+    /// <summary>How far the application's CLOCK_MONOTONIC has gone on since a process was captured, nanoseconds.</summary>
+    private long SinceCapture(ProcessImage process) =>
+        Math.Max(0, Image.Host.Monotonic + (Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) - clocksBegan) - process.CapturedAt);
+
+    private static List<Tracee> MakeThreads(Stub stub, ProcessImage process)
+    {
+        List<Tracee> made = [stub.Thread];
+        if (process.Threads.Count == 1)
+        {
+            return made;
+        }
+
+        SyscallTape tape = stub.NewTape();
+        foreach (ThreadImage thread in process.Threads.Skip(1))
+        {
+            const ulong flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+            tape.Add($"making thread {thread.Tid}", X64.Clone3, tape.Place(CloneArguments(flags, 0, tape.Place(thread.Tid))), 88);
+        }
+
+        List<int> born = [];
+        stub.Run(tape, born.Add);
+        foreach (int tid in born)
+        {
+            Tracee thread = Tracee.Inherited(stub.HostPid, tid);
+            AwaitBirth(thread);
+            made.Add(thread);
+        }
+
+        return made;
+    }
+
+    private static void WriteOwn(Stub stub, string file, string value)
+    {
+        try
+        {
+            File.WriteAllText($"/proc/{stub.HostPid}/{file}", value);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new BridgeException("restore.attribute", $"setting {file} of process {stub.HostPid} to {value}", e.Message, "run as root or with CAP_SYS_RESOURCE");
+        }
+    }
+
+    /// <summary>The last steps of a process: waits are entered again, the arena goes, and every thread gets its registers.</summary>
+    private void FinishProcess(ProcessImage process, Stub stub, List<Tracee> made)
+    {
+        List<UserRegisters> final = [];
+        for (int i = 0; i < made.Count; i++)
+        {
+            UserRegisters registers = MemoryMarshal.Read<UserRegisters>(process.Threads[i].Registers);
+            final.Add(process.Threads[i].RemainingWait is { } remaining ? EnterWait(process, stub, made[i], registers, remaining) : Interruption.Resolve(registers));
+        }
+
+        // The breakpoint that ends a tape would have reset this action, had it been to ignore.
+        ulong instruction = vdsoSyscalls[stub.HostPid];
+        SignalActionImage? trap = process.SignalActions.FirstOrDefault(action => action.Signal == Libc.SIGTRAP);
+        stub.Memory.Write(area.Data, SignalActions.KernelForm(trap));
+        stub.CallOnce(instruction, X64.RtSigaction, Libc.SIGTRAP, area.Data, 0, 8);
+        stub.CallOnce(instruction, X64.Munmap, area.Arena, WorkArea.ArenaSize);
+        if (Interruption.RestartCode(final[0]) != 0)
+        {
+            // Only a stop of this kind makes the kernel go on with its restart block.
+            stub.Thread.RunToInterruptStop();
+        }
+
+        for (int i = 0; i < made.Count; i++)
+        {
+            PtraceCall.SetExtendedState(made[i].Tid, process.Threads[i].ExtendedState);
+            PtraceCall.SetRegisters(made[i].Tid, final[i]);
+            PtraceCall.SetSignalMask(made[i].Tid, process.Threads[i].SignalMask);
+        }
+    }
+
+    /// <summary>
+    /// Makes the thread begin its timed wait again, with what was left of it, and stops it at once: then the kernel holds a restart block of its own
+    /// for it, as it did before, and the thread goes on through that.
+    /// </summary>
+    private UserRegisters EnterWait(ProcessImage process, Stub stub, Tracee thread, in UserRegisters image, long remaining)
+    {
+        remaining = remaining == SleepNotes.Forever ? remaining : Math.Max(0, remaining - SinceCapture(process));
+        (long, long) time = Math.DivRem(remaining, 1_000_000_000);
+        stub.Memory.Write(area.Data, time);
+        UserRegisters call = image with { Rip = area.Arena + TapeInterpreter.SyscallOffset, Rax = image.OrigRax, OrigRax = ulong.MaxValue, Rsp = area.Arena + 0xff00 };
+        switch (image.OrigRax)
+        {
+            case X64.Nanosleep:
+                call.Rdi = area.Data;
+                break;
+            case X64.ClockNanosleep:
+                call.Rdx = area.Data;
+                break;
+            case X64.Futex:
+                call.R10 = area.Data;
+                break;
+            case X64.Poll:
+                call.Rdx = remaining == SleepNotes.Forever ? ulong.MaxValue : (ulong)Math.Min(remaining / 1_000_000 + 1, int.MaxValue);
+                break;
+        }
+
+        PtraceCall.SetRegisters(thread.Tid, call);
+        thread.RunToSyscallStop();
+        thread.RunToInterruptStop();
+        UserRegisters after = PtraceCall.GetRegisters(thread.Tid);
+        return Interruption.RestartCode(after) == Errno.ERESTART_RESTARTBLOCK
+            ? image with { OrigRax = X64.RestartSyscall }
+
+            // It needed no waiting any more: the call has its result.
+            : image with { Rax = after.Rax, OrigRax = ulong.MaxValue };
+    }
+
+    private static string Coverage(IEnumerable<(ulong Start, ulong End, int Protection, bool Shared)> areas)
+    {
+        // The kernel joins neighbours that are alike, or keeps apart what differs in ways that do not show: compare what is covered, and how.
+        List<string> lines = [];
+        (ulong Start, ulong End, int Protection, bool Shared)? open = null;
+        foreach ((ulong Start, ulong End, int Protection, bool Shared) next in areas)
+        {
+            if (open is { } last && last.End == next.Start && last.Protection == next.Protection && last.Shared == next.Shared)
+            {
+                open = last with { End = next.End };
+                continue;
+            }
+
+            if (open is { } done)
+            {
+                lines.Add($"{done.Start:x}-{done.End:x} {done.Protection}{(done.Shared ? 's' : 'p')}");
+            }
+
+            open = next;
+        }
+
+        if (open is { } final)
+        {
+            lines.Add($"{final.Start:x}-{final.End:x} {final.Protection}{(final.Shared ? 's' : 'p')}");
+        }
+
+        return string.Join('\n', lines);
+    }
+
+    private static void Expect<T>(ProcessImage process, string what, T expected, T found)
+    {
+        if (!EqualityComparer<T>.Default.Equals(expected, found))
+        {
+            throw new BridgeException("restore.verify", $"comparing process {process.Pid} with its image", $"{what} is {found}, expected {expected}", "report this");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Spaces;
+
+namespace Holdfast.KernelBridge.Restore;
+
+/// <summary>
+/// A restore through ptrace: a stub becomes the application's first process by system calls that are made inside it, and makes the others.
+/// All stubs carry PTRACE_O_EXITKILL until they run, so that a builder that dies leaves nothing.
+/// </summary>
+internal sealed partial class PtraceRestore : IRestore
+{
+    private readonly RestoreRequest request;
+    private readonly RestoreChecks checks;
+    private readonly WorkArea area;
+    private readonly BuildPlan plan;
+    private readonly RestoreContext context;
+    private readonly Dictionary<int, Stub> stubs = [];
+    private SpaceHandle? space;
+    private StubHandle? tree;
+    private long clocksBegan;
+    private bool released;
+
+    public PtraceRestore(RestoreRequest request)
+    {
+        this.request = request;
+        Image = ApplicationImage.Decode(request.Image.Span);
+        checks = new RestoreChecks(Image, request.Files);
+        context = new RestoreContext(Image);
+        area = WorkArea.Find(Image);
+        plan = ProcessTrees.Plan(
+            Image.Processes.Select(process => new ProcessNode(process.Pid, process.ParentPid, process.ProcessGroup, process.Session, process.ZombieStatus is not null)),
+            Image.Scope);
+    }
+
+    public ApplicationImage Image { get; }
+
+    private IEnumerable<ProcessImage> Living => Image.Processes.Where(process => process.ZombieStatus is null);
+
+    public IReadOnlyList<Refusal> Check()
+    {
+        List<Refusal> refusals = [.. plan.Refusals];
+        if (Capabilities.Lacking([Capabilities.SysPtrace, Capabilities.SysAdmin], Capabilities.Effective()) is { Count: > 0 } missing)
+        {
+            refusals.Add(new Refusal("rights.missing", 0, null, "restore", $"missing {string.Join(", ", missing)}", "run as root"));
+        }
+
+        string[] lacking = [.. Image.Host.CpuFlags.Except(HostFacts.CpuFlags())];
+        if (lacking.Length > 0)
+        {
+            refusals.Add(new Refusal("cpu.features", 0, null, "processor", $"it lacks {string.Join(", ", lacking)}", "restore on a host whose processor has them"));
+        }
+
+        refusals.AddRange(CheckVdso());
+        foreach (OpenFileImage file in Image.OpenFiles)
+        {
+            refusals.AddRange(file.CheckRestore(checks));
+        }
+
+        foreach (MappedFileImage mapped in Image.MappedFiles)
+        {
+            refusals.AddRange(mapped.Deleted ? checks.GhostDirectory(mapped.Path) : checks.File(mapped.Path, mapped.Identity, mustBeUnchanged: true, mapped.Writable));
+        }
+
+        foreach (ProcessImage process in Living)
+        {
+            refusals.AddRange(checks.Exists(process.Directories.Root, FileIdentity.DirectoryType));
+            refusals.AddRange(checks.Exists(process.Directories.Working, FileIdentity.DirectoryType));
+        }
+
+        if (Image.Scope == ApplicationScope.Tree)
+        {
+            refusals.AddRange(CheckPids());
+        }
+
+        return refusals;
+    }
+
+    public void Dispose()
+    {
+        if (!released)
+        {
+            foreach (Stub stub in stubs.Values)
+            {
+                _ = Libc.kill(stub.HostPid, Libc.SIGKILL);
+            }
+
+            ReapAll();
+        }
+
+        foreach (Stub stub in stubs.Values)
+        {
+            stub.Dispose();
+        }
+
+        space?.Dispose();
+        tree?.Dispose();
+    }
+
+    /// <summary>A number that is taken, once a process that is only waiting to be reaped had time to go.</summary>
+    private IEnumerable<Refusal> CheckPids()
+    {
+        long deadline = Environment.TickCount64 + 2000;
+        List<int> wanted = [.. Image.Processes.Select(process => process.Pid).Concat(Living.SelectMany(process => process.Threads.Select(thread => thread.Tid))).Distinct()];
+        while (wanted.Exists(pid => Directory.Exists($"/proc/{pid}")) && Environment.TickCount64 < deadline)
+        {
+            Thread.Sleep(20);
+        }
+
+        foreach (int pid in wanted.Where(pid => Directory.Exists($"/proc/{pid}")))
+        {
+            yield return new Refusal(
+                "pid.taken", pid, null, $"pid {pid}", $"it is in use by '{ProcessStat.TryRead(pid)?.Name}'", "end that process, or run the application in a space of its own next time");
+        }
+    }
+
+    private IEnumerable<Refusal> CheckVdso()
+    {
+        if (Image.Host.Vdso.Length == 0)
+        {
+            yield break;
+        }
+
+        byte[] own = OwnVdso();
+        if (!own.AsSpan().SequenceEqual(Image.Host.Vdso))
+        {
+            yield return new Refusal(
+                "kernel.vdso", 0, null, "vDSO", $"it differs from that of the kernel of the snapshot ({Image.Host.KernelRelease})", "restore under the same kernel");
+        }
+    }
+
+    private static byte[] OwnVdso()
+    {
+        if (MemoryMap.Read(Environment.ProcessId).FirstOrDefault(map => map.Name == "[vdso]") is not { } map)
+        {
+            return [];
+        }
+
+        using TargetMemory memory = new(Environment.ProcessId);
+        byte[] code = new byte[map.Length];
+        memory.Read(map.Start, code);
+        return code;
+    }
+
+    private void ReapAll()
+    {
+        long deadline = Environment.TickCount64 + 5000;
+        foreach (Stub stub in stubs.Values.Where(stub => !stub.Thread.Gone))
+        {
+            while (Environment.TickCount64 < deadline)
+            {
+                int result = Collect(stub.HostPid);
+                if (result < 0)
+                {
+                    break;
+                }
+
+                if (result == 0)
+                {
+                    _ = Libc.usleep(200);
+                }
+            }
+        }
+    }
+
+    private static unsafe int Collect(int pid)
+    {
+        int status;
+        int result = Libc.waitpid(pid, &status, Libc.WNOHANG | Libc.WALL);
+        return result > 0 && !new WaitStatusView(status).Ended ? 0 : result > 0 ? -1 : result;
+    }
+
+    private readonly struct WaitStatusView(int status)
+    {
+        public bool Ended => (status & 0xff) != 0x7f;
+    }
+}

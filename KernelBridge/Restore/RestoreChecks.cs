@@ -1,0 +1,69 @@
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.Restore;
+
+/// <summary>Questions that resources ask before anything is built: whether files and devices are still what they were.</summary>
+internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
+{
+    private readonly HashSet<string> seen = [];
+    private readonly bool sameMachine = image.Host.MachineId == HostFacts.MachineId();
+
+    public ApplicationImage Image => image;
+
+    /// <summary>Files to cut back to the size that they had, by path.</summary>
+    public Dictionary<string, long> Truncations { get; } = [];
+
+    /// <summary>A regular file that is opened by its path.</summary>
+    /// <param name="path">The path.</param>
+    /// <param name="was">What it was at capture.</param>
+    /// <param name="mustBeUnchanged">Whether it was open for writing or mapped, so that other contents would not fit the memory.</param>
+    /// <param name="writable">Whether the application may write to it. For programs and libraries a new ctime alone means a new link or owner, not new contents.</param>
+    /// <param name="appendOnly">Whether it was open for appending.</param>
+    public IEnumerable<Refusal> File(string path, FileIdentity was, bool mustBeUnchanged, bool writable, bool appendOnly = false)
+    {
+        FileIdentity? now = FileIdentity.TryOf(path);
+        if (now is null || now.Type != FileIdentity.Regular)
+        {
+            return Once(path, "file.missing", "it is not there", "put it back");
+        }
+
+        if (!mustBeUnchanged || rule == ChangedFiles.AsIs)
+        {
+            return [];
+        }
+
+        if (rule == ChangedFiles.Truncate && appendOnly && now.SameFile(was) && now.Size >= was.Size)
+        {
+            Truncations[path] = was.Size;
+            return [];
+        }
+
+        string? change =
+            now.Size != was.Size ? $"its size is {now.Size}, it was {was.Size}"
+            : now.ModifiedNanoseconds != was.ModifiedNanoseconds ? "it was written to"
+            : sameMachine && now.Inode != was.Inode ? "it is another file"
+            : sameMachine && writable && now.ChangedNanoseconds != was.ChangedNanoseconds ? "it was changed"
+            : null;
+        return change is null
+            ? []
+            : Once(path, "file.changed", $"{change} since the snapshot, whose memory would not fit it", "put it back, or restore with --files as-is (or --files truncate for logs)");
+    }
+
+    /// <summary>A directory for a deleted file's contents.</summary>
+    public IEnumerable<Refusal> GhostDirectory(string path) => Exists(Path.GetDirectoryName(path) ?? "/", FileIdentity.DirectoryType);
+
+    public IEnumerable<Refusal> Exists(string path, uint type) =>
+        (type == FileIdentity.SymbolicLink ? FileIdentity.TryOfLink(path) : FileIdentity.TryOf(path))?.Type == type ? [] : Once(path, "file.missing", "it is not there, or of another kind", "put it back");
+
+    public IEnumerable<Refusal> Device(string path, ulong device) =>
+        FileIdentity.TryOf(path) is { Type: FileIdentity.CharacterDevice } now && now.RawDevice == device
+            ? []
+            : Once(path, "device.missing", "it is not there, or another device", "make the device node");
+
+    public Refusal Invalid(string what) => new("image.invalid", 0, null, what, "the image is not valid", "restore another snapshot");
+
+    private IEnumerable<Refusal> Once(string path, string code, string why, string remedy) =>
+        seen.Add(path) ? [new Refusal(code, 0, null, path, why, remedy)] : [];
+}

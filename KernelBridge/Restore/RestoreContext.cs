@@ -1,0 +1,37 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Tape;
+
+namespace Holdfast.KernelBridge.Restore;
+
+/// <summary>What open files need while they are opened in the process from which all others descend.</summary>
+internal sealed class RestoreContext(ApplicationImage image)
+{
+    private readonly Dictionary<long, (int Read, int Write)> pipes = [];
+    private readonly HashSet<(long, bool)> taken = [];
+    private readonly Dictionary<(ulong, ulong), string> ghosts = [];
+
+    public ApplicationImage Image => image;
+
+    public void AddPipe(long id, int read, int write) => pipes[id] = (read, write);
+
+    /// <summary>The descriptor of an end of a pipe.</summary>
+    public int PipeEnd(long id, bool write) => write ? pipes[id].Write : pipes[id].Read;
+
+    /// <summary>The same, for the first that asks; null for the others.</summary>
+    public int? TakePipeEnd(long id, bool write) => taken.Add((id, write)) ? PipeEnd(id, write) : null;
+
+    public void AddGhost(FileIdentity identity, string path) => ghosts[(identity.Device, identity.Inode)] = path;
+
+    /// <summary>The name under which a deleted file exists for the time of the restore.</summary>
+    public string GhostPath(FileIdentity identity) => ghosts[(identity.Device, identity.Inode)];
+
+    /// <summary>Composes what opens a path as a given descriptor.</summary>
+    public void OpenAs(SyscallTape tape, string path, int flags, int number)
+    {
+        const int creation = Libc.O_CREAT | Libc.O_EXCL | Libc.O_TRUNC;
+        tape.Add($"opening {path}", X64.Open, tape.Place(path), (ulong)((flags & ~creation) | Libc.O_NOCTTY | Libc.O_LARGEFILE), 0);
+        tape.AddWith($"placing {path}", X64.Dup2, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0, (ulong)number);
+        tape.AddWith($"closing the first descriptor of {path}", X64.Close, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0);
+    }
+}

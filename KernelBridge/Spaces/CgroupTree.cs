@@ -1,0 +1,161 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
+using static Holdfast.KernelBridge.Spaces.SpaceNative;
+
+namespace Holdfast.KernelBridge.Spaces;
+
+/// <summary>
+/// The two cgroup-v2 groups of an application, <c>holdfast/NAME.RANDOM/{init,app}</c> below the v2 mount: two, so that freezing the
+/// application does not freeze its init. See cgroups(7) and Documentation/admin-guide/cgroup-v2.rst.
+/// </summary>
+/// <param name="Directory">The directory that holds both.</param>
+internal sealed record CgroupTree(string Directory)
+{
+    private const string Parent = "holdfast";
+    private const int LongestName = 64;
+    private static readonly TimeSpan emptyDeadline = TimeSpan.FromSeconds(5);
+    // A launch makes its groups long before they are populated only when it hangs; its own deadline is shorter.
+    private static readonly TimeSpan leftoverAge = TimeSpan.FromMinutes(5);
+
+    /// <summary>The group of the space's init.</summary>
+    public string Init => Path.Combine(Directory, "init");
+
+    /// <summary>The group of the application.</summary>
+    public string App => Path.Combine(Directory, "app");
+
+    /// <summary>The mount points of cgroup v2, from the text of mountinfo; see proc_pid_mountinfo(5).</summary>
+    public static IEnumerable<string> FindMounts(IEnumerable<string> mountinfo)
+    {
+        foreach (string line in mountinfo)
+        {
+            string[] fields = line.Split(' ');
+            int separator = Array.IndexOf(fields, "-");
+            if (separator > 5 && separator + 1 < fields.Length && fields[separator + 1] == "cgroup2")
+            {
+                yield return Unescape(fields[4]);
+            }
+        }
+    }
+
+    /// <summary>Makes the groups below the first v2 mount that lets us.</summary>
+    /// <returns>Null when there is no writable one.</returns>
+    public static CgroupTree? Create(string applicationName)
+    {
+        foreach (string mount in FindMounts(File.ReadLines("/proc/self/mountinfo")))
+        {
+            RemoveLeftovers(Path.Combine(mount, Parent), DateTime.UtcNow - leftoverAge);
+            string name = $"{Sanitise(applicationName)}.{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(6))}";
+            var tree = new CgroupTree(Path.Combine(mount, Parent, name));
+            if (tree.TryMake(Path.Combine(mount, Parent)))
+            {
+                return tree;
+            }
+
+            tree.Remove();
+        }
+
+        return null;
+    }
+
+    /// <summary>The groups of an application, from <see cref="ApplicationTarget.CgroupPath"/>, which names the application's.</summary>
+    /// <returns>Null when the path is not one that <see cref="Create"/> could have made.</returns>
+    public static CgroupTree? Of(string? cgroupPath)
+    {
+        if (cgroupPath is null || Path.GetFileName(cgroupPath) != "app" || Path.GetDirectoryName(cgroupPath) is not { } directory
+            || Path.GetFileName(Path.GetDirectoryName(directory)) != Parent)
+        {
+            return null;
+        }
+
+        return new CgroupTree(directory);
+    }
+
+    /// <summary>Removes the groups, and those that the application made below its own. Does nothing for what is gone already.</summary>
+    /// <returns>False when something in them lives on.</returns>
+    public bool Remove()
+    {
+        // The last task of a group is out of it a moment after its parent could reap it.
+        if (System.IO.Directory.Exists(App) && !CgroupFreezer.WaitForEvent(App, "populated 0", emptyDeadline))
+        {
+            return false;
+        }
+
+        bool gone = RemoveWithChildren(App) & RemoveWithChildren(Init) & RemoveOne(Directory);
+        // Fails as long as there is another application, which is what it should do.
+        RemoveDirectory(Path.GetDirectoryName(Directory)!);
+        return gone;
+    }
+
+    /// <summary>Removes the empty groups of applications whose supervisor died before it could, and which nobody asked for since.</summary>
+    /// <param name="parent">The directory that holds the applications' directories.</param>
+    /// <param name="madeBefore">Younger ones may be of a launch that is under way.</param>
+    public static void RemoveLeftovers(string parent, DateTime madeBefore)
+    {
+        if (!System.IO.Directory.Exists(parent))
+        {
+            return;
+        }
+
+        foreach (string directory in System.IO.Directory.GetDirectories(parent))
+        {
+            if (System.IO.Directory.GetLastWriteTimeUtc(directory) < madeBefore && CgroupFreezer.WaitForEvent(directory, "populated 0", TimeSpan.Zero))
+            {
+                RemoveWithChildren(directory);
+            }
+        }
+    }
+
+    private static bool RemoveWithChildren(string group)
+    {
+        if (System.IO.Directory.Exists(group))
+        {
+            foreach (string child in System.IO.Directory.GetDirectories(group))
+            {
+                RemoveWithChildren(child);
+            }
+        }
+
+        return RemoveOne(group);
+    }
+
+    private static bool RemoveOne(string group) => RemoveDirectory(group) == 0 || Marshal.GetLastPInvokeError() == ENOENT;
+
+    private bool TryMake(string parent)
+    {
+        // Another application's removal may take the parent away between the first call and the second.
+        for (int attempt = 0; ; attempt++)
+        {
+            if (MakeDirectory(parent, 0x1ed) < 0 && Marshal.GetLastPInvokeError() != EEXIST)
+            {
+                return false;
+            }
+
+            if (MakeDirectory(Directory, 0x1ed) == 0)
+            {
+                break;
+            }
+
+            if (Marshal.GetLastPInvokeError() != ENOENT || attempt == 100)
+            {
+                return false;
+            }
+        }
+
+        return MakeDirectory(Init, 0x1ed) == 0 && MakeDirectory(App, 0x1ed) == 0 && File.Exists(Path.Combine(App, "cgroup.freeze"));
+    }
+
+    private static string Sanitise(string name)
+    {
+        StringBuilder clean = new();
+        foreach (char c in name.Take(LongestName))
+        {
+            clean.Append(char.IsAsciiLetterOrDigit(c) || c is '-' or '_' ? c : '_');
+        }
+
+        return clean.Length == 0 ? "_" : clean.ToString();
+    }
+
+    private static string Unescape(string field) =>
+        field.Replace("\\040", " ").Replace("\\011", "\t").Replace("\\012", "\n").Replace("\\134", "\\");
+}

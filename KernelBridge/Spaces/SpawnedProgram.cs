@@ -1,0 +1,69 @@
+using Microsoft.Win32.SafeHandles;
+using static Holdfast.KernelBridge.Spaces.SpaceNative;
+
+namespace Holdfast.KernelBridge.Spaces;
+
+/// <summary>
+/// Starts an executable in memory with posix_spawn(3), since managed code cannot fork: descriptors at fixed numbers, no signal blocked,
+/// every signal's action the default.
+/// </summary>
+internal static unsafe class SpawnedProgram
+{
+    // Of glibc and musl, posix_spawnattr_t (336 bytes) and posix_spawn_file_actions_t (80 bytes) fit many times.
+    private const int OpaqueSize = 1024;
+    private const int SignalSetSize = 128;
+    private const int AboveAllTargets = 128;
+
+    /// <summary>Starts it.</summary>
+    /// <param name="executable">A memfd with the ELF file.</param>
+    /// <param name="descriptors">Source (ours) and target (its own, below 128), in any order.</param>
+    /// <returns>Its pid: a child of this process that the caller must wait for.</returns>
+    public static int Start(SafeFileHandle executable, IReadOnlyList<(int Source, int Target)> descriptors)
+    {
+        byte* actions = stackalloc byte[OpaqueSize];
+        byte* attributes = stackalloc byte[OpaqueSize];
+        byte* signals = stackalloc byte[SignalSetSize];
+        List<SafeFileHandle> copies = [];
+        Check(SpawnActionsInit(actions), "posix_spawn_file_actions_init");
+        Check(SpawnAttributesInit(attributes), "posix_spawnattr_init");
+        try
+        {
+            foreach ((int source, int target) in descriptors)
+            {
+                // Copies above every target: otherwise one dup2 could overwrite the source of the next, and source == target would
+                // leave close-on-exec set.
+                SafeFileHandle copy = Descriptors.DuplicateAbove(source, AboveAllTargets);
+                copies.Add(copy);
+                Check(SpawnActionsAddDup2(actions, Descriptors.Number(copy), target), "posix_spawn_file_actions_adddup2");
+            }
+
+            new Span<byte>(signals, SignalSetSize).Clear();
+            Check(SpawnAttributesSetSignalMask(attributes, signals), "posix_spawnattr_setsigmask");
+            new Span<byte>(signals, SignalSetSize).Fill(0xff);
+            Check(SpawnAttributesSetSignalDefault(attributes, signals), "posix_spawnattr_setsigdefault");
+            Check(SpawnAttributesSetFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK), "posix_spawnattr_setflags");
+
+            fixed (byte* name = "holdfast-space\0"u8)
+            {
+                byte** argv = stackalloc byte*[] { name, null };
+                byte** envp = stackalloc byte*[] { null };
+                Check(PosixSpawn(out int pid, $"/proc/self/fd/{Descriptors.Number(executable)}", actions, attributes, argv, envp), "posix_spawn");
+                return pid;
+            }
+        }
+        finally
+        {
+            SpawnActionsDestroy(actions);
+            SpawnAttributesDestroy(attributes);
+            copies.ForEach(c => c.Dispose());
+        }
+    }
+
+    private static void Check(int error, string call)
+    {
+        if (error != 0)
+        {
+            throw Descriptors.Failure("space.spawn", call, error);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+using System.CommandLine;
+using System.Globalization;
+using Holdfast.KernelBridge;
+using Holdfast.Runtime.Native;
+using Holdfast.Runtime.Storage;
+using Holdfast.Runtime.Supervision;
+
+namespace Holdfast.Runtime.Cli.Commands;
+
+/// <summary><c>holdfast check</c>: what this host can do, or what a checkpoint of an application would say. Changes nothing.</summary>
+internal static class CheckCommand
+{
+    public static Command Build(Executor executor)
+    {
+        Argument<string?> what = new("PID|NAME") { Description = "A process tree or an application (default: this host)", Arity = ArgumentArity.ZeroOrOne };
+        DocumentedCommand command = new("check", "Says what this host can do, or what of an application can be captured. Changes nothing. Ends with 1 when something cannot.")
+        {
+            Examples =
+            [
+                ("holdfast check", "a row per capability, with the remedy where it is missing"),
+                ("holdfast check web", "a row per resource of the application"),
+                ("holdfast -o json check 4711", "the same for a process tree and a script"),
+            ],
+        };
+        command.Arguments.Add(what);
+        command.SetAction(parsed => executor.Execute(parsed, false, session => Task.FromResult(Check(session, parsed.GetValue(what)))));
+        return command;
+    }
+
+    private static int Check(Session session, string? what)
+    {
+        IReadOnlyList<CheckRow> rows = what is null ? session.Bridge.CheckHost() : session.Bridge.CheckApplication(Target(session, what));
+        if (session.Output.Json)
+        {
+            foreach (CheckRow row in rows)
+            {
+                session.Output.Result(
+                    new CheckJson(row.Subject, row.Verdict.ToString().ToLowerInvariant(), row.What, row.Remedy, row.Code), OutputJson.Default.CheckJson, _ => "");
+            }
+        }
+        else
+        {
+            session.Output.Text(Output.Table(
+                ["WHAT", "", "FOUND", "REMEDY"],
+                rows.Where(r => !session.Output.Quiet || r.Verdict != CheckVerdict.Yes)
+                    .Select(r => (string[])[r.Subject, r.Verdict.ToString().ToLowerInvariant(), r.What, r.Remedy])));
+        }
+
+        return rows.Any(r => r.Verdict == CheckVerdict.No) ? ExitStatus.Failed : ExitStatus.Done;
+    }
+
+    private static ApplicationTarget Target(Session session, string what)
+    {
+        if (int.TryParse(what, NumberStyles.None, CultureInfo.InvariantCulture, out int pid))
+        {
+            return new ApplicationTarget(
+                ApplicationScope.Tree, pid, Host.StartTime(pid) ?? throw new HoldfastException("process.gone", $"there is no process {pid}"), Host.BootId());
+        }
+
+        (_, ApplicationRecord record) = session.Store.Existing(what);
+        return ApplicationDirectory.Runs(record) ? record.Target : throw ApplicationAccess.Ended(record);
+    }
+}

@@ -1,0 +1,70 @@
+using System.CommandLine;
+using Holdfast.Runtime.Storage;
+using Holdfast.Runtime.Supervision;
+using Holdfast.Snapshots;
+
+namespace Holdfast.Runtime.Cli.Commands;
+
+/// <summary><c>holdfast forget</c>: deletes snapshots.</summary>
+internal static class ForgetCommand
+{
+    public static Command Build(Executor executor)
+    {
+        Argument<string> address = new("NAME[@SNAPSHOT]") { Description = "A snapshot; or, with --all, an application that has ended" };
+        Option<bool> everything = Options.Flag("--all", "All snapshots of an application that has ended, and what is known about it");
+        DocumentedCommand command = new("forget", "Deletes a snapshot. Others are not harmed; 'holdfast gc' gives the space back.")
+        {
+            Examples = [("holdfast forget web@1st", "deletes the oldest"), ("holdfast forget web --all", "deletes everything about web")],
+        };
+        command.Arguments.Add(address);
+        command.Options.Add(everything);
+        command.Validators.Add(result =>
+        {
+            string text = result.GetValue(address) ?? "";
+            if (text.Contains('@') == result.GetValue(everything))
+            {
+                result.AddError("either NAME@SNAPSHOT, or NAME with --all");
+            }
+        });
+        command.SetAction(parsed => executor.Execute(parsed, false, session => Task.FromResult(parsed.GetValue(everything)
+            ? ForgetAll(session, parsed.GetRequiredValue(address))
+            : ForgetOne(session, parsed.GetRequiredValue(address)))));
+        return command;
+    }
+
+    private static int ForgetOne(Session session, string address)
+    {
+        SnapshotInfo snapshot = session.Store.Snapshot(address);
+        session.Store.Snapshots().Forget(snapshot);
+        Confirm(session, snapshot);
+        return ExitStatus.Done;
+    }
+
+    private static int ForgetAll(Session session, string name)
+    {
+        ApplicationDirectory directory = session.Store.Application(name);
+        SnapshotStore? store = session.Store.ExistingSnapshots();
+        IReadOnlyList<SnapshotInfo> snapshots = store?.List(name) ?? [];
+        if (!directory.Exists && snapshots.Count == 0)
+        {
+            throw new HoldfastException("app.unknown", $"there is neither an application {name} nor a snapshot of one in {session.Store.Root}");
+        }
+
+        using ApplicationLock? held = directory.Exists
+            ? ApplicationSlot.Take(directory)?.Lock ?? throw new HoldfastException("app.running", $"{name} runs; 'holdfast kill {name}' ends it first")
+            : null;
+        Remains.Remove(session, directory.Read());
+        foreach (SnapshotInfo snapshot in snapshots)
+        {
+            store!.Forget(snapshot);
+            Confirm(session, snapshot);
+        }
+
+        directory.Delete();
+        session.Output.Confirm(new ForgottenJson(name, null), OutputJson.Default.ForgottenJson, f => $"{f.Name} is forgotten");
+        return ExitStatus.Done;
+    }
+
+    private static void Confirm(Session session, SnapshotInfo snapshot) => session.Output.Confirm(
+        new ForgottenJson(snapshot.Object, snapshot.Id), OutputJson.Default.ForgottenJson, f => $"{f.Name}@{f.Snapshot} is forgotten");
+}

@@ -1,0 +1,51 @@
+using System.CommandLine;
+using Holdfast.Snapshots;
+
+namespace Holdfast.Runtime.Cli.Commands;
+
+/// <summary><c>holdfast verify</c> and <c>gc</c>: look after the store.</summary>
+internal static class MaintenanceCommands
+{
+    public static Command Verify(Executor executor)
+    {
+        DocumentedCommand command = new("verify", "Reads everything in the store and reports what is damaged. Ends with 1 when something is.")
+        {
+            Examples = [("holdfast verify", "one line for each damage")],
+        };
+        command.SetAction(parsed => executor.Execute(parsed, false, session => Task.FromResult(Verify(session))));
+        return command;
+    }
+
+    public static Command Gc(Executor executor)
+    {
+        DocumentedCommand command = new("gc", "Gives back the space of what no snapshot refers to. May run while others read and write.")
+        {
+            Examples = [("holdfast gc", "after 'holdfast forget'")],
+        };
+        command.SetAction(parsed => executor.Execute(parsed, false, session =>
+        {
+            CollectionReport report = Store(session).CollectGarbage();
+            session.Output.Confirm(
+                new GcJson(report.PacksRemoved, report.PacksTrimmed, report.PacksBusy, report.BytesFreed), OutputJson.Default.GcJson,
+                g => $"{Output.Bytes(g.BytesFreed)} freed: {g.PacksRemoved} packs removed, {g.PacksTrimmed} trimmed{(g.PacksBusy > 0 ? $", {g.PacksBusy} in use" : "")}");
+            return Task.FromResult(ExitStatus.Done);
+        }));
+        return command;
+    }
+
+    private static int Verify(Session session)
+    {
+        ProgressLine progress = new(session.Output);
+        VerifyReport report = Store(session).Verify(bytes => progress.Show("verify", bytes));
+        session.Output.Result(
+            new VerifyJson(report.IsSound, report.Snapshots, report.Packs, report.BytesRead, [.. report.Findings.Select(ToJson)]), OutputJson.Default.VerifyJson,
+            v => string.Join('\n', report.Findings.Select(f => f.Message).Append(
+                $"{v.Snapshots} snapshots, {v.Packs} packs, {Output.Bytes(v.BytesRead)} read: {(v.Sound ? "sound" : $"{v.Findings.Count} findings")}")));
+        return report.IsSound ? ExitStatus.Done : ExitStatus.Failed;
+    }
+
+    private static FindingJson ToJson(VerifyFinding f) => new(f.Code, f.File, f.Position, f.Snapshot, f.Stream, f.Offset, f.Length, f.Message);
+
+    private static SnapshotStore Store(Session session) => session.Store.ExistingSnapshots()
+        ?? throw new HoldfastException("store.missing", $"there is no store in {session.Store.Root}; name one with --store");
+}

@@ -1,0 +1,152 @@
+using System.CommandLine;
+using Holdfast.Actors.Restore;
+using Holdfast.Actors.Supervision;
+using Holdfast.KernelBridge;
+using Holdfast.Runtime.Native;
+using Holdfast.Runtime.Storage;
+using Holdfast.Runtime.Supervision;
+using Holdfast.Snapshots;
+
+namespace Holdfast.Runtime.Cli.Commands;
+
+/// <summary><c>holdfast restore</c>: brings an application back from a snapshot, and supervises it.</summary>
+internal static class RestoreCommand
+{
+    public static Command Build(Executor executor)
+    {
+        Argument<string?> address = new("NAME[@SNAPSHOT]")
+        {
+            Description = "The application and which snapshot: an id or its beginning, latest (the default), 1st, 2nd, -1",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        Option<string?> from = Options.Text("--from", "DIR", "A directory that 'dump' wrote, with the host's pids");
+        Option<bool> detach = Options.Flag("--detach", "Runs in the background; ends when the application runs again");
+        Option<string?> log = Options.Text("--log", "FILE", "Where what was inherited as standard output and error is appended (with --detach: nowhere by default)");
+        Option<string?> files = Options.ChangedFiles();
+        DocumentedCommand command = new("restore", "Restores an application from a snapshot: it goes on where it was.")
+        {
+            Examples =
+            [
+                ("holdfast restore web", "from its latest snapshot, in the foreground"),
+                ("holdfast restore web@1st --detach", "from its oldest, in the background"),
+                ("holdfast restore --from /tmp/dump --detach", "what 'holdfast dump' wrote"),
+            ],
+        };
+        command.Arguments.Add(address);
+        foreach (Option option in (Option[])[from, detach, log, files])
+        {
+            command.Options.Add(option);
+        }
+
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(address) is null == result.GetValue(from) is null)
+            {
+                result.AddError("either the name of an application or --from is needed");
+            }
+        });
+        command.SetAction(parsed => executor.Execute(parsed, !parsed.GetValue(detach), session =>
+        {
+            int? report = parsed.GetValue(executor.Globals.DetachedReport);
+            return parsed.GetValue(detach) && report is null
+                ? Task.FromResult(DetachedOutcome.Show(
+                    session.Output, Detached.Start(["--detached-report", $"{Detached.ReportFd}", .. executor.Arguments], parsed.GetValue(log))))
+                : RestoreAsync(session, new RestoreOptions(
+                    parsed.GetValue(address), parsed.GetValue(from), parsed.GetValue(detach),
+                    parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), report));
+        }));
+        return command;
+    }
+
+    private static async Task<int> RestoreAsync(Session session, RestoreOptions options)
+    {
+        using Store? dump = options.From is null ? null : DumpStore(options.From);
+        SnapshotInfo snapshot = dump is null ? session.Store.Snapshot(options.Address!) : Only(dump, options.From!);
+        SnapshotStore source = (dump ?? session.Store).Snapshots();
+        using SnapshotReader reader = source.OpenSnapshot(snapshot);
+        session.Store.Snapshots();
+
+        string name = ApplicationName.Checked(snapshot.Object);
+        (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store.Application(name))
+            ?? throw new HoldfastException("app.running", $"{name} still runs; 'holdfast stop {name}' or 'holdfast kill {name}' ends it first");
+        int log = options.Log is null ? -1 : LogFile.Open(options.Log);
+        RestoreRequest request = new()
+        {
+            Name = name,
+            Image = reader.State,
+            Pages = new SnapshotPages(reader),
+            StateDirectory = directory.Path,
+            Detach = options.Detach,
+            Files = options.Files,
+            StandardStreams = log < 0 ? [0, 1, 2] : [0, log, log],
+        };
+        ApplicationRecord? before = directory.Read();
+        Remains.Remove(session, before);
+        string command = snapshot.Tags.GetValueOrDefault(ApplicationSnapshots.CommandTag, name);
+        return await Supervision.Supervision.RunAsync(session, new SupervisionOrder
+        {
+            Directory = directory,
+            Lock = held,
+            IsNew = isNew,
+            Start = new RestoreApplication(request),
+            Every = before?.EverySeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
+            Started = answer => Report(session, options, ToJson(name, snapshot.Id, answer)),
+            Template = new ApplicationRecord
+            {
+                Name = name,
+                Command = before?.Command ?? [command],
+                Target = ApplicationSlot.NoTarget,
+                Started = TimeProvider.System.GetUtcNow(),
+                RestoredFrom = snapshot.Id,
+                SupervisorPid = Environment.ProcessId,
+                EverySeconds = before?.EverySeconds,
+            },
+        }).ConfigureAwait(false);
+    }
+
+    private static ChangedFiles ToRule(string? word) => word switch
+    {
+        "as-is" => ChangedFiles.AsIs,
+        "truncate" => ChangedFiles.Truncate,
+        _ => ChangedFiles.Refuse,
+    };
+
+    private static void Report(Session session, RestoreOptions options, RestoreJson restored)
+    {
+        if (options.ReportFd is { } fd)
+        {
+            Detached.Report(fd, new DetachedReport(Restored: restored));
+        }
+        else
+        {
+            session.Output.Remark(restored, OutputJson.Default.RestoreJson, DetachedOutcome.Text);
+        }
+    }
+
+    private static RestoreJson ToJson(string name, string snapshot, ApplicationStarted answer)
+    {
+        RestoreReport report = answer.Restore!;
+        return new RestoreJson(
+            name, snapshot, report.Processes, report.Threads, Math.Round(report.ResumeTime.TotalMilliseconds, 3),
+            Math.Round(report.TotalTime.TotalMilliseconds, 3), report.BytesRead, answer.MainPid);
+    }
+
+    private static Store DumpStore(string directory) => Directory.Exists(directory)
+        ? new Store(directory)
+        : throw new HoldfastException("dump.missing", $"there is no directory {directory}");
+
+    private static SnapshotInfo Only(Store dump, string directory)
+    {
+        SnapshotStore store = dump.ExistingSnapshots()
+            ?? throw new HoldfastException("dump.missing", $"{directory} holds no dump; 'holdfast dump PID --to {directory}' writes one");
+        return store.Objects() switch
+        {
+            [var one] => store.Find(one),
+            [] => throw new HoldfastException("dump.missing", $"{directory} holds no snapshot: the dump was not completed"),
+            var several => throw new HoldfastException(
+                "dump.several", $"{directory} holds {several.Count} applications ({string.Join(", ", several)}); use --store {directory} and name one"),
+        };
+    }
+
+    private sealed record RestoreOptions(string? Address, string? From, bool Detach, string? Log, ChangedFiles Files, int? ReportFd);
+}

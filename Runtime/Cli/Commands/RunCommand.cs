@@ -1,0 +1,155 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using Holdfast.Actors.Supervision;
+using Holdfast.KernelBridge;
+using Holdfast.Runtime.Native;
+using Holdfast.Runtime.Storage;
+using Holdfast.Runtime.Supervision;
+
+namespace Holdfast.Runtime.Cli.Commands;
+
+/// <summary><c>holdfast run</c>: starts an application under supervision, or takes over one whose supervisor died.</summary>
+internal static class RunCommand
+{
+    private static readonly string[] Namespaces = ["pid", "mount", "uts", "ipc", "time", "net"];
+
+    public static Command Build(Executor executor)
+    {
+        Option<string?> name = Options.Text("--name", "NAME", "What it is called (default: after the command)");
+        Option<TimeSpan?> every = Options.Time("--every", "Takes a checkpoint this often");
+        Option<string?> isolate = Options.Text("--isolate", "LIST", "Its own namespaces, of pid,mount,uts,ipc,time,net (default: all but net; pid and mount always)");
+        Option<bool> detach = Options.Flag("--detach", "Runs in the background; ends when the application runs");
+        Option<string?> log = Options.Text("--log", "FILE", "Where its standard output and error are appended (default: inherited; with --detach: nowhere)");
+        Option<string?> adopt = Options.Text("--adopt", "NAME", "Supervises a running application whose supervisor died, instead of starting one");
+        Argument<string[]> words = new("COMMAND") { Description = "The program and its arguments", CaptureRemainingTokens = true, Arity = ArgumentArity.ZeroOrMore };
+        DocumentedCommand command = new("run", "Starts an unmodified application under supervision. Terminal, signals and exit status pass through.")
+        {
+            Examples =
+            [
+                ("holdfast run --name web -- python3 -m http.server", "in the foreground, under the name web"),
+                ("holdfast run --name batch --every 30s --detach --log batch.log -- ./job.sh", "in the background, with a checkpoint every 30 seconds"),
+                ("holdfast run --adopt web", "supervises web again after its supervisor was lost"),
+            ],
+        };
+        foreach (Option option in (Option[])[name, every, isolate, detach, log, adopt])
+        {
+            command.Options.Add(option);
+        }
+
+        command.Arguments.Add(words);
+        command.Validators.Add(result =>
+        {
+            string[] line = result.GetValue(words) ?? [];
+            bool adopts = result.GetValue(adopt) is not null;
+            if (line.Length == 0 && !adopts)
+            {
+                result.AddError("a command is missing");
+            }
+            else if (adopts && (line.Length > 0 || result.GetValue(name) is not null || result.GetValue(isolate) is not null || result.GetValue(log) is not null))
+            {
+                result.AddError("--adopt takes the name of an application and neither a command nor --name, --isolate or --log");
+            }
+            else if (line.Length > 0 && line[0].StartsWith('-') && executor.Arguments[^(line.Length + 1)] != "--")
+            {
+                // What follows the first word is the application's; that word itself is a mistyped option of ours.
+                result.AddError(LaterCommands.Explain(line[0]) ?? $"{line[0]} is no option of run; write -- before a command that begins with '-'");
+            }
+            else if (result.GetValue(isolate)?.Split(',').FirstOrDefault(n => !Namespaces.Contains(n)) is { } unknown)
+            {
+                result.AddError($"--isolate: '{unknown}' is none of {string.Join(", ", Namespaces)}");
+            }
+        });
+        command.SetAction(parsed => executor.Execute(parsed, !parsed.GetValue(detach), session =>
+        {
+            RunOrder order = new(
+                parsed.GetValue(name), parsed.GetValue(every), parsed.GetValue(isolate), parsed.GetValue(detach),
+                parsed.GetValue(log), parsed.GetValue(adopt), parsed.GetValue(words) ?? [], parsed.GetValue(executor.Globals.DetachedReport));
+            return order.Detach && order.ReportFd is null ? Task.FromResult(StartDetached(session, executor, order)) : SuperviseAsync(session, order);
+        }));
+        return command;
+    }
+
+    private static int StartDetached(Session session, Executor executor, RunOrder order)
+    {
+        if (order.Adopt is null)
+        {
+            ProgramFile.Check(order.Command[0]);
+        }
+
+        return DetachedOutcome.Show(session.Output, Detached.Start(["--detached-report", $"{Detached.ReportFd}", .. executor.Arguments], order.Log));
+    }
+
+    private static Task<int> SuperviseAsync(Session session, RunOrder order)
+    {
+        Action<ApplicationStarted> started = answer => DetachedOutcome.Report(order.ReportFd, new StartedJson(order.Name ?? order.Adopt!, answer.MainPid, "running"));
+        if (order.Adopt is not null)
+        {
+            return Supervision.Supervision.RunAsync(session, Adoption(session, order, started));
+        }
+
+        ProgramFile.Check(order.Command[0]);
+        session.Store.Snapshots();
+        (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store, order.Name, order.Command[0]);
+        Remains.Remove(session, directory.Read());
+        order = order with { Name = directory.Name };
+        int log = order.Log is not null && !order.Detach ? LogFile.Open(order.Log) : -1;
+        LaunchRequest request = new()
+        {
+            Name = directory.Name,
+            Command = order.Command,
+            Environment = ProcessEnvironment.All(),
+            WorkingDirectory = Environment.CurrentDirectory,
+            StateDirectory = directory.Path,
+            Detach = order.Detach,
+            StandardStreams = log < 0 ? [0, 1, 2] : [0, log, log],
+            Isolate = order.Isolate is null ? Defaults() : [.. order.Isolate.Split(','), "pid", "mount"],
+        };
+        return Supervision.Supervision.RunAsync(session, new SupervisionOrder
+        {
+            Directory = directory,
+            Lock = held,
+            IsNew = isNew,
+            Every = order.Every,
+            Start = new LaunchApplication(request),
+            Started = answer => DetachedOutcome.Report(order.ReportFd, new StartedJson(directory.Name, answer.MainPid, "running")),
+            Template = new ApplicationRecord
+            {
+                Name = directory.Name,
+                Command = order.Command,
+                Target = ApplicationSlot.NoTarget,
+                Started = TimeProvider.System.GetUtcNow(),
+                SupervisorPid = Environment.ProcessId,
+                EverySeconds = order.Every?.TotalSeconds,
+            },
+        });
+    }
+
+    private static SupervisionOrder Adoption(Session session, RunOrder order, Action<ApplicationStarted> started)
+    {
+        (ApplicationDirectory directory, ApplicationRecord record) = session.Store.Existing(order.Adopt!);
+        ApplicationLock held = directory.TryLock()
+            ?? throw new HoldfastException("app.supervised", $"{order.Adopt} is supervised already (by pid {record.SupervisorPid})");
+        record = directory.Read()!;
+        if (!ApplicationDirectory.Runs(record))
+        {
+            held.Dispose();
+            throw ApplicationAccess.Ended(record);
+        }
+
+        TimeSpan? every = order.Every ?? (record.EverySeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null);
+        return new SupervisionOrder
+        {
+            Directory = directory,
+            Lock = held,
+            Every = every,
+            Start = new AdoptApplication(record.Target),
+            Started = started,
+            Template = record with { SupervisorPid = Environment.ProcessId, EverySeconds = every?.TotalSeconds },
+        };
+    }
+
+    private static HashSet<string> Defaults() => [.. Namespaces.Except(["net"])];
+
+    private sealed record RunOrder(
+        string? Name, TimeSpan? Every, string? Isolate, bool Detach, string? Log, string? Adopt, string[] Command, int? ReportFd);
+}

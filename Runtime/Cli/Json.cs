@@ -1,0 +1,67 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Holdfast.Runtime.Cli;
+
+// What -o json writes: one object per line. The names are a promise to scripts; fields are only ever added.
+internal sealed record ErrorJson(string Error, string Message, string? Phase, IReadOnlyList<RefusalJson>? Refusals);
+
+internal sealed record RefusalJson(string Code, int Pid, int? Fd, string What, string Why, string Remedy);
+
+internal sealed record CheckpointJson(
+    string Name, string Snapshot, string? Parent, int Processes, int Threads, double FreezeMs, double TotalMs,
+    long BytesScanned, long BytesStored, long PagesZero, long PagesShared, long PagesUnchanged);
+
+internal sealed record RestoreJson(string Name, string Snapshot, int Processes, int Threads, double ResumeMs, double TotalMs, long BytesRead, int Pid);
+
+internal sealed record StartedJson(string Name, int Pid, string State);
+
+internal sealed record EndedJson(string Name, string State, int? ExitStatus);
+
+internal sealed record ApplicationJson(
+    string Name, string State, int? Pid, bool Supervised, int? ExitStatus, DateTimeOffset Started, DateTimeOffset? Ended, int Snapshots, IReadOnlyList<string> Command);
+
+internal sealed record ApplicationDetailJson(
+    string Name, string State, int? Pid, bool Supervised, int? SupervisorPid, int? ExitStatus, DateTimeOffset Started, DateTimeOffset? Ended,
+    IReadOnlyList<string> Command, string? RestoredFrom, double? EverySeconds, string Directory, IReadOnlyList<SnapshotJson> Snapshots);
+
+internal sealed record SnapshotJson(
+    string Name, string Snapshot, string? Parent, DateTimeOffset Created, int? Processes, int? Threads, double? FreezeMs,
+    long BytesLogical, long BytesStored, string? Damage);
+
+internal sealed record ProcessJson(int Pid, int ParentPid, string Name, int Threads);
+
+internal sealed record StreamJson(string Stream, long Bytes, long Extents);
+
+internal sealed record InspectJson(SnapshotJson Snapshot, IReadOnlyList<ProcessJson> Processes, IReadOnlyList<StreamJson> Streams);
+
+internal sealed record CheckJson(string Subject, string Verdict, string What, string Remedy, string Code);
+
+internal sealed record ForgottenJson(string Name, string? Snapshot);
+
+internal sealed record VerifyJson(bool Sound, int Snapshots, int Packs, long BytesRead, IReadOnlyList<FindingJson> Findings);
+
+internal sealed record FindingJson(string Code, string File, long Position, string? Snapshot, string? Stream, long Offset, long Length, string Message);
+
+internal sealed record GcJson(int PacksRemoved, int PacksTrimmed, int PacksBusy, long BytesFreed);
+
+internal sealed record DemoJson(
+    string Application, int Processes, int Threads, double CheckpointMs, double FreezeMs, long BytesStored, double RestoreMs,
+    long KilledAfterLine, long ResumedAtLine, long LinesAfter);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(ErrorJson))]
+[JsonSerializable(typeof(CheckpointJson))]
+[JsonSerializable(typeof(RestoreJson))]
+[JsonSerializable(typeof(StartedJson))]
+[JsonSerializable(typeof(EndedJson))]
+[JsonSerializable(typeof(ApplicationJson))]
+[JsonSerializable(typeof(ApplicationDetailJson))]
+[JsonSerializable(typeof(SnapshotJson))]
+[JsonSerializable(typeof(InspectJson))]
+[JsonSerializable(typeof(CheckJson))]
+[JsonSerializable(typeof(ForgottenJson))]
+[JsonSerializable(typeof(VerifyJson))]
+[JsonSerializable(typeof(GcJson))]
+[JsonSerializable(typeof(DemoJson))]
+internal sealed partial class OutputJson : JsonSerializerContext;

@@ -1,0 +1,123 @@
+using Akka.Configuration;
+using Holdfast.Actors.Checkpoint;
+using Holdfast.Actors.Restore;
+
+namespace Holdfast.Runtime.Configuration;
+
+/// <summary>The settings of Hocon/reference.conf, read and checked.</summary>
+internal sealed record HoldfastSettings
+{
+    public required Config Config { get; init; }
+
+    public required CheckpointSettings Checkpoints { get; init; }
+
+    public required RestoreSettings Restores { get; init; }
+
+    public required TimeSpan StopGrace { get; init; }
+
+    public required TimeSpan ConnectTimeout { get; init; }
+
+    /// <summary>Reads the file that HOLDFAST_CONFIG names, else <c>STORE/holdfast.conf</c> if there is one, over the defaults.</summary>
+    public static HoldfastSettings Load(string storeRoot)
+    {
+        string? named = Environment.GetEnvironmentVariable("HOLDFAST_CONFIG");
+        string path = string.IsNullOrEmpty(named) ? Path.Combine(storeRoot, "holdfast.conf") : named;
+        if (string.IsNullOrEmpty(named) && !File.Exists(path))
+        {
+            return From(null, path);
+        }
+
+        try
+        {
+            return From(File.ReadAllText(path), path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new HoldfastException("config.unreadable", $"{path} cannot be read: {e.Message}", ExitStatus.Usage, e);
+        }
+    }
+
+    /// <summary>Reads a text over the defaults.</summary>
+    /// <param name="text">HOCON, or null for the defaults alone.</param>
+    /// <param name="source">What errors call it.</param>
+    public static HoldfastSettings From(string? text, string source)
+    {
+        Config reference = ConfigurationFactory.ParseString(Reference());
+        Config own = ConfigurationFactory.Empty;
+        if (text is not null)
+        {
+            try
+            {
+                own = ConfigurationFactory.ParseString(text);
+            }
+            catch (Exception e)
+            {
+                throw Wrong($"{source} is not valid HOCON: {e.Message}", e);
+            }
+
+            ConfigurationKeys.RefuseUnknown(own, reference, source);
+        }
+
+        Config config = own.WithFallback(reference);
+        Config checkpoint = config.GetConfig("holdfast.checkpoint");
+        int pumps = Integer(checkpoint, "holdfast.checkpoint", "parallel-pumps", 0, 1024);
+        return new HoldfastSettings
+        {
+            Config = config,
+            Checkpoints = new CheckpointSettings
+            {
+                Mode = checkpoint.GetString("capture") switch
+                {
+                    "inside-freeze" => CaptureMode.CopyInsideFreeze,
+                    var other => throw Wrong($"holdfast.checkpoint.capture is '{other}': only inside-freeze is possible with this bridge"),
+                },
+                ParallelPumps = pumps == 0 ? Environment.ProcessorCount : pumps,
+                Timeout = Time(checkpoint, "holdfast.checkpoint", "timeout"),
+                ProgressInterval = Time(checkpoint, "holdfast.checkpoint", "progress-interval"),
+                Deadlines = Deadlines<CheckpointPhase>(config, "holdfast.checkpoint.deadlines", CheckpointPhase.End, CheckpointPhase.Finish),
+            },
+            Restores = new RestoreSettings { Deadlines = Deadlines<RestoreStep>(config, "holdfast.restore.deadlines", RestoreStep.Finish) },
+            StopGrace = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "stop-grace"),
+            ConnectTimeout = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "connect-timeout"),
+        };
+    }
+
+    private static string Reference()
+    {
+        using Stream stream = typeof(HoldfastSettings).Assembly.GetManifestResourceStream("reference.conf")!;
+        using StreamReader reader = new(stream);
+        return reader.ReadToEnd();
+    }
+
+    private static Dictionary<TStep, TimeSpan> Deadlines<TStep>(Config config, string path, params TStep[] without)
+        where TStep : struct, Enum
+    {
+        Config deadlines = config.GetConfig(path);
+        return Enum.GetValues<TStep>().Except(without).ToDictionary(s => s, s => Time(deadlines, path, s.ToString().ToLowerInvariant()));
+    }
+
+    private static TimeSpan Time(Config config, string path, string key)
+    {
+        TimeSpan time;
+        try
+        {
+            time = config.GetTimeSpan(key, null, false);
+        }
+        catch (Exception e)
+        {
+            throw Wrong($"{path}.{key} is '{config.GetString(key)}': a duration such as 30s or 250ms is expected", e);
+        }
+
+        // Timers end at 2^32 - 2 ms.
+        return time > TimeSpan.Zero && time <= TimeSpan.FromDays(40)
+            ? time
+            : throw Wrong($"{path}.{key} is {config.GetString(key)}: it must be above 0 and at most 40 days");
+    }
+
+    private static int Integer(Config config, string path, string key, int least, int most) =>
+        int.TryParse(config.GetString(key), out int value) && value >= least && value <= most
+            ? value
+            : throw Wrong($"{path}.{key} is '{config.GetString(key)}': a number from {least} to {most} is expected");
+
+    private static HoldfastException Wrong(string message, Exception? inner = null) => new("config.invalid", message, ExitStatus.Usage, inner);
+}

@@ -1,0 +1,45 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Holdfast.KernelBridge;
+
+namespace Holdfast.Runtime.Storage;
+
+/// <summary>What is kept about an application: <c>apps/NAME/app.json</c>.</summary>
+internal sealed record ApplicationRecord
+{
+    public const int CurrentVersion = 1;
+
+    /// <summary>The version of this record's form.</summary>
+    public int Version { get; init; } = CurrentVersion;
+
+    public required string Name { get; init; }
+
+    public required IReadOnlyList<string> Command { get; init; }
+
+    public required ApplicationTarget Target { get; init; }
+
+    /// <summary>Host pid of its main process.</summary>
+    public int MainPid { get; init; }
+
+    /// <summary>When it was started or restored, UTC.</summary>
+    public DateTimeOffset Started { get; init; }
+
+    /// <summary>The snapshot that it was restored from, or null.</summary>
+    public string? RestoredFrom { get; init; }
+
+    /// <summary>Pid of the last supervisor; a hint for people, the lock is what counts.</summary>
+    public int SupervisorPid { get; init; }
+
+    /// <summary>How often a checkpoint is taken, in seconds, or null.</summary>
+    public double? EverySeconds { get; init; }
+
+    /// <summary>When it was seen to have ended, UTC, or null.</summary>
+    public DateTimeOffset? Ended { get; init; }
+
+    /// <summary>How it ended, once that is known: 0–255, or 128+n for signal n.</summary>
+    public int? ExitStatus { get; init; }
+}
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, UseStringEnumConverter = true)]
+[JsonSerializable(typeof(ApplicationRecord))]
+internal sealed partial class RecordJson : JsonSerializerContext;

@@ -1,0 +1,108 @@
+using Holdfast.Actors.Supervision;
+using Holdfast.Runtime.Cli;
+using Holdfast.Runtime.Native;
+using Holdfast.Runtime.Storage;
+
+namespace Holdfast.Runtime.Supervision;
+
+/// <summary>
+/// Reaches a running application for one command: through its supervisor, or, when that is dead, by supervising it for as long as the command takes.
+/// </summary>
+internal static class ApplicationAccess
+{
+    private static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(20);
+
+    public static async Task<IApplicationControl> OpenAsync(Session session, string name, CancellationToken cancellation)
+    {
+        (ApplicationDirectory directory, _) = session.Store.Existing(name);
+        long began = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            if (RemoteSupervisor.TryConnect(directory.Socket, name) is { } remote)
+            {
+                return remote;
+            }
+
+            if (directory.TryLock() is { } held)
+            {
+                return await AdoptAsync(session, directory, held, cancellation).ConfigureAwait(false);
+            }
+
+            // The lock is held and nobody listens: a supervisor that is just starting or ending, or another command's.
+            if (TimeProvider.System.GetElapsedTime(began) > session.Settings.ConnectTimeout)
+            {
+                throw new HoldfastException(
+                    "supervisor.busy", $"the supervisor of {name} does not answer; another command may be at work on it, try again", ExitStatus.CannotConnect);
+            }
+
+            await Task.Delay(RetryInterval, cancellation).ConfigureAwait(false);
+        }
+    }
+
+    private static async Task<IApplicationControl> AdoptAsync(Session session, ApplicationDirectory directory, ApplicationLock held, CancellationToken cancellation)
+    {
+        SupervisorHost? host = null;
+        try
+        {
+            // Read again under the lock: it may have ended while the lock was waited for.
+            ApplicationRecord record = directory.Read()!;
+            if (!ApplicationDirectory.Runs(record))
+            {
+                Remains.Remove(session, record);
+                throw Ended(record);
+            }
+
+            host = new SupervisorHost(session, session.Store.Snapshots(), directory, record, every: null);
+            await host.StartAsync(new AdoptApplication(record.Target), cancellation).ConfigureAwait(false);
+            return new ForOneCommand(host, held);
+        }
+        catch
+        {
+            if (host is not null)
+            {
+                await host.DisposeAsync().ConfigureAwait(false);
+            }
+
+            held.Dispose();
+            throw;
+        }
+    }
+
+    public static HoldfastException Ended(ApplicationRecord record) => new(
+        "app.ended",
+        $"{record.Name} does not run: {(ApplicationDirectory.ExitStatusOf(record) is { } status ? $"it ended with status {status}" : "it has ended")}; " +
+        $"'holdfast restore {record.Name}' brings it back from its latest snapshot");
+
+    /// <summary>A supervision that ends with the command; the application goes on.</summary>
+    private sealed class ForOneCommand(SupervisorHost host, ApplicationLock held) : IApplicationControl
+    {
+        public async Task<CheckpointJson> CheckpointAsync(
+            bool endAfterwards, TimeSpan? timeout, Action<string, long>? progress, CancellationToken cancellation)
+        {
+            CheckpointJson taken = await host.CheckpointAsync(endAfterwards, timeout, progress, cancellation).ConfigureAwait(false);
+            if (endAfterwards)
+            {
+                host.RecordEnd(128 + Libc.SIGKILL);
+            }
+
+            return taken;
+        }
+
+        public async Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) =>
+            Recorded(await host.StopAsync(grace, cancellation).ConfigureAwait(false));
+
+        public async Task<int> KillAsync(CancellationToken cancellation) => Recorded(await host.KillAsync(cancellation).ConfigureAwait(false));
+
+        public async ValueTask DisposeAsync()
+        {
+            await host.DisposeAsync().ConfigureAwait(false);
+            held.Dispose();
+        }
+
+        private int Recorded(int status)
+        {
+            host.RecordEnd(status);
+            return status;
+        }
+    }
+}

@@ -1,0 +1,16 @@
+using Holdfast.Runtime.Cli;
+
+namespace Holdfast.Runtime.Supervision;
+
+/// <summary>An application that is supervised, by this process or by another one.</summary>
+internal interface IApplicationControl : IAsyncDisposable
+{
+    /// <summary>Takes a checkpoint. Cancelling calls it off, and the application goes on.</summary>
+    Task<CheckpointJson> CheckpointAsync(bool endAfterwards, TimeSpan? timeout, Action<string, long>? progress, CancellationToken cancellation);
+
+    /// <summary>SIGTERM, and SIGKILL to all of it after the grace; returns its exit status.</summary>
+    Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation);
+
+    /// <summary>Kills every process; returns its exit status.</summary>
+    Task<int> KillAsync(CancellationToken cancellation);
+}

@@ -1,0 +1,98 @@
+using System.Globalization;
+using Holdfast.Actors.Checkpoint;
+using Holdfast.Actors.Supervision;
+using Holdfast.Runtime.Cli;
+using Holdfast.Runtime.Native;
+using Holdfast.Runtime.Storage;
+
+namespace Holdfast.Runtime.Supervision;
+
+/// <summary>What a supervising process is to do.</summary>
+internal sealed record SupervisionOrder
+{
+    public required ApplicationDirectory Directory { get; init; }
+
+    /// <summary>Held already.</summary>
+    public required ApplicationLock Lock { get; init; }
+
+    /// <summary>The record, but for what is known once it runs.</summary>
+    public required ApplicationRecord Template { get; init; }
+
+    public required StartApplication Start { get; init; }
+
+    public TimeSpan? Every { get; init; }
+
+    /// <summary>Called once it runs.</summary>
+    public required Action<ApplicationStarted> Started { get; init; }
+
+    /// <summary>True when the directory is to go again if the start fails.</summary>
+    public bool IsNew { get; init; }
+}
+
+/// <summary>A process that supervises an application from its start to its end: <c>run</c>, <c>restore</c> and <c>run --adopt</c>.</summary>
+internal static class Supervision
+{
+    /// <summary>Supervises it.</summary>
+    /// <returns>The application's exit status.</returns>
+    public static async Task<int> RunAsync(Session session, SupervisionOrder order)
+    {
+        using ApplicationLock held = order.Lock;
+        using CancellationTokenSource interrupted = new();
+        SupervisorHost? host = null;
+        bool started = false;
+        Hosting.DiagnosticFiles.Remove();
+        try
+        {
+            // From before the start on: what comes while the application is coming up is passed on as soon as it runs.
+            PendingSignals pending = new(interrupted);
+            using SignalWatch signals = SignalWatch.Forward(pending.Take);
+            host = new SupervisorHost(session, session.Store.Snapshots(), order.Directory, order.Template, order.Every);
+            ProgressLine progress = new(session.Output);
+            host.OnProgress(progress.Show);
+            host.OnPeriodicCheckpoint(outcome => Log(order.Directory, Describe(outcome)));
+            ApplicationStarted answer = await host.StartAsync(order.Start, interrupted.Token).ConfigureAwait(false);
+            started = true;
+            pending.PassOn(host.Signal);
+            session.Output.ClearProgress();
+            host.OnProgress(null);
+            using SupervisorServer server = SupervisorServer.Start(host, order.Directory.Socket, session.Settings.StopGrace);
+            order.Started(answer);
+            int status = await host.WaitForExitAsync().ConfigureAwait(false);
+            host.RecordEnd(status);
+            // Those who asked for the end are answered before the socket goes.
+            await server.DrainAsync().ConfigureAwait(false);
+            return status < 0 ? ExitStatus.HoldfastFailed : status;
+        }
+        catch when (!started && order.IsNew)
+        {
+            order.Directory.Delete();
+            throw;
+        }
+        finally
+        {
+            if (host is not null)
+            {
+                await host.DisposeAsync().ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static string Describe(object outcome) => outcome switch
+    {
+        CheckpointTaken t => string.Create(CultureInfo.InvariantCulture, $"checkpoint {t.Receipt.Snapshot}: frozen {t.FreezeTime.TotalMilliseconds:0.0} ms"),
+        CheckpointFailed f => $"checkpoint failed in {f.Failure.Phase}: {f.Failure.Message}",
+        _ => outcome.ToString()!,
+    };
+
+    private static void Log(ApplicationDirectory directory, string text)
+    {
+        try
+        {
+            File.AppendAllText(directory.Log, string.Create(CultureInfo.InvariantCulture, $"{DateTimeOffset.UtcNow:O} {text}\n"));
+        }
+        catch (IOException)
+        {
+            // A log that cannot be written is no reason to stop supervising.
+        }
+    }
+}

@@ -1,0 +1,126 @@
+using Akka.Actor;
+using Holdfast.Actors;
+using Holdfast.Actors.Checkpoint;
+using Holdfast.Actors.Restore;
+using Holdfast.Actors.Supervision;
+using Holdfast.KernelBridge;
+using Holdfast.Runtime.Cli;
+using Holdfast.Runtime.Hosting;
+using Holdfast.Runtime.Native;
+using Holdfast.Runtime.Storage;
+using Holdfast.Snapshots;
+
+namespace Holdfast.Runtime.Supervision;
+
+/// <summary>Supervises one application in this process: its actors, its record in the store. Made by who holds its lock.</summary>
+internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
+{
+    private readonly ActorNode _node;
+    private readonly IActorRef _supervisor;
+    private readonly ApplicationDirectory _directory;
+    private readonly ApplicationRecord _template;
+    private readonly TimeProvider _time = TimeProvider.System;
+    private readonly bool _keepsRecord;
+    private ApplicationRecord? _record;
+    private Action<string, long>? _progress;
+
+    /// <summary>Makes one; nothing runs yet.</summary>
+    /// <param name="session">Settings, bridge, store.</param>
+    /// <param name="snapshots">Where its snapshots go.</param>
+    /// <param name="directory">Its directory.</param>
+    /// <param name="template">Its record, but for what is known once it runs.</param>
+    /// <param name="every">How often it takes a checkpoint by itself; null for never.</param>
+    /// <param name="keepsRecord">False for a process tree that is dumped: it is not the store's to keep.</param>
+    public SupervisorHost(
+        Session session, SnapshotStore snapshots, ApplicationDirectory directory, ApplicationRecord template, TimeSpan? every, bool keepsRecord = true)
+    {
+        _directory = directory;
+        _template = template;
+        _keepsRecord = keepsRecord;
+        _node = new ActorNode(session.Settings.Config);
+        ApplicationServices services = new(
+            session.Bridge, new ApplicationSnapshots(snapshots, template.Name) { Command = template.Command }, this,
+            session.Settings.Checkpoints, session.Settings.Restores, _time);
+        _supervisor = _node.System.ActorOf(ApplicationSupervisor.Props(services, every), "application");
+        _node.Subscribe<CheckpointProgress>(p => _progress?.Invoke(p.Phase.ToString(), p.BytesWritten));
+        _node.Subscribe<RestoreProgress>(p => _progress?.Invoke(p.Step.ToString(), p.BytesRead));
+    }
+
+    public string Name => _template.Name;
+
+    /// <summary>Calls back when a checkpoint that nobody waits for is over.</summary>
+    public void OnPeriodicCheckpoint(Action<object> handler) => _node.Subscribe<PeriodicCheckpointDone>(m => handler(m.Outcome));
+
+    public void OnProgress(Action<string, long>? handler) => _progress = handler;
+
+    /// <summary>Starts, restores or adopts the application.</summary>
+    public async Task<ApplicationStarted> StartAsync(StartApplication message, CancellationToken cancellation)
+    {
+        using CancellationTokenRegistration _ = cancellation.Register(() => _supervisor.Tell(new CancelStart(), ActorRefs.NoSender));
+        return Expect<ApplicationStarted>(await Ask(message).ConfigureAwait(false));
+    }
+
+    public async Task<CheckpointJson> CheckpointAsync(
+        bool endAfterwards, TimeSpan? timeout, Action<string, long>? progress, CancellationToken cancellation)
+    {
+        using CancellationTokenRegistration _ = cancellation.Register(() => _supervisor.Tell(new CancelCheckpoint(), ActorRefs.NoSender));
+        _progress = progress ?? _progress;
+        CheckpointTaken taken = Expect<CheckpointTaken>(await Ask(new TakeCheckpoint(endAfterwards, timeout)).ConfigureAwait(false));
+        return ToJson(Name, taken);
+    }
+
+    public async Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) =>
+        Expect<ApplicationExited>(await Ask(new StopApplication(grace)).WaitAsync(cancellation).ConfigureAwait(false)).Status;
+
+    public async Task<int> KillAsync(CancellationToken cancellation) =>
+        Expect<ApplicationExited>(await Ask(new KillApplication()).WaitAsync(cancellation).ConfigureAwait(false)).Status;
+
+    public async Task<int> WaitForExitAsync() => Expect<ApplicationExited>(await Ask(new WaitForExit()).ConfigureAwait(false)).Status;
+
+    public void Signal(int signal) => _supervisor.Tell(new SendSignal(signal), ActorRefs.NoSender);
+
+    /// <summary>Notes in the record that it has ended.</summary>
+    public void RecordEnd(int status)
+    {
+        if (_keepsRecord && _record is not null)
+        {
+            _record = _record with { Ended = _time.GetUtcNow(), ExitStatus = status < 0 ? null : status };
+            _directory.Write(_record);
+        }
+    }
+
+    void IApplicationHost.Started(IRunningApplication application)
+    {
+        _record = _template with { Target = application.Target, MainPid = application.MainPid };
+        if (_keepsRecord)
+        {
+            _directory.Write(_record);
+        }
+    }
+
+    void IApplicationHost.KillStanding(IReadOnlyList<int> pids)
+    {
+        foreach (int pid in pids)
+        {
+            _ = Libc.kill(pid, Libc.SIGKILL);
+        }
+    }
+
+    public ValueTask DisposeAsync() => _node.DisposeAsync();
+
+    public static CheckpointJson ToJson(string name, CheckpointTaken taken) => new(
+        name, taken.Receipt.Snapshot, taken.Receipt.Parent, taken.Processes, taken.Threads,
+        Math.Round(taken.FreezeTime.TotalMilliseconds, 3), Math.Round(taken.TotalTime.TotalMilliseconds, 3),
+        taken.Pages.BytesScanned, taken.Receipt.BytesStored, taken.Pages.PagesZero, taken.Pages.PagesShared, taken.Pages.PagesUnchanged);
+
+    private static T Expect<T>(object answer) => answer switch
+    {
+        T expected => expected,
+        StartFailed m => throw new HoldfastException(m.Failure),
+        CheckpointFailed m => throw new HoldfastException(m.Failure),
+        EndFailed m => throw new HoldfastException(m.Failure),
+        _ => throw new InvalidOperationException($"{answer.GetType().Name} is no answer"),
+    };
+
+    private Task<object> Ask(object message) => _supervisor.Ask<object>(message, Timeout.InfiniteTimeSpan);
+}

@@ -1,0 +1,313 @@
+using System.Globalization;
+using Google.Protobuf;
+
+namespace Holdfast.Snapshots;
+
+/// <summary>
+/// Brings the snapshots of a storage object from a store to a device, each as the difference against the cheapest base that the device has by then.
+/// Doing it again sends only what is missing; what was interrupted goes on.
+/// </summary>
+public sealed class Migration
+{
+    private const int HashesInQuestion = 4096;
+
+    private readonly SnapshotStore _source;
+    private readonly IStorageDevice _destination;
+    private readonly MigrationOptions _options;
+    private readonly RateLimit _limit;
+    private long _sent;
+    private int _interruptions;
+
+    /// <summary>Makes one.</summary>
+    /// <param name="source">The store that has the snapshots.</param>
+    /// <param name="destination">Where they are to be.</param>
+    /// <param name="options">Defaults when null.</param>
+    public Migration(SnapshotStore source, IStorageDevice destination, MigrationOptions? options = null)
+    {
+        _source = source;
+        _destination = destination;
+        _options = options ?? new MigrationOptions();
+        _limit = new RateLimit(_options.BytesPerSecond);
+    }
+
+    private string PinOwner => $"migration to {_destination.Name}";
+
+    /// <summary>Plans: which snapshots are missing there, in which order they go, and against which base.</summary>
+    public async Task<MigrationPlan> PlanAsync(string objectName, CancellationToken cancel = default)
+    {
+        IReadOnlyList<SnapshotInfo> here = _source.List(objectName);
+        HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
+        if (here.FirstOrDefault(s => s.Damage is not null && !there.Contains(s.Id)) is { } damaged)
+        {
+            throw new SnapshotStoreException("snapshot.damaged", $"{damaged.Address} cannot be sent: {damaged.Damage}; repair or forget it");
+        }
+
+        List<SnapshotInfo> common = [.. here.Where(s => there.Contains(s.Id) && s.Damage is null)];
+        List<SnapshotInfo> missing = [.. here.Where(s => !there.Contains(s.Id) && (_options.Only is null || _options.Only.Contains(s.Id)))];
+        int alreadyThere = common.Count;
+        if (_options.Order == MigrationOrder.Reverse)
+        {
+            missing.Reverse();
+        }
+
+        var steps = new List<MigrationStep>();
+        foreach (SnapshotInfo snapshot in missing)
+        {
+            steps.Add(Step(snapshot, common));
+            common.Add(snapshot);
+        }
+
+        return new MigrationPlan(objectName, steps, alreadyThere, there.Count(id => here.All(s => s.Id != id)));
+    }
+
+    /// <summary>Sends everything that the destination lacks.</summary>
+    /// <exception cref="SnapshotStoreException">A snapshot cannot be read, the destination refuses, or the connection broke too often. What is confirmed stays.</exception>
+    public async Task<MigrationReport> RunAsync(string objectName, CancellationToken cancel = default)
+    {
+        MigrationPlan plan = await PlanAsync(objectName, cancel).ConfigureAwait(false);
+
+        // Until the last pair is confirmed, nothing that a later step starts from may go, here or there.
+        var pinned = new List<SnapshotInfo>();
+        try
+        {
+            foreach (MigrationStep step in plan.Steps)
+            {
+                Pin(pinned, step.Snapshot);
+            }
+
+            int done = 0;
+            foreach (MigrationStep step in plan.Steps)
+            {
+                done++;
+                if (step.Base is { } start)
+                {
+                    Pin(pinned, start);
+                    await _destination.PinAsync(objectName, start.Id, PinOwner, cancel).ConfigureAwait(false);
+                }
+
+                await SendAsync(step, done, plan.Steps.Count, () => _source.OpenSnapshot(step.Snapshot), cancel).ConfigureAwait(false);
+                if (step.Base is { } over)
+                {
+                    await _destination.UnpinAsync(objectName, over.Id, PinOwner, cancel).ConfigureAwait(false);
+                }
+            }
+        }
+        finally
+        {
+            foreach (SnapshotInfo snapshot in pinned)
+            {
+                _source.Unpin(snapshot, PinOwner);
+            }
+        }
+
+        return new MigrationReport(plan.Steps.Count, Interlocked.Read(ref _sent), _interruptions);
+    }
+
+    /// <summary>
+    /// Sends the present state of an object, which becomes a snapshot there and none here, against the nearest snapshot that both have.
+    /// </summary>
+    /// <param name="live">The state; stays the caller's.</param>
+    /// <param name="cancel">Cancels.</param>
+    public async Task<MigrationReport> RunLiveAsync(LiveSnapshot live, CancellationToken cancel = default)
+    {
+        string objectName = live.Info.Object;
+        HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
+        List<SnapshotInfo> common = [.. _source.List(objectName).Where(s => s.Damage is null && there.Contains(s.Id))];
+        MigrationStep step = Step(live.Info, common, live.Reader);
+        var pinned = new List<SnapshotInfo>();
+        try
+        {
+            if (step.Base is { } start)
+            {
+                Pin(pinned, start);
+            }
+
+            await SendAsync(step, 1, 1, live.Open, cancel).ConfigureAwait(false);
+        }
+        finally
+        {
+            pinned.ForEach(p => _source.Unpin(p, PinOwner));
+        }
+
+        return new MigrationReport(1, Interlocked.Read(ref _sent), _interruptions);
+    }
+
+    private void Pin(List<SnapshotInfo> pinned, SnapshotInfo snapshot)
+    {
+        if (!pinned.Contains(snapshot))
+        {
+            _source.Pin(snapshot, PinOwner);
+            pinned.Add(snapshot);
+        }
+    }
+
+    /// <summary>Looks at the nearest bases by creation time on either side and the parent, and takes the one with the least to send.</summary>
+    private MigrationStep Step(SnapshotInfo snapshot, List<SnapshotInfo> common, SnapshotReader? live = null)
+    {
+        SnapshotInfo? before = common.Where(s => s.CreatedAt <= snapshot.CreatedAt).MaxBy(s => s.CreatedAt);
+        SnapshotInfo? after = common.Where(s => s.CreatedAt > snapshot.CreatedAt).MinBy(s => s.CreatedAt);
+        SnapshotInfo? parent = common.FirstOrDefault(s => s.Id == snapshot.Parent);
+        var candidates = new List<SnapshotInfo>();
+        foreach (SnapshotInfo? candidate in (SnapshotInfo?[])[before, parent, after])
+        {
+            if (candidate is not null && candidates.TrueForAll(c => c.Id != candidate.Id))
+            {
+                candidates.Add(candidate);
+            }
+        }
+
+        if (candidates.Count == 0)
+        {
+            return new MigrationStep(snapshot, null, snapshot.LogicalBytes, "the destination has no snapshot of this object: in full, without extents that it has already");
+        }
+
+        (SnapshotInfo Base, long Bytes)[] costs = [.. candidates.Select(c => (c, Cost(c, snapshot, live)))];
+        (SnapshotInfo best, long bytes) = costs.MinBy(c => c.Bytes);
+        string others = string.Join(", ", costs.Where(c => c.Base.Id != best.Id).Select(c => string.Create(CultureInfo.InvariantCulture, $"{c.Base.Id}: {c.Bytes}")));
+        string nearest = best.Id == before?.Id ? "the nearest older snapshot there" : best.Id == after?.Id ? "the nearest newer snapshot there" : "its parent";
+        return new MigrationStep(snapshot, best, bytes, others.Length == 0 ? nearest : $"{nearest}, and the cheapest ({others})");
+    }
+
+    private long Cost(SnapshotInfo from, SnapshotInfo to, SnapshotReader? live)
+    {
+        using SnapshotReader earlier = _source.OpenSnapshot(from);
+        using SnapshotReader? later = live is null ? _source.OpenSnapshot(to) : null;
+        return SnapshotDifference.Compare(earlier, live ?? later!, new DifferenceOptions { CompareContent = false }).Streams.Sum(s => s.BytesAdded + s.BytesChanged);
+    }
+
+    private async Task SendAsync(MigrationStep step, int number, int steps, Func<SnapshotReader> open, CancellationToken cancel)
+    {
+        using DifferenceSource source = await Task.Run(() => _source.OpenDifference(step.Base, step.Snapshot, null, open), cancel).ConfigureAwait(false);
+        byte[] baseDigest = await Task.Run(source.BaseDigest, cancel).ConfigureAwait(false);
+        bool ask = true;
+        for (int attempt = 0; ;)
+        {
+            try
+            {
+                await SendOnceAsync(source, baseDigest, step, number, steps, ask, cancel).ConfigureAwait(false);
+                return;
+            }
+            catch (SnapshotStoreException e) when (e.Code == "transfer.gone" && ask)
+            {
+                // An extent that the receiver had went away meanwhile: now all are sent.
+                ask = false;
+            }
+            catch (Exception e) when (attempt++ < _options.Retries && IsBroken(e) && !cancel.IsCancellationRequested)
+            {
+                _interruptions++;
+            }
+            catch (HttpRequestException e)
+            {
+                throw new SnapshotStoreException("device.unreachable", $"{_destination.Name} cannot be reached: {e.Message}", e);
+            }
+        }
+    }
+
+    private async Task SendOnceAsync(DifferenceSource source, byte[] baseDigest, MigrationStep step, int number, int steps, bool ask, CancellationToken cancel)
+    {
+        TransferStatus status = await _destination.BeginAsync(source.Head.ToByteArray(), baseDigest, cancel).ConfigureAwait(false);
+        if (status.Present)
+        {
+            byte[] theirs = await _destination.DigestAsync(step.Snapshot.Object, step.Snapshot.Id, cancel).ConfigureAwait(false);
+            if (!theirs.AsSpan().SequenceEqual(source.TargetDigest()))
+            {
+                throw new SnapshotStoreException("snapshot.exists", $"{step.Snapshot.Address} exists at {_destination.Name} with another content");
+            }
+
+            return;
+        }
+
+        Task<byte[]> digest = Task.Run(source.TargetDigest, cancel);
+        HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        var lanes = new Task[status.Received.Count];
+        for (int i = 0; i < lanes.Length; i++)
+        {
+            int lane = i;
+            lanes[i] = Task.Run(() => SendLaneAsync(source, status, lane, known, Count, stop), CancellationToken.None);
+        }
+
+        try
+        {
+            await Task.WhenAll(lanes).ConfigureAwait(false);
+        }
+        catch
+        {
+            // One lane's failure stops the others; the first that failed says why.
+            await digest.ContinueWith(static _ => { }, TaskScheduler.Default).ConfigureAwait(false);
+            throw FirstFailure(lanes);
+        }
+
+        await _destination.FinishAsync(status.Session, await digest.ConfigureAwait(false), cancel).ConfigureAwait(false);
+
+        void Count(long bytes)
+        {
+            long sent = Interlocked.Add(ref _sent, bytes);
+            _options.Progress?.Report(new MigrationProgress(step.Snapshot, number, steps, sent, source.Bytes));
+        }
+    }
+
+    private async Task SendLaneAsync(
+        DifferenceSource source, TransferStatus status, int lane, HashSet<int> known, Action<long> progress, CancellationTokenSource stop)
+    {
+        try
+        {
+            int lanes = status.Received.Count;
+            if (lane + (status.Received[lane] * lanes) >= source.Count)
+            {
+                return;
+            }
+
+            await _destination.SendAsync(
+                status.Session,
+                lane,
+                status.Received[lane],
+                async (stream, cancel) =>
+                {
+                    for (long record = lane + (status.Received[lane] * lanes); record < source.Count; record += lanes)
+                    {
+                        long bytes = await source.WriteAsync((int)record, stream, known.Contains((int)record), cancel).ConfigureAwait(false);
+                        progress(bytes);
+                        await _limit.TakeAsync(bytes, cancel).ConfigureAwait(false);
+                    }
+                },
+                stop.Token).ConfigureAwait(false);
+        }
+        catch
+        {
+            await stop.CancelAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Which records' bytes the destination has somewhere already.</summary>
+    private async Task<HashSet<int>> KnownAsync(DifferenceSource source, CancellationToken cancel)
+    {
+        var known = new HashSet<int>();
+        foreach ((int Record, byte[] Hash)[] part in source.Hashes().Chunk(HashesInQuestion))
+        {
+            IReadOnlyList<bool> has = await _destination.HasAsync([.. part.Select(p => p.Hash)], cancel).ConfigureAwait(false);
+            for (int i = 0; i < part.Length && i < has.Count; i++)
+            {
+                if (has[i])
+                {
+                    known.Add(part[i].Record);
+                }
+            }
+        }
+
+        return known;
+    }
+
+    private static Exception FirstFailure(Task[] lanes) =>
+        lanes.SelectMany(l => l.Exception?.InnerExceptions ?? Enumerable.Empty<Exception>()).FirstOrDefault(e => e is not OperationCanceledException)
+        ?? new OperationCanceledException();
+
+    /// <summary>True for what may be over when it is tried again: a broken connection, a receiver that started anew.</summary>
+    private static bool IsBroken(Exception e) => e switch
+    {
+        SnapshotStoreException store => store.Code is "transfer.unknown" or "transfer.incomplete",
+        HttpRequestException or IOException or OperationCanceledException => true,
+        _ => false,
+    };
+}

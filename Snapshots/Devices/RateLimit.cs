@@ -1,0 +1,32 @@
+using System.Diagnostics;
+
+namespace Holdfast.Snapshots;
+
+/// <summary>Keeps several senders together below a number of bytes per second.</summary>
+internal sealed class RateLimit(long? bytesPerSecond)
+{
+    private readonly Lock _lock = new();
+    private readonly long _start = Stopwatch.GetTimestamp();
+    private double _due;
+
+    internal async ValueTask TakeAsync(long bytes, CancellationToken cancel)
+    {
+        if (bytesPerSecond is not { } rate)
+        {
+            return;
+        }
+
+        double wait;
+        lock (_lock)
+        {
+            double now = Stopwatch.GetElapsedTime(_start).TotalSeconds;
+            _due = Math.Max(_due, now) + ((double)bytes / rate);
+            wait = _due - now;
+        }
+
+        if (wait > 0)
+        {
+            await Task.Delay(TimeSpan.FromSeconds(wait), cancel).ConfigureAwait(false);
+        }
+    }
+}

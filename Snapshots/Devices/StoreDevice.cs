@@ -1,0 +1,221 @@
+using System.Collections.Concurrent;
+using System.IO.Pipelines;
+using Google.Protobuf;
+using Holdfast.Snapshots.Format;
+
+namespace Holdfast.Snapshots;
+
+/// <summary>A store of this process as a storage device. The store stays open when the device is disposed.</summary>
+public sealed class StoreDevice : IStorageDevice
+{
+    private readonly ConcurrentDictionary<string, IncomingTransfer> _transfers = new(StringComparer.Ordinal);
+    private readonly SemaphoreSlim _begin = new(1);
+
+    /// <summary>Makes one.</summary>
+    public StoreDevice(SnapshotStore store) => Store = store;
+
+    /// <summary>The store.</summary>
+    public SnapshotStore Store { get; }
+
+    /// <summary>Records that arrived more than once.</summary>
+    internal IncomingTransfer.DuplicateCount Duplicates { get; } = new();
+
+    /// <inheritdoc/>
+    public string Name => Store.Directory;
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<string>> ObjectsAsync(CancellationToken cancel) => Task.FromResult(Store.Objects());
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<SnapshotInfo>> ListAsync(string objectName, CancellationToken cancel) => Task.FromResult(Store.List(objectName));
+
+    /// <inheritdoc/>
+    public Task<byte[]> DigestAsync(string objectName, string id, CancellationToken cancel) => Task.Run(
+        () =>
+        {
+            using SnapshotReader reader = Store.OpenSnapshot(Find(objectName, id));
+            return Store.Digests.Of(reader);
+        },
+        cancel);
+
+    /// <inheritdoc/>
+    public async Task<TransferStatus> BeginAsync(ReadOnlyMemory<byte> head, ReadOnlyMemory<byte> baseDigest, CancellationToken cancel)
+    {
+        DifferenceHead message;
+        try
+        {
+            message = DifferenceHead.Parser.ParseFrom(head.Span);
+        }
+        catch (InvalidProtocolBufferException e)
+        {
+            throw new SnapshotStoreException("transfer.invalid", "the head of a difference cannot be read", e);
+        }
+
+        if (message.Target is { } target && Store.Exists(target.Object, target.Id) is not null)
+        {
+            return new TransferStatus(string.Empty, true, []);
+        }
+
+        // One at a time: two that begin the same transfer must meet.
+        await _begin.WaitAsync(cancel).ConfigureAwait(false);
+        try
+        {
+            foreach (IncomingTransfer running in _transfers.Values.Where(t => t.Head.Equals(message)))
+            {
+                await running.InterruptAsync().ConfigureAwait(false);
+                return running.Status;
+            }
+
+            IncomingTransfer transfer = await Task.Run(() => IncomingTransfer.Open(Store, message, baseDigest.ToArray(), Duplicates), cancel).ConfigureAwait(false);
+            _transfers[transfer.Id] = transfer;
+            return transfer.Status;
+        }
+        finally
+        {
+            _begin.Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<bool>> HasAsync(IReadOnlyList<byte[]> hashes, CancellationToken cancel) => Task.Run<IReadOnlyList<bool>>(
+        () => [.. hashes.Select(h => !Store.IsEncrypted && h.Length == Hash.Size && Store.Contents.TryGet(Hash.From(h), out _))], cancel);
+
+    /// <inheritdoc/>
+    public async Task SendAsync(string session, int lane, long first, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    {
+        var pipe = new Pipe(new PipeOptions(pauseWriterThreshold: 1024 * 1024, resumeWriterThreshold: 512 * 1024, useSynchronizationContext: false));
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        Task receiving = Task.Run(
+            async () =>
+            {
+                Exception? failure = null;
+                try
+                {
+                    await ReceiveAsync(session, lane, first, pipe.Reader.AsStream(), stop.Token).ConfigureAwait(false);
+                }
+                catch (Exception e)
+                {
+                    failure = e;
+                    throw;
+                }
+                finally
+                {
+                    await pipe.Reader.CompleteAsync(failure).ConfigureAwait(false);
+                }
+            },
+            CancellationToken.None);
+        Exception? broken = null;
+        try
+        {
+            await write(pipe.Writer.AsStream(), cancel).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            broken = e;
+            throw;
+        }
+        finally
+        {
+            await pipe.Writer.CompleteAsync(broken).ConfigureAwait(false);
+            try
+            {
+                await receiving.ConfigureAwait(false);
+            }
+            catch when (broken is not null)
+            {
+                // The sender's own failure is the one to tell.
+            }
+        }
+    }
+
+    /// <summary>Receives records of one lane until the stream ends.</summary>
+    /// <exception cref="SnapshotStoreException">There is no such transfer (<c>transfer.unknown</c>), or a record is refused.</exception>
+    public async Task ReceiveAsync(string session, int lane, long first, Stream records, CancellationToken cancel)
+    {
+        IncomingTransfer transfer = _transfers.GetValueOrDefault(session)
+            ?? throw new SnapshotStoreException("transfer.unknown", $"{Name} receives no transfer {session}; begin it again");
+        await transfer.ReceiveAsync(lane, first, records, cancel).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async Task<SnapshotInfo> FinishAsync(string session, ReadOnlyMemory<byte> digest, CancellationToken cancel)
+    {
+        if (!_transfers.TryRemove(session, out IncomingTransfer? transfer))
+        {
+            throw new SnapshotStoreException("transfer.unknown", $"{Name} receives no transfer {session}; begin it again");
+        }
+
+        using (transfer)
+        {
+            return await Task.Run(() => transfer.Finish(digest.Span), cancel).ConfigureAwait(false);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task PinAsync(string objectName, string id, string owner, CancellationToken cancel)
+    {
+        Store.Pin(Find(objectName, id), owner);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task UnpinAsync(string objectName, string id, string owner, CancellationToken cancel)
+    {
+        Store.Unpin(new SnapshotInfo { Object = objectName, Id = id }, owner);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel)
+    {
+        DifferenceSource source = Store.OpenDifference(from is null ? null : Find(objectName, from), Find(objectName, to), null);
+        var pipe = new Pipe(new PipeOptions(pauseWriterThreshold: 1024 * 1024, resumeWriterThreshold: 512 * 1024, useSynchronizationContext: false));
+        _ = Task.Run(
+            async () =>
+            {
+                Exception? failure = null;
+                try
+                {
+                    using (source)
+                    {
+                        await DifferenceFile.WriteAsync(source, pipe.Writer.AsStream(), null, cancel).ConfigureAwait(false);
+                    }
+                }
+                catch (Exception e)
+                {
+                    failure = e;
+                }
+
+                await pipe.Writer.CompleteAsync(failure).ConfigureAwait(false);
+            },
+            CancellationToken.None);
+        return Task.FromResult(pipe.Reader.AsStream());
+    }
+
+    /// <inheritdoc/>
+    public Task ReadAsync(string objectName, string id, string stream, long offset, Memory<byte> into, CancellationToken cancel) => Task.Run(
+        () =>
+        {
+            using SnapshotReader reader = Store.OpenSnapshot(Find(objectName, id));
+            reader.Read(stream, offset, into.Span);
+        },
+        cancel);
+
+    private SnapshotInfo Find(string objectName, string id) => Store.Exists(objectName, id)
+        ?? throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {objectName}@{id} in {Name}");
+
+    /// <summary>Lets go of transfers that are being received; they can be gone on with.</summary>
+    public ValueTask DisposeAsync()
+    {
+        foreach (string session in _transfers.Keys)
+        {
+            if (_transfers.TryRemove(session, out IncomingTransfer? transfer))
+            {
+                transfer.Dispose();
+            }
+        }
+
+        _begin.Dispose();
+        return ValueTask.CompletedTask;
+    }
+}

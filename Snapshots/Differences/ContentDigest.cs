@@ -1,0 +1,177 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Holdfast.Snapshots;
+
+/// <summary>
+/// A cryptographic digest of a snapshot's content that does not depend on how a store keeps it, and that is brought from one snapshot to the next
+/// at a cost that grows with the change. Pages of 4096 bytes of each stream are hashed, then nodes of 256 pages, then streams, then the snapshot.
+/// </summary>
+internal sealed class ContentDigest
+{
+    private const int Page = 4096;
+    private const int Pages = 256;
+    private const int Entry = 1 + Hash.Size;
+
+    private readonly Dictionary<string, Dictionary<long, byte[]>> _streams;
+    private byte[] _state = SHA256.HashData([]);
+
+    private ContentDigest(Dictionary<string, Dictionary<long, byte[]>> streams) => _streams = streams;
+
+    /// <summary>An empty snapshot's.</summary>
+    internal static ContentDigest Empty() => new(new Dictionary<string, Dictionary<long, byte[]>>(StringComparer.Ordinal));
+
+    /// <summary>Reads all of a snapshot.</summary>
+    internal static ContentDigest Of(SnapshotReader snapshot)
+    {
+        ContentDigest digest = Empty();
+        digest.Advance(snapshot, snapshot.Streams.ToDictionary(s => s.Name, s => snapshot.Runs(s.Name)));
+        return digest;
+    }
+
+    /// <summary>An independent copy.</summary>
+    internal ContentDigest Clone()
+    {
+        var streams = new Dictionary<string, Dictionary<long, byte[]>>(_streams.Count, StringComparer.Ordinal);
+        foreach ((string name, Dictionary<long, byte[]> nodes) in _streams)
+        {
+            streams[name] = nodes.ToDictionary(n => n.Key, n => (byte[])n.Value.Clone());
+        }
+
+        return new ContentDigest(streams) { _state = _state };
+    }
+
+    /// <summary>Brings the digest to another snapshot.</summary>
+    /// <param name="snapshot">The snapshot whose digest it is to be.</param>
+    /// <param name="changed">Ranges by stream where it differs from the one before: changed, added or removed.</param>
+    internal void Advance(SnapshotReader snapshot, IReadOnlyDictionary<string, IReadOnlyList<StreamRun>> changed)
+    {
+        _state = SHA256.HashData(snapshot.State.Span);
+        foreach (string gone in _streams.Keys.Where(s => snapshot.Table(s) is null).ToList())
+        {
+            _streams.Remove(gone);
+        }
+
+        foreach (StreamInfo stream in snapshot.Streams)
+        {
+            if (!_streams.TryGetValue(stream.Name, out Dictionary<long, byte[]>? nodes))
+            {
+                _streams.Add(stream.Name, nodes = []);
+            }
+
+            if (changed.TryGetValue(stream.Name, out IReadOnlyList<StreamRun>? ranges))
+            {
+                Update(snapshot, stream.Name, nodes, ranges);
+            }
+        }
+    }
+
+    /// <summary>The digest: 32 bytes.</summary>
+    internal byte[] Value()
+    {
+        using var all = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Span<byte> number = stackalloc byte[8];
+        all.AppendData(_state);
+        foreach ((string name, Dictionary<long, byte[]> nodes) in _streams.OrderBy(s => s.Key, StringComparer.Ordinal))
+        {
+            byte[] bytes = Encoding.UTF8.GetBytes(name);
+            BinaryPrimitives.WriteInt64LittleEndian(number, bytes.Length);
+            all.AppendData(number);
+            all.AppendData(bytes);
+            BinaryPrimitives.WriteInt64LittleEndian(number, nodes.Count);
+            all.AppendData(number);
+            foreach ((long index, byte[] node) in nodes.OrderBy(n => n.Key))
+            {
+                BinaryPrimitives.WriteInt64LittleEndian(number, index);
+                all.AppendData(number);
+                all.AppendData(SHA256.HashData(node));
+            }
+        }
+
+        return all.GetHashAndReset();
+    }
+
+    private static void Update(SnapshotReader snapshot, string stream, Dictionary<long, byte[]> nodes, IReadOnlyList<StreamRun> ranges)
+    {
+        byte[] buffer = new byte[Pages * Page];
+        long done = 0;
+        foreach (StreamRun range in ranges)
+        {
+            long first = Math.Max(done, range.Offset / Page);
+            long end = ((range.End - 1) / Page) + 1;
+            while (first < end)
+            {
+                long until = Math.Min(end, first + Pages - (first % Pages));
+                UpdatePages(snapshot, stream, nodes, first, until, buffer);
+                first = until;
+            }
+
+            done = Math.Max(done, end);
+        }
+    }
+
+    /// <summary>Hashes pages of one node again.</summary>
+    private static void UpdatePages(SnapshotReader snapshot, string stream, Dictionary<long, byte[]> nodes, long first, long end, byte[] buffer)
+    {
+        long index = first / Pages;
+        if (!nodes.TryGetValue(index, out byte[]? node))
+        {
+            nodes.Add(index, node = new byte[Pages * Entry]);
+        }
+
+        List<StreamRun> runs = snapshot.RunsIn(stream, first * Page, end * Page);
+        foreach (StreamRun run in runs)
+        {
+            snapshot.Read(stream, run.Offset, buffer.AsSpan((int)(run.Offset - (first * Page)), (int)run.Length));
+        }
+
+        int at = 0;
+        for (long page = first; page < end; page++)
+        {
+            Span<byte> entry = node.AsSpan((int)(page % Pages) * Entry, Entry);
+            long start = page * Page;
+            while (at < runs.Count && runs[at].End <= start)
+            {
+                at++;
+            }
+
+            if (at == runs.Count || runs[at].Offset >= start + Page)
+            {
+                entry.Clear();
+            }
+            else if (runs[at].Offset <= start && runs[at].End >= start + Page)
+            {
+                entry[0] = 1;
+                SHA256.HashData(buffer.AsSpan((int)(start - (first * Page)), Page), entry[1..]);
+            }
+            else
+            {
+                entry[0] = 2;
+                HashPartial(runs, at, start, buffer.AsSpan((int)(start - (first * Page)), Page), entry[1..]);
+            }
+        }
+
+        if (node.AsSpan().IndexOfAnyExcept((byte)0) < 0)
+        {
+            nodes.Remove(index);
+        }
+    }
+
+    private static void HashPartial(List<StreamRun> runs, int at, long start, ReadOnlySpan<byte> page, Span<byte> into)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Span<byte> where = stackalloc byte[4];
+        for (; at < runs.Count && runs[at].Offset < start + Page; at++)
+        {
+            int from = (int)(Math.Max(runs[at].Offset, start) - start);
+            int to = (int)(Math.Min(runs[at].End, start + Page) - start);
+            BinaryPrimitives.WriteUInt16LittleEndian(where, (ushort)from);
+            BinaryPrimitives.WriteUInt16LittleEndian(where[2..], (ushort)(to - from));
+            hash.AppendData(where);
+            hash.AppendData(page[from..to]);
+        }
+
+        hash.GetHashAndReset(into);
+    }
+}

@@ -1,0 +1,114 @@
+using Google.Protobuf;
+using Holdfast.Snapshots.Format;
+
+namespace Holdfast.Snapshots;
+
+/// <summary>A difference as a file or any other stream: made in one store, applied in another.</summary>
+public static class DifferenceFile
+{
+    /// <summary>Writes what makes one snapshot out of another.</summary>
+    /// <param name="store">The store that has both.</param>
+    /// <param name="from">The base; null: the file holds the whole snapshot.</param>
+    /// <param name="to">The snapshot, of the same object.</param>
+    /// <param name="stream">Where to.</param>
+    /// <param name="options">How the two are compared; defaults when null.</param>
+    /// <param name="cancel">Cancels; what was written then is refused by <see cref="ApplyAsync"/>.</param>
+    /// <returns>Bytes written.</returns>
+    /// <exception cref="SnapshotStoreException">The two are not of one object (<c>diff.object</c>), or cannot be read.</exception>
+    public static async Task<long> WriteAsync(
+        SnapshotStore store, SnapshotInfo? from, SnapshotInfo to, Stream stream, DifferenceOptions? options = null, CancellationToken cancel = default)
+    {
+        using DifferenceSource source = store.OpenDifference(from, to, options);
+        return await WriteAsync(source, stream, null, cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Makes the snapshot of a difference visible in a store that has its base.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="stream">The difference; read to its end.</param>
+    /// <param name="cancel">Cancels; applying the same difference again goes on where it stopped.</param>
+    /// <returns>The snapshot.</returns>
+    /// <exception cref="SnapshotStoreException">
+    /// The base is missing or another (<c>diff.base</c>, naming the right one), the snapshot exists with another content (<c>snapshot.exists</c>),
+    /// the difference is damaged (<c>snapshot.damaged</c>) or comes to something else than it should (<c>transfer.mismatch</c>). Nothing is visible then.
+    /// </exception>
+    public static async Task<SnapshotInfo> ApplyAsync(SnapshotStore store, Stream stream, CancellationToken cancel = default)
+    {
+        byte[] magic = new byte[8];
+        if (await stream.ReadAtLeastAsync(magic, magic.Length, throwOnEndOfStream: false, cancel).ConfigureAwait(false) != magic.Length
+            || !magic.AsSpan().SequenceEqual(RecordFormat.FileMagic))
+        {
+            throw new SnapshotDamagedException("the difference", 0, "is not a difference");
+        }
+
+        var buffer = new RecordBuffer { Position = magic.Length };
+        if (!await RecordFormat.ReadAsync(stream, buffer, "the difference", cancel).ConfigureAwait(false) || buffer.Kind != RecordKind.Head)
+        {
+            throw new SnapshotDamagedException("the difference", magic.Length, "does not begin with a HEAD record");
+        }
+
+        DifferenceHead head = FrameFile.Parse(DifferenceHead.Parser, buffer.Message.Span, "the difference", magic.Length);
+        byte[] baseDigest = buffer.Data.ToArray();
+        if (head.Target is { } target && store.Exists(target.Object, target.Id) is { } present)
+        {
+            return await CompareAsync(store, present, stream, buffer, cancel).ConfigureAwait(false);
+        }
+
+        using IncomingTransfer transfer = IncomingTransfer.Open(store, head, baseDigest);
+        IReadOnlyList<long> received = transfer.Status.Received;
+        long number = 0;
+        while (await RecordFormat.ReadAsync(stream, buffer, "the difference", cancel).ConfigureAwait(false))
+        {
+            if (buffer.Kind == RecordKind.End)
+            {
+                return transfer.Finish(buffer.Data.Span);
+            }
+
+            int lane = (int)(number % head.Lanes);
+
+            // The state is small and not kept in the journal.
+            if (number / head.Lanes >= received[lane])
+            {
+                transfer.Receive(lane, buffer);
+            }
+
+            number++;
+        }
+
+        throw new SnapshotDamagedException("the difference", buffer.Position, "ends without an END record");
+    }
+
+    internal static async Task<long> WriteAsync(DifferenceSource source, Stream stream, IReadOnlyList<long>? received, CancellationToken cancel)
+    {
+        byte[] baseDigest = source.BaseDigest();
+        await stream.WriteAsync(RecordFormat.FileMagic.ToArray(), cancel).ConfigureAwait(false);
+        await RecordFormat.WriteAsync(stream, RecordKind.Head, source.Head, baseDigest, cancel).ConfigureAwait(false);
+        long written = 0;
+        for (int i = 0; i < source.Count; i++)
+        {
+            if (received is null || i / DifferenceSource.Lanes >= received[i % DifferenceSource.Lanes])
+            {
+                written += await source.WriteAsync(i, stream, known: false, cancel).ConfigureAwait(false);
+            }
+        }
+
+        await RecordFormat.WriteAsync(stream, RecordKind.End, null, source.TargetDigest(), cancel).ConfigureAwait(false);
+        return written;
+    }
+
+    /// <summary>The snapshot is there: the difference must come to the same content, so that applying it again changes nothing.</summary>
+    private static async Task<SnapshotInfo> CompareAsync(SnapshotStore store, SnapshotInfo present, Stream stream, RecordBuffer buffer, CancellationToken cancel)
+    {
+        while (await RecordFormat.ReadAsync(stream, buffer, "the difference", cancel).ConfigureAwait(false))
+        {
+            if (buffer.Kind == RecordKind.End)
+            {
+                using SnapshotReader reader = store.OpenSnapshot(present);
+                return store.Digests.Of(reader).AsSpan().SequenceEqual(buffer.Data.Span)
+                    ? present
+                    : throw new SnapshotStoreException("snapshot.exists", $"{present.Address} exists in {store.Directory} with another content");
+            }
+        }
+
+        throw new SnapshotDamagedException("the difference", buffer.Position, "ends without an END record");
+    }
+}

@@ -1,0 +1,114 @@
+namespace Holdfast.Snapshots;
+
+/// <summary>How a piece of a stream differs.</summary>
+internal enum PieceKind
+{
+    /// <summary>Bytes on both sides, at different places of the store.</summary>
+    Changed,
+
+    /// <summary>Only the later side has bytes.</summary>
+    Added,
+
+    /// <summary>Only the earlier side has bytes.</summary>
+    Removed,
+}
+
+/// <summary>A piece of a stream that differs.</summary>
+/// <param name="Kind">How.</param>
+/// <param name="From">The earlier side's bytes; meaningless when added.</param>
+/// <param name="To">The later side's bytes; meaningless when removed.</param>
+internal readonly record struct Piece(PieceKind Kind, Extent From, Extent To)
+{
+    internal long Offset => Kind == PieceKind.Removed ? From.Offset : To.Offset;
+
+    internal long Length => Kind == PieceKind.Removed ? From.Length : To.Length;
+}
+
+/// <summary>Compares two extent tables of one store. Leaves that both share are skipped without being read.</summary>
+internal static class TableComparer
+{
+    /// <summary>The pieces that differ, ascending.</summary>
+    internal static IEnumerable<Piece> Compare(ExtentTable? from, ExtentTable? to)
+    {
+        (List<Extent> a, List<Extent> b) = Unshared(from, to);
+        int i = 0;
+        int j = 0;
+        long at = 0;
+        while (i < a.Count || j < b.Count)
+        {
+            bool inA = i < a.Count && a[i].Offset <= at;
+            bool inB = j < b.Count && b[j].Offset <= at;
+            if (!inA && !inB)
+            {
+                at = Math.Min(i < a.Count ? a[i].Offset : long.MaxValue, j < b.Count ? b[j].Offset : long.MaxValue);
+                continue;
+            }
+
+            // Up to where either side changes.
+            long end = Math.Min(
+                i >= a.Count ? long.MaxValue : inA ? a[i].End : a[i].Offset,
+                j >= b.Count ? long.MaxValue : inB ? b[j].End : b[j].Offset);
+            Extent left = inA ? a[i].Clip(at, end) : default;
+            Extent right = inB ? b[j].Clip(at, end) : default;
+            if (inA && inB && !SamePlace(left, right))
+            {
+                yield return new Piece(PieceKind.Changed, left, right);
+            }
+            else if (inA != inB)
+            {
+                yield return new Piece(inA ? PieceKind.Removed : PieceKind.Added, left, right);
+            }
+
+            at = end;
+            if (inA && a[i].End == at)
+            {
+                i++;
+            }
+
+            if (inB && b[j].End == at)
+            {
+                j++;
+            }
+        }
+    }
+
+    private static bool SamePlace(in Extent a, in Extent b) =>
+        a.Pack == b.Pack && a.Position == b.Position && a.Encoded == b.Encoded && a.Skip == b.Skip;
+
+    private static (List<Extent> From, List<Extent> To) Unshared(ExtentTable? from, ExtentTable? to)
+    {
+        var a = new List<Extent>();
+        var b = new List<Extent>();
+        int i = 0;
+        int j = 0;
+        int leftLeaves = from?.LeafCount ?? 0;
+        int rightLeaves = to?.LeafCount ?? 0;
+        while (i < leftLeaves || j < rightLeaves)
+        {
+            long left = i < leftLeaves ? from!.LeafAt(i).Start : long.MaxValue;
+            long right = j < rightLeaves ? to!.LeafAt(j).Start : long.MaxValue;
+            if (left == right && SameLeaf(from!.LeafAt(i), to!.LeafAt(j)))
+            {
+                // A shared leaf covers the same range in both tables: nothing else of either lies in it.
+                i++;
+                j++;
+                continue;
+            }
+
+            if (left <= right)
+            {
+                a.AddRange(from!.Load(i++));
+            }
+
+            if (right <= left)
+            {
+                b.AddRange(to!.Load(j++));
+            }
+        }
+
+        return (a, b);
+    }
+
+    private static bool SameLeaf(in ExtentTable.Leaf a, in ExtentTable.Leaf b) =>
+        a.End == b.End && !a.Hash.IsEmpty && ((a.Pack == b.Pack && a.Position == b.Position) || a.Hash.Span.SequenceEqual(b.Hash.Span));
+}

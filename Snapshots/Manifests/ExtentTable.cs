@@ -1,0 +1,194 @@
+using System.Buffers;
+using Holdfast.Snapshots.Format;
+
+namespace Holdfast.Snapshots;
+
+/// <summary>
+/// The extent table of one stream of a manifest. Its leaves are read when they are needed. Several threads may use it at once.
+/// </summary>
+internal sealed class ExtentTable
+{
+    private const int HashSize = 32;
+
+    private readonly Leaf[] _leaves;
+    private readonly Extent[]?[] _loaded;
+    private readonly PackCache _packs;
+
+    /// <exception cref="SnapshotDamagedException">The table is not possible.</exception>
+    internal ExtentTable(StreamTable table, PackId[] leafPacks, PackCache packs, string path)
+    {
+        Name = table.Name;
+        Bytes = (long)table.Bytes;
+        Count = (long)table.Extents;
+        _packs = packs;
+        if (table.Leaves is null)
+        {
+            Extent[]? extents = table.Inline is null ? [] : ExtentLeafCodec.Decode(table.Inline, 0);
+            if (extents is null || extents.Length != Count || Sum(extents) != Bytes)
+            {
+                throw Impossible(path);
+            }
+
+            _leaves = extents.Length == 0 ? [] : [new Leaf(extents[0].Offset, extents[^1].End, extents.Length, default, 0, ReadOnlyMemory<byte>.Empty)];
+            _loaded = extents.Length == 0 ? [] : [extents];
+            return;
+        }
+
+        LeafIndex index = table.Leaves;
+        int rows = index.BaseGap.Count;
+        if (index.Span.Count != rows || index.Count.Count != rows || index.Pack.Count != rows || index.Position.Count != rows || index.Hashes.Length != (long)rows * HashSize)
+        {
+            throw Impossible(path);
+        }
+
+        _leaves = new Leaf[rows];
+        _loaded = new Extent[]?[rows];
+        ReadOnlyMemory<byte> hashes = index.Hashes.Memory;
+        ulong at = 0;
+        ulong total = 0;
+        for (int i = 0; i < rows; i++)
+        {
+            ulong start = at + index.BaseGap[i];
+            ulong end = start + index.Span[i];
+            if (index.BaseGap[i] > long.MaxValue || index.Span[i] > long.MaxValue || start > long.MaxValue || end > long.MaxValue
+                || index.Count[i] == 0 || index.Count[i] > index.Span[i] || index.Pack[i] >= leafPacks.Length || index.Position[i] > long.MaxValue)
+            {
+                throw Impossible(path);
+            }
+
+            total += index.Count[i];
+            _leaves[i] = new Leaf((long)start, (long)end, (int)Math.Min(index.Count[i], int.MaxValue), leafPacks[index.Pack[i]], (long)index.Position[i], hashes.Slice(i * HashSize, HashSize));
+            at = end;
+        }
+
+        if (total != table.Extents)
+        {
+            throw Impossible(path);
+        }
+    }
+
+    internal string Name { get; }
+
+    internal long Bytes { get; }
+
+    internal long Count { get; }
+
+    internal int LeafCount => _leaves.Length;
+
+    /// <summary>The leaf without its extents. <see cref="Leaf.Hash"/> is empty for a table that is kept inside the manifest.</summary>
+    internal Leaf LeafAt(int leaf) => _leaves[leaf];
+
+    /// <summary>The extents of a leaf, read and checked the first time.</summary>
+    /// <exception cref="SnapshotDamagedException">The leaf cannot be read.</exception>
+    internal Extent[] Load(int leaf) => Volatile.Read(ref _loaded[leaf]) ?? LoadFromPack(leaf);
+
+    /// <summary>All extents, ascending.</summary>
+    internal IEnumerable<Extent> All()
+    {
+        for (int leaf = 0; leaf < _leaves.Length; leaf++)
+        {
+            foreach (Extent extent in Load(leaf))
+            {
+                yield return extent;
+            }
+        }
+    }
+
+    /// <summary>The extents, clipped, that overlap a range.</summary>
+    internal IEnumerable<Extent> Range(long from, long to)
+    {
+        if (from >= to)
+        {
+            // An extent around an empty range would come out as an empty piece of it.
+            yield break;
+        }
+
+        for (int leaf = FirstLeaf(from); leaf < _leaves.Length && _leaves[leaf].Start < to; leaf++)
+        {
+            Extent[] extents = Load(leaf);
+            for (int i = First(extents, from); i < extents.Length && extents[i].Offset < to; i++)
+            {
+                yield return extents[i].Clip(from, to);
+            }
+        }
+    }
+
+    private int FirstLeaf(long offset)
+    {
+        int low = 0;
+        int high = _leaves.Length;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (_leaves[middle].End <= offset)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
+    }
+
+    private static int First(Extent[] extents, long offset)
+    {
+        int low = 0;
+        int high = extents.Length;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (extents[middle].End <= offset)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
+    }
+
+    private Extent[] LoadFromPack(int leaf)
+    {
+        Leaf row = _leaves[leaf];
+        PackReader pack = _packs.Get(row.Pack);
+        byte[] bytes = pack.ReadExtent(row.Position, out int length);
+        try
+        {
+            ExtentLeaf message = FrameFile.Parse(ExtentLeaf.Parser, bytes.AsSpan(0, length), pack.FilePath, row.Position);
+            Extent[]? extents = ExtentLeafCodec.Decode(message, row.Start);
+            if (extents is null || extents.Length != row.Count || extents[0].Offset != row.Start || extents[^1].End != row.End)
+            {
+                throw new SnapshotDamagedException(pack.FilePath, row.Position, "the extent table here is not the one that the manifest refers to");
+            }
+
+            Volatile.Write(ref _loaded[leaf], extents);
+            return extents;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    private static long Sum(Extent[] extents)
+    {
+        long sum = 0;
+        foreach (Extent extent in extents)
+        {
+            sum += extent.Length;
+        }
+
+        return sum;
+    }
+
+    private SnapshotDamagedException Impossible(string path) => new(path, 0, $"the extent table of stream {Name} is not possible");
+
+    /// <summary>A row of the leaf index.</summary>
+    internal readonly record struct Leaf(long Start, long End, int Count, PackId Pack, long Position, ReadOnlyMemory<byte> Hash);
+}

@@ -1,0 +1,17 @@
+namespace Holdfast.Snapshots;
+
+/// <summary>How a path is taken into a store.</summary>
+public sealed record CaptureOptions
+{
+    /// <summary>How extents are written. The default deduplicates and compresses.</summary>
+    public SnapshotWriterOptions Writer { get; init; } = new() { Compression = Compression.Auto, Deduplicate = true };
+
+    /// <summary>Tags of the snapshot.</summary>
+    public IReadOnlyDictionary<string, string> Tags { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>True: an image file is taken as a block image, page by page, rather than as a file with its metadata. Devices always are.</summary>
+    public bool AsBlockImage { get; init; }
+
+    /// <summary>True: files whose size, times and inode did not change are read and compared all the same.</summary>
+    public bool Paranoid { get; init; }
+}

@@ -1,0 +1,73 @@
+using System.Globalization;
+
+namespace Holdfast.Checkpoint.Bench;
+
+/// <summary>What the command line asks for.</summary>
+internal sealed record BenchOptions
+{
+    private const string Usage = """
+        usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--json FILE] [--holdfast FILE]
+          --place DIR      where the store and the yardsticks' file are (default: /dev/shm)
+          --pairs N        measured pairs of yardstick and operation per case, 1-99 (default: 5)
+          --only CASES     some of PROCESSESxMIB, comma separated, such as 1x256,128x1 (default: 1x1,16x1,128x1,1x64,1x256,1x1024)
+          --json FILE      writes every figure to FILE too
+          --holdfast FILE  the program to measure (default: what ./holdfast builds)
+        ends with 1 when an operation takes more than three times its yardstick at 256 MiB and above
+        """;
+
+    public string Place { get; private init; } = "/dev/shm";
+
+    public int Pairs { get; private init; } = 5;
+
+    public IReadOnlyList<BenchCase> Cases { get; private init; } = BenchCase.All;
+
+    public string? Json { get; private init; }
+
+    public string? Holdfast { get; private init; }
+
+    /// <summary>Null, with the usage printed, when they make no sense.</summary>
+    public static BenchOptions? Parse(string[] args, TextWriter errors)
+    {
+        BenchOptions? options = new();
+        for (int i = 0; i < args.Length && options is not null; i += 2)
+        {
+            string? value = i + 1 < args.Length ? args[i + 1] : null;
+            options = (args[i], value) switch
+            {
+                (_, null) => null,
+                ("--place", _) => options with { Place = Path.GetFullPath(value) },
+                ("--pairs", _) when int.TryParse(value, CultureInfo.InvariantCulture, out int pairs) && pairs is >= 1 and <= 99 => options with { Pairs = pairs },
+                ("--only", _) when ParseCases(value) is { } cases => options with { Cases = cases },
+                ("--json", _) => options with { Json = Path.GetFullPath(value) },
+                ("--holdfast", _) => options with { Holdfast = Path.GetFullPath(value) },
+                _ => null,
+            };
+        }
+
+        if (options is null || !Directory.Exists(options.Place))
+        {
+            errors.WriteLine(options is null ? Usage : $"there is no directory {options.Place}");
+            return null;
+        }
+
+        return options;
+    }
+
+    private static List<BenchCase>? ParseCases(string text)
+    {
+        List<BenchCase> cases = [];
+        foreach (string word in text.Split(','))
+        {
+            string[] parts = word.Split('x');
+            if (parts.Length != 2 || !int.TryParse(parts[0], CultureInfo.InvariantCulture, out int processes) || processes is < 1 or > 4096
+                || !int.TryParse(parts[1], CultureInfo.InvariantCulture, out int size) || size is < 1 or > 65536)
+            {
+                return null;
+            }
+
+            cases.Add(new BenchCase(processes, size));
+        }
+
+        return cases;
+    }
+}

@@ -1,0 +1,168 @@
+using System.Text.Json;
+
+namespace Holdfast.Checkpoint.Bench;
+
+/// <summary>
+/// Measures checkpoints and restores as a user has them: an application under <c>holdfast run --detach</c>, <c>holdfast checkpoint</c> to its
+/// running supervisor, and <c>holdfast restore --detach</c>, which is a new supervisor each time. Disposing it removes all that it made.
+/// </summary>
+internal sealed class CheckpointBench : IDisposable
+{
+    private const string Name = "bench";
+    private static readonly TimeSpan ReadyBound = TimeSpan.FromMinutes(3);
+
+    private readonly BenchOptions _options;
+    private readonly string _directory;
+    private readonly HoldfastCommand _holdfast;
+    private volatile bool _cancelled;
+
+    public CheckpointBench(BenchOptions options)
+    {
+        _options = options;
+        _directory = Path.Combine(options.Place, $"holdfast-checkpoint-bench-{Environment.ProcessId}");
+        Directory.CreateDirectory(_directory);
+        try
+        {
+            _holdfast = new HoldfastCommand(options.Holdfast, _directory);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Ends the run at the next step.</summary>
+    public void Cancel() => _cancelled = true;
+
+    public IReadOnlyList<CaseResult> Run()
+    {
+        List<CaseResult> results = [];
+        foreach (BenchCase measured in _options.Cases)
+        {
+            results.Add(Run(measured));
+        }
+
+        return results;
+    }
+
+    public void Dispose()
+    {
+        if (Directory.Exists(_directory))
+        {
+            Directory.Delete(_directory, recursive: true);
+        }
+    }
+
+    private CaseResult Run(BenchCase measured)
+    {
+        using Yardstick yardstick = new(measured.Bytes, Path.Combine(_directory, "plain"));
+        Start(measured);
+        try
+        {
+            (Sample first, long stored) = Checkpoint(measured, yardstick);
+            List<Sample> checkpoints = [];
+            List<Sample> restores = [];
+            for (int i = 0; i < _options.Pairs; i++)
+            {
+                DropSnapshots();
+                checkpoints.Add(Checkpoint(measured, yardstick).Sample);
+            }
+
+            for (int i = 0; i < _options.Pairs; i++)
+            {
+                _holdfast.Run("kill", Name);
+                restores.Add(Restore(measured, yardstick));
+            }
+
+            return new CaseResult(measured, stored, first, checkpoints, restores);
+        }
+        finally
+        {
+            End();
+        }
+    }
+
+    private void Start(BenchCase measured)
+    {
+        string ready = Path.Combine(_directory, "ready");
+        Directory.CreateDirectory(ready);
+        _holdfast.Run("run", ["--detach", "--name", Name, "--", .. Target.Command(measured, ready)]);
+        long deadline = Environment.TickCount64 + (long)ReadyBound.TotalMilliseconds;
+        while (Directory.EnumerateFiles(ready).Count() < measured.Processes)
+        {
+            if (Environment.TickCount64 > deadline)
+            {
+                End();
+                throw new BenchException($"the application of {measured.Name} was not ready within {ReadyBound.TotalMinutes} minutes");
+            }
+
+            Thread.Sleep(20);
+        }
+
+        Directory.Delete(ready, recursive: true);
+    }
+
+    private (Sample Sample, long BytesStored) Checkpoint(BenchCase measured, Yardstick yardstick)
+    {
+        Check();
+
+        // The yardstick's file and the snapshot.
+        Yardstick.Warm(2 * measured.Bytes + (64 << 20));
+        double plain = yardstick.Write();
+        (JsonElement answer, double wall) = _holdfast.Run("checkpoint", Name);
+        long stored = answer.GetProperty("bytesStored").GetInt64();
+        if (answer.GetProperty("processes").GetInt32() != measured.Processes || stored < measured.Bytes)
+        {
+            throw new BenchException($"a snapshot of {measured.Name} is not all of it: {answer.GetRawText()}");
+        }
+
+        return (new Sample(plain, Milliseconds(answer, "totalMs"), Milliseconds(answer, "freezeMs"), wall), stored);
+    }
+
+    private Sample Restore(BenchCase measured, Yardstick yardstick)
+    {
+        Check();
+        Yardstick.Warm(2 * measured.Bytes + (64 << 20));
+        double plain = yardstick.Read();
+        (JsonElement answer, double wall) = _holdfast.Run("restore", Name, "--detach");
+        if (answer.GetProperty("processes").GetInt32() != measured.Processes || answer.GetProperty("bytesRead").GetInt64() < measured.Bytes)
+        {
+            throw new BenchException($"a restore of {measured.Name} was not of all of it: {answer.GetRawText()}");
+        }
+
+        return new Sample(plain, Milliseconds(answer, "totalMs"), Milliseconds(answer, "resumeMs"), wall);
+    }
+
+    /// <summary>So that every checkpoint is a full one into the same room.</summary>
+    private void DropSnapshots()
+    {
+        _holdfast.Run("forget", $"{Name}@latest");
+        _holdfast.Run("gc");
+    }
+
+    private void End()
+    {
+        try
+        {
+            _holdfast.Run("kill", Name);
+        }
+        catch (BenchException e)
+        {
+            // It may have ended, or never have begun; what matters is the reason for which the run ends.
+            Console.Error.WriteLine($"checkpoint bench: ending the application: {e.Message}");
+        }
+
+        Directory.Delete(Path.Combine(_directory, "store"), recursive: true);
+    }
+
+    private void Check()
+    {
+        if (_cancelled)
+        {
+            throw new BenchException("called off");
+        }
+    }
+
+    private static double Milliseconds(JsonElement answer, string field) => answer.GetProperty(field).GetDouble();
+}

@@ -1,0 +1,85 @@
+using System.Diagnostics;
+using System.Text.Json;
+
+namespace Holdfast.Checkpoint.Bench;
+
+/// <summary>Runs holdfast commands on a store, with their results as JSON.</summary>
+internal sealed class HoldfastCommand
+{
+    private static readonly TimeSpan Bound = TimeSpan.FromMinutes(5);
+    private readonly string _program;
+    private readonly string _directory;
+
+    /// <summary>Finds the program, and has it built where it is this repository's.</summary>
+    /// <param name="program">The program, or null for this repository's.</param>
+    /// <param name="directory">Where the store and the commands' output go.</param>
+    public HoldfastCommand(string? program, string directory)
+    {
+        _directory = directory;
+        if (program is null)
+        {
+            string script = Path.Combine(Root(), "holdfast");
+            _program = script;
+            Call(["--version"]);
+
+            // What an installed one is: without the search for changed sources that the script makes at each start.
+            program = Path.Combine(Root(), ".build", "app", "holdfast");
+        }
+
+        _program = program;
+    }
+
+    private string Store => Path.Combine(_directory, "store");
+
+    /// <summary>Runs a command.</summary>
+    /// <returns>What it printed, and its wall-clock time from start to end in milliseconds.</returns>
+    /// <exception cref="BenchException">It failed.</exception>
+    public (JsonElement Answer, double WallMs) Run(string command, params IReadOnlyList<string> arguments)
+    {
+        (string output, double wall) = Call([command, "--store", Store, "-o", "json", .. arguments]);
+        using JsonDocument document = JsonDocument.Parse(output);
+        return (document.RootElement.Clone(), wall);
+    }
+
+    private (string Output, double WallMs) Call(IReadOnlyList<string> arguments)
+    {
+        // Output goes to files: what runs on in the background may hold a pipe open.
+        string output = Path.Combine(_directory, "output");
+        string errors = Path.Combine(_directory, "errors");
+        ProcessStartInfo start = new("/bin/sh")
+        {
+            WorkingDirectory = "/",
+            ArgumentList = { "-c", "out=$1 err=$2; shift 2; exec \"$@\" </dev/null >\"$out\" 2>\"$err\"", "sh", output, errors, _program },
+        };
+        foreach (string argument in arguments)
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        long begun = Stopwatch.GetTimestamp();
+        using Process process = Process.Start(start) ?? throw new BenchException("/bin/sh did not start");
+        if (!process.WaitForExit(Bound))
+        {
+            process.Kill();
+            throw new BenchException($"'holdfast {arguments[0]}' was not done within {Bound.TotalMinutes} minutes");
+        }
+
+        double wall = Stopwatch.GetElapsedTime(begun).TotalMilliseconds;
+        return process.ExitCode == 0
+            ? (File.ReadAllText(output), wall)
+            : throw new BenchException($"'holdfast {arguments[0]}' ended with {process.ExitCode}: {File.ReadAllText(errors).Trim()}{File.ReadAllText(output).Trim()}");
+    }
+
+    private static string Root()
+    {
+        for (DirectoryInfo? at = new(AppContext.BaseDirectory); at is not null; at = at.Parent)
+        {
+            if (File.Exists(Path.Combine(at.FullName, "Runtime.sln")))
+            {
+                return at.FullName;
+            }
+        }
+
+        throw new BenchException($"{AppContext.BaseDirectory} is in no repository of Holdfast; name the program with --holdfast");
+    }
+}

@@ -1,0 +1,31 @@
+using Holdfast.Checkpoint.Bench;
+
+if (BenchOptions.Parse(args, Console.Error) is not { } options)
+{
+    return 2;
+}
+
+try
+{
+    using CheckpointBench bench = new(options);
+    ConsoleCancelEventHandler cancel = (_, e) =>
+    {
+        // The commands that are running end with the terminal's signal too; the bench then cleans up as after any failure.
+        e.Cancel = true;
+        bench.Cancel();
+    };
+    Console.CancelKeyPress += cancel;
+    IReadOnlyList<CaseResult> results = bench.Run();
+    Report.Print(Console.Out, options, results);
+    if (options.Json is { } file)
+    {
+        Report.WriteJson(file, options, results);
+    }
+
+    return results.Any(result => result.IsDefect) ? 1 : 0;
+}
+catch (BenchException e)
+{
+    Console.Error.WriteLine($"checkpoint bench: {e.Message}");
+    return 3;
+}

@@ -1,0 +1,80 @@
+using System.Globalization;
+using System.Text.Json;
+
+namespace Holdfast.Checkpoint.Bench;
+
+/// <summary>Prints the results, and writes them as JSON.</summary>
+internal static class Report
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
+
+    public static void Print(TextWriter to, BenchOptions options, IReadOnlyList<CaseResult> results)
+    {
+        to.WriteLine($"Through the holdfast command, in {options.Place}, {options.Pairs} interleaved pairs: median (least - most), milliseconds.");
+        to.WriteLine("total: from request to committed, or to running, in the supervisor. wall: the whole command. ratio: total / plain write or read before it.");
+        to.WriteLine($"Load average now: {Load()}; above the number of processors ({Environment.ProcessorCount}), all of it is slower and less even.");
+        foreach (CaseResult result in results)
+        {
+            to.WriteLine();
+            to.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{result.Case.Name} ({result.BytesStored / 1048576.0:F1} MiB stored)"));
+            Sample first = result.FirstCheckpoint;
+            Line(to, "first checkpoint", result.Case, [first], "freeze", "write");
+            Line(to, "checkpoint", result.Case, result.Checkpoints, "freeze", "write");
+            Line(to, "restore", result.Case, result.Restores, "resume", "read");
+            if (result.IsDefect)
+            {
+                to.WriteLine($"  DEFECT: more than {BenchCase.DefectRatio} times its yardstick");
+            }
+        }
+    }
+
+    public static void WriteJson(string file, BenchOptions options, IReadOnlyList<CaseResult> results) => File.WriteAllText(file, JsonSerializer.Serialize(
+        new
+        {
+            options.Place,
+            options.Pairs,
+            Kernel = Environment.OSVersion.Version.ToString(),
+            Processors = Environment.ProcessorCount,
+            LoadAverage = Load(),
+            Cases = results.Select(result => new
+            {
+                result.Case.Processes,
+                MiBEach = result.Case.MiB,
+                result.BytesStored,
+                result.IsDefect,
+                FirstCheckpoint = Row(result.FirstCheckpoint, "freezeMs"),
+                Checkpoints = result.Checkpoints.Select(sample => Row(sample, "freezeMs")),
+                Restores = result.Restores.Select(sample => Row(sample, "resumeMs")),
+                CheckpointRatio = result.Case.HasRatio ? Spread.Of(result.Checkpoints, sample => sample.Ratio) : (Spread?)null,
+                RestoreRatio = result.Case.HasRatio ? Spread.Of(result.Restores, sample => sample.Ratio) : (Spread?)null,
+            }),
+        },
+        Indented));
+
+    private static string Load() => string.Join(' ', File.ReadAllText("/proc/loadavg").Split(' ').Take(3));
+
+    private static Dictionary<string, double> Row(Sample sample, string freeze) => new()
+    {
+        ["yardstickMs"] = sample.YardstickMs,
+        ["totalMs"] = sample.WholeMs,
+        [freeze] = sample.FreezeMs,
+        ["wallMs"] = sample.WallMs,
+    };
+
+    private static void Line(TextWriter to, string what, BenchCase measured, IReadOnlyList<Sample> samples, string freeze, string plain)
+    {
+        string line = $"  {what,-17} {freeze} {Text(samples, s => s.FreezeMs)}  total {Text(samples, s => s.WholeMs)}  wall {Text(samples, s => s.WallMs)}";
+        to.WriteLine(measured.HasRatio
+            ? line + string.Create(CultureInfo.InvariantCulture, $"  plain {plain,-5} {Text(samples, s => s.YardstickMs)}  ratio {Text(samples, s => s.Ratio, "F2")}")
+            : line);
+    }
+
+    private static string Text(IReadOnlyList<Sample> samples, Func<Sample, double> value, string format = "F1")
+    {
+        Spread spread = Spread.Of(samples, value);
+        string median = spread.Median.ToString(format, CultureInfo.InvariantCulture);
+        return samples.Count == 1
+            ? $"{median,7}"
+            : $"{median,7} ({spread.Least.ToString(format, CultureInfo.InvariantCulture)} - {spread.Most.ToString(format, CultureInfo.InvariantCulture)})";
+    }
+}

@@ -1,0 +1,58 @@
+namespace Holdfast.EndToEnd.Tests;
+
+/// <summary>What cannot be captured is refused by name, and the application does not notice.</summary>
+public sealed class RefusalTests
+{
+    public static TheoryData<string, string> Programs => StateProgram.Rows(program => program.Refused);
+
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void A_resource_that_cannot_be_captured_is_named_and_the_application_goes_on(string program, string programCase)
+    {
+        using var application = TestApplication.StartProgram(program, programCase);
+        if (application.Skipped)
+        {
+            return;
+        }
+
+        var facts = File.ReadAllLines(application.Work.In("resource")).Select(line => line.Split('=')).ToDictionary(pair => pair[0], pair => pair[1]);
+        var before = application.Processes().Select(p => p.Pid).Order().ToArray();
+        var stopped = Stopped(before);
+        var refusal = application.Holdfast("checkpoint", application.Name).RequiredToBeRefused();
+        var text = refusal.Output + refusal.Error;
+        // The process by the pid that the host or the application knows it by.
+        var holder = application.Processes().Single(p => p.InnerPid.ToString(System.Globalization.CultureInfo.InvariantCulture) == facts["pid"]);
+        Assert.Matches($@"\b({holder.Pid}|{holder.InnerPid})\b", text);
+        if (facts["fd"] != "-1")
+        {
+            Assert.Matches($@"\b{facts["fd"]}\b", text);
+        }
+
+        Assert.Matches(KindPattern(facts["kind"]), text);
+        Assert.NotNull(refusal.ErrorCode);
+        Assert.Equal(before, application.Processes().Select(p => p.Pid).Order().ToArray());
+        Assert.All(before.SelectMany(ProcessScan.Threads), thread => Assert.Equal(0, thread.TracerPid));
+        Assert.Equal(stopped, Stopped(before));
+
+        Assert.DoesNotContain(application.Holdfast("snapshots", application.Name).Objects, o => o.TryGetProperty("snapshot", out _));
+        application.RequirePass();
+    }
+
+    private static int[] Stopped(int[] pids) => [.. pids.SelectMany(ProcessScan.Threads).Where(thread => thread.State is 't' or 'T').Select(thread => thread.Tid).Order()];
+
+    /// <summary>How people call the kind; any of the words will do.</summary>
+    private static string KindPattern(string kind) => "(?i)" + kind switch
+    {
+        "tcp" or "tcp_listening" => "tcp|socket",
+        "udp" => "udp|socket",
+        "unix_pair" => "unix|socket",
+        "netlink" => "netlink|socket",
+        "perf" => "perf",
+        "pty" => "pty|pts|ptmx|terminal",
+        "sysv_shm" => "sysv|system v|shm",
+        "posix_timer" => "timer",
+        "io_uring" => "io_?uring",
+        "epoll" => "epoll|eventpoll",
+        _ => kind,
+    };
+}

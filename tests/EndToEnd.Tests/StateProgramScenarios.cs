@@ -1,0 +1,97 @@
+namespace Holdfast.EndToEnd.Tests;
+
+/// <summary>What is done to a program in the middle of its life.</summary>
+internal static class StateProgramScenarios
+{
+    public static TheoryData<string, string> Programs() => StateProgram.Rows(program => program.Suite.Length == 0 && !program.Refused);
+
+    /// <summary>
+    /// A checkpoint, then the end of every process. A program that writes files ends with the checkpoint, for its files must be
+    /// those of the snapshot.
+    /// </summary>
+    public static void Lose(TestApplication application, string program)
+    {
+        if (StateProgram.Named(program).WritesFiles)
+        {
+            application.CheckpointAndStop();
+        }
+        else
+        {
+            application.Checkpoint();
+            application.Kill();
+        }
+    }
+
+    /// <summary>Runs one program; the body is skipped where this machine lacks the subject.</summary>
+    public static void With(string program, string programCase, Action<TestApplication> body)
+    {
+        // Time enough for three rounds of checkpoint and restore in the half that is left.
+        using var application = TestApplication.StartProgram(program, programCase, 8);
+        if (!application.Skipped)
+        {
+            body(application);
+        }
+    }
+}
+
+/// <summary>Each program is checkpointed, killed and restored once.</summary>
+public sealed class RestoredOnceTests
+{
+    public static TheoryData<string, string> Programs => StateProgramScenarios.Programs();
+
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void A_program_goes_on_where_it_was(string program, string programCase) =>
+        StateProgramScenarios.With(program, programCase, application =>
+        {
+            StateProgramScenarios.Lose(application, program);
+            application.Restore();
+            application.RequirePass();
+        });
+}
+
+/// <summary>What is restored can be checkpointed and restored again.</summary>
+public sealed class RestoredThreeTimesTests
+{
+    public static TheoryData<string, string> Programs => StateProgramScenarios.Programs();
+
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void A_program_goes_on_after_three_restores_in_a_row(string program, string programCase) =>
+        StateProgramScenarios.With(program, programCase, application =>
+        {
+            for (var round = 0; round < 3; round++)
+            {
+                StateProgramScenarios.Lose(application, program);
+                application.Restore();
+            }
+
+            application.RequirePass();
+        });
+}
+
+/// <summary>A checkpoint leaves the original unharmed, and its snapshot is good although the original went on.</summary>
+public sealed class LeftRunningTests
+{
+    public static TheoryData<string, string> Programs => StateProgramScenarios.Programs();
+
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void The_original_passes_after_a_checkpoint_and_so_does_its_snapshot(string program, string programCase) =>
+        StateProgramScenarios.With(program, programCase, application =>
+        {
+            var snapshot = application.Checkpoint().Text("snapshot");
+            application.RequirePass();
+            if (StateProgram.Named(program).WritesFiles)
+            {
+                // Memory of one moment over files of another would be silent corruption.
+                application.Work.Forget();
+                var refusal = application.Holdfast("restore", $"{application.Name}@{snapshot}", "--detach").RequiredToBeRefused();
+                Assert.Contains(application.Work.Path, refusal.Output + refusal.Error, StringComparison.Ordinal);
+                return;
+            }
+
+            application.Restore(snapshot);
+            application.RequirePass();
+        });
+}

@@ -1,0 +1,182 @@
+using System.Diagnostics;
+using Xunit.Abstractions;
+
+namespace Holdfast.EndToEnd.Tests;
+
+/// <summary>
+/// Whoever takes a checkpoint may die at any instruction. Afterwards the application runs as if nothing had been, no half snapshot
+/// is visible, and the next command works.
+/// </summary>
+[Collection("alone")]
+public sealed class SupervisorDeathTests(ITestOutputHelper output)
+{
+    [Fact]
+    public void A_checkpoint_that_is_killed_at_any_of_its_system_calls_leaves_the_application_alone()
+    {
+        using var application = StartWithoutSupervisor();
+        HealthCheck health = new(application);
+        var log = Path.Combine(application.Work.Scratch, "strace.log");
+        application.HoldfastUnder(["strace", "-f", "-qq", "-o", log], "checkpoint", application.Name).Required();
+        health.Require("after the counting run");
+        var all = KillPoints.Between(File.ReadLines(log));
+        Assert.True(all.Count > 20, $"Only {all.Count} system calls between SEIZE and DETACH: did this command take the checkpoint itself?");
+        Random random = new(LongMode.Seed);
+        var points = KillPoints.Sample(all, LongMode.IsOn ? int.MaxValue : 40, random);
+        output.WriteLine($"seed {LongMode.Seed}: {points.Count} of {all.Count} points");
+        var struck = 0;
+        var snapshots = Snapshots(application);
+        foreach (var point in points)
+        {
+            var result = application.HoldfastUnder(
+                ["strace", "-f", "-qq", "-o", log, "-e", "trace=ptrace,exit_group," + point.SystemCall, "-e", KillPoints.Injection(point)], "checkpoint", application.Name);
+            health.Require($"killed at {point}");
+            struck += KillPoints.StruckAfterSeize(File.ReadLines(log)) ? 1 : 0;
+            snapshots = RequireOnlyWholeSnapshots(application, snapshots, result.Succeeded, point.ToString());
+        }
+
+        output.WriteLine($"{struck} of {points.Count} struck after the first SEIZE");
+        Assert.True(struck * 2 > points.Count, $"Only {struck} of {points.Count} injections struck inside the window.");
+        RequireUsable(application, health);
+    }
+
+    [Fact]
+    public void A_checkpoint_that_is_killed_at_random_moments_leaves_the_application_alone()
+    {
+        using var application = StartWithoutSupervisor();
+        HealthCheck health = new(application);
+        var watch = Stopwatch.StartNew();
+        application.Checkpoint();
+        var usual = watch.Elapsed;
+        Random random = new(LongMode.Seed);
+        output.WriteLine($"seed {LongMode.Seed}, a checkpoint takes {usual.TotalMilliseconds:0} ms");
+        var snapshots = Snapshots(application);
+        for (var round = 0; round < LongMode.Count(50, 300); round++)
+        {
+            using var checkpoint = application.StartHoldfast("checkpoint", application.Name);
+            var moment = usual * (0.2 + random.NextDouble());
+            Thread.Sleep(moment);
+            checkpoint.Kill();
+            var result = checkpoint.Finish(TimeSpan.FromSeconds(60));
+            health.Require($"round {round}, killed after {moment.TotalMilliseconds:0} ms");
+            snapshots = RequireOnlyWholeSnapshots(application, snapshots, result.Succeeded, $"round {round}");
+        }
+
+        RequireUsable(application, health);
+    }
+
+    [Fact]
+    public void A_supervisor_that_is_killed_while_another_process_asks_it_for_a_checkpoint_leaves_the_application_alone()
+    {
+        using var application = TestApplication.StartProgram("steady", "");
+        HealthCheck health = new(application);
+        application.Checkpoint();
+        Random random = new(LongMode.Seed);
+        output.WriteLine($"seed {LongMode.Seed}");
+        var supervisors = application.Supervisors();
+        Assert.NotEmpty(supervisors);
+        using (var checkpoint = application.StartHoldfast("checkpoint", application.Name))
+        {
+            Thread.Sleep(random.Next(50, 400));
+            foreach (var supervisor in supervisors)
+            {
+                ProcessScan.Kill(supervisor.Pid);
+            }
+
+            _ = checkpoint.Finish(TimeSpan.FromSeconds(60));
+        }
+
+        health.Require("after the supervisor died");
+        RequireUsable(application, health);
+    }
+
+    [Fact]
+    public void A_restore_that_is_killed_at_random_moments_leaves_nothing_behind_and_can_be_repeated()
+    {
+        using var application = TestApplication.StartProgram("steady", "");
+        HealthCheck health = new(application);
+        application.Checkpoint();
+        application.KillByForce();
+        var watch = Stopwatch.StartNew();
+        application.Restore();
+        var usual = watch.Elapsed;
+        health.Renew();
+        health.Require("after the first restore");
+        application.KillByForce();
+        Random random = new(LongMode.Seed);
+        output.WriteLine($"seed {LongMode.Seed}, a restore takes {usual.TotalMilliseconds:0} ms");
+        for (var round = 0; round < LongMode.Count(50, 300); round++)
+        {
+            application.Work.Forget();
+            using (var restore = application.StartHoldfast("restore", application.Name, "--detach"))
+            {
+                Thread.Sleep(usual * (0.2 + random.NextDouble()));
+                restore.Kill();
+                foreach (var process in application.Supervisors())
+                {
+                    ProcessScan.Kill(process.Pid);
+                }
+            }
+
+            // Either it had come so far that the application runs whole, or nothing of it is left.
+            Until.Required(
+                () => application.Processes().Count is 0 or 5 && application.Supervisors().Count == 0,
+                () => $"round {round}: a half-built application is left: {application.Describe()}");
+            if (application.Processes().Count == 5)
+            {
+                health.Renew();
+                health.Require($"round {round}, restored before the kill");
+            }
+
+            Assert.Null(application.Work.Result);
+            application.KillByForce();
+        }
+
+        application.Restore();
+        application.RequirePass();
+    }
+
+    /// <summary>Takes the supervisor away, so that the next command traces the application itself and can be traced.</summary>
+    private static TestApplication StartWithoutSupervisor()
+    {
+        var application = TestApplication.StartProgram("steady", "");
+        foreach (var supervisor in application.Supervisors())
+        {
+            ProcessScan.Kill(supervisor.Pid);
+        }
+
+        Until.Required(() => application.Supervisors().Count == 0, () => "the supervisor does not die");
+        return application;
+    }
+
+    private static HashSet<string> Snapshots(TestApplication application) =>
+        [.. application.Holdfast("snapshots", application.Name).Required().Objects
+            .Where(o => o.TryGetProperty("snapshot", out _)).Select(o => o.GetProperty("snapshot").ToString())];
+
+    /// <summary>A command that was killed may have committed its snapshot just before, but one at the most, and a listed one is whole.</summary>
+    private static HashSet<string> RequireOnlyWholeSnapshots(TestApplication application, HashSet<string> before, bool succeeded, string occasion)
+    {
+        var now = Snapshots(application);
+        Assert.True(before.IsSubsetOf(now), $"{occasion}: a snapshot is lost");
+        Assert.True(now.Count <= before.Count + 1, $"{occasion}: {now.Count - before.Count} new snapshots");
+        Assert.True(!succeeded || now.Count == before.Count + 1, $"{occasion}: the command succeeded but there is no new snapshot");
+        foreach (var added in now.Except(before))
+        {
+            application.Holdfast("inspect", $"{application.Name}@{added}").Required();
+        }
+
+        return now;
+    }
+
+    private static void RequireUsable(TestApplication application, HealthCheck health)
+    {
+        application.Checkpoint();
+        health.Require("after a checkpoint that nobody disturbed");
+        application.KillByForce();
+        application.Restore();
+        application.RequirePass();
+    }
+}
+
+/// <summary>Tests that compare times or kill by time run with no other beside them.</summary>
+[CollectionDefinition("alone", DisableParallelization = true)]
+public sealed class AloneDefinition;

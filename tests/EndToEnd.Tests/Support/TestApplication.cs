@@ -1,0 +1,187 @@
+using System.Globalization;
+
+namespace Holdfast.EndToEnd.Tests.Support;
+
+/// <summary>One application under Holdfast in a store of its own. Disposing it ends everything that it started, whatever happened.</summary>
+internal sealed class TestApplication : IDisposable
+{
+    private static readonly TimeSpan CommandBound = TimeSpan.FromSeconds(120);
+    private readonly CommandRunner _runner;
+
+    private TestApplication(string name, IReadOnlyDictionary<string, string>? environment)
+    {
+        Name = name;
+        Dictionary<string, string> all = new(environment ?? new Dictionary<string, string>())
+        {
+            [ProcessScan.MarkVariable] = Work.Path,
+        };
+        _runner = new CommandRunner(Work.Scratch, all);
+    }
+
+    public string Name { get; }
+
+    public WorkDirectory Work { get; } = new();
+
+    /// <summary>Set when the program said that this machine lacks its subject.</summary>
+    public bool Skipped { get; private set; }
+
+    /// <summary>Starts a state program and waits until it is ready.</summary>
+    public static TestApplication StartProgram(string program, string programCase, double seconds = 4)
+    {
+        TestApplication application = new(program.Replace('_', '-'), new Dictionary<string, string>
+        {
+            ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
+        });
+        List<string> command = [BuiltPrograms.StateProgram(program), application.Work.Path];
+        if (programCase.Length > 0)
+        {
+            command.Add(programCase);
+        }
+
+        return application.Launch(command);
+    }
+
+    /// <summary>Starts any command that follows the protocol; WORK in its arguments stands for the work directory.</summary>
+    public static TestApplication StartCommand(string name, IReadOnlyList<string> command)
+    {
+        TestApplication application = new(name, null);
+        return application.Launch([.. command.Select(word => word.Replace("WORK", application.Work.Path, StringComparison.Ordinal))]);
+    }
+
+    /// <summary>Starts a state program without Holdfast, in a session of its own, and waits until it is ready.</summary>
+    /// <returns>The application, and the pid of its root.</returns>
+    public static (TestApplication Application, int Pid) StartAlone(string program, string programCase)
+    {
+        TestApplication application = new(program.Replace('_', '-'), null);
+        try
+        {
+            var path = BuiltPrograms.StateProgram(program);
+            application._runner.Start("/usr/bin/setsid", ["--fork", path, application.Work.Path, .. programCase.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
+            Until.Required(() => application.Work.Has("ready"), () => $"{program} did not get ready: {application.Work.Result}");
+            // Those that run the program: setsid itself may be seen for a moment.
+            MarkedProcess[] all = [.. application.Processes().Where(p => p.Executable == path)];
+            return (application, all.Single(p => all.All(other => other.Pid != p.Parent)).Pid);
+        }
+        catch
+        {
+            application.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>A holdfast command with this application's store, output as JSON.</summary>
+    public CommandResult Holdfast(string command, params IReadOnlyList<string> arguments) =>
+        _runner.Run(CommandBound, Repository.HoldfastCommand, Arguments(command, arguments));
+
+    /// <summary>The same, left running.</summary>
+    public RunningCommand StartHoldfast(string command, params IReadOnlyList<string> arguments) =>
+        _runner.Start(Repository.HoldfastCommand, Arguments(command, arguments));
+
+    /// <summary>The same, under another program such as strace.</summary>
+    public CommandResult HoldfastUnder(IReadOnlyList<string> prefix, string command, params IReadOnlyList<string> arguments) =>
+        _runner.Run(CommandBound, prefix[0], [.. prefix.Skip(1), Repository.HoldfastCommand, .. Arguments(command, arguments)]);
+
+    /// <summary>Takes a snapshot that must succeed.</summary>
+    /// <returns>What the command printed; <c>snapshot</c> names the snapshot.</returns>
+    public CommandResult Checkpoint()
+    {
+        var result = Holdfast("checkpoint", Name).Required();
+        Work.Remember();
+        return result;
+    }
+
+    /// <summary>Takes a snapshot that ends the application: nothing that it does afterwards can be lost.</summary>
+    public CommandResult CheckpointAndStop()
+    {
+        var result = Holdfast("checkpoint", Name, "--stop").Required();
+        Work.Remember();
+        RequireNoProcess();
+        return result;
+    }
+
+    /// <summary>Ends every process by the command, and waits until none is left.</summary>
+    public void Kill()
+    {
+        Holdfast("kill", Name).Required();
+        RequireNoProcess();
+    }
+
+    /// <summary>SIGKILL to each process and to what supervises them, without asking Holdfast.</summary>
+    public void KillByForce()
+    {
+        ProcessScan.KillAll(Work.Path);
+        RequireNoProcess();
+    }
+
+    /// <summary>Restores a snapshot (the newest unless named), which must succeed.</summary>
+    /// <param name="snapshot">Which one.</param>
+    /// <param name="filesAsIs">Whether files that changed since are used as they are.</param>
+    public CommandResult Restore(string? snapshot = null, bool filesAsIs = false)
+    {
+        Work.Forget();
+        List<string> arguments = [snapshot is null ? Name : $"{Name}@{snapshot}", "--detach"];
+        if (filesAsIs)
+        {
+            arguments.AddRange(["--files", "as-is"]);
+        }
+
+        return Holdfast("restore", arguments).Required();
+    }
+
+    /// <summary>Lets the program check itself and requires that it passes and ends.</summary>
+    public void RequirePass()
+    {
+        Work.Mark("go");
+        Until.Required(
+            () => Work.Result is not null || Processes().Count == 0,
+            () => $"{Name} has no result; its processes: {Describe()}");
+        // A process may end a moment after its result is there, or its last one a moment before it is seen.
+        Until.Required(() => Processes().Count == 0, () => $"{Name} says \"{Work.Result}\" but does not end: {Describe()}");
+        if (Work.Result != "PASS")
+        {
+            throw new EndToEndException($"{Name}: {Work.Result ?? "ended without a result"}");
+        }
+    }
+
+    public IReadOnlyList<MarkedProcess> Processes() => ProcessScan.Application(Work.Path);
+
+    /// <summary>The processes of Holdfast that host this application's supervisor.</summary>
+    public IReadOnlyList<MarkedProcess> Supervisors() => [.. ProcessScan.Marked(Work.Path).Where(p => p.IsHoldfast)];
+
+    public void Dispose()
+    {
+        ProcessScan.KillAll(Work.Path);
+        Work.Dispose();
+    }
+
+    public string Describe() =>
+        string.Join("; ", Processes().Select(p => $"{p.Pid} ({p.InnerPid}) {p.State} {p.CommandLine} [{string.Join(' ', ProcessScan.Threads(p.Pid).Select(t => t.State))}]"));
+
+    private TestApplication Launch(IReadOnlyList<string> command)
+    {
+        try
+        {
+            Holdfast("run", ["--detach", "--name", Name, "--", .. command]).Required();
+            Until.Required(() => Work.Has("ready") || Work.Result is not null, () => $"{Name} did not get ready: {Describe()}");
+            if (Work.Result is { } early)
+            {
+                Skipped = early.StartsWith("SKIP", StringComparison.Ordinal)
+                    ? true
+                    : throw new EndToEndException($"{Name}, before anything was done to it: {early}");
+            }
+
+            return this;
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    private List<string> Arguments(string command, IReadOnlyList<string> arguments) =>
+        [command, "--store", Work.Store, "-o", "json", .. arguments];
+
+    private void RequireNoProcess() =>
+        Until.Required(() => Processes().Count == 0, () => $"{Name} was killed but lives: {Describe()}");
+}

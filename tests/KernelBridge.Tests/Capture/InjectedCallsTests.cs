@@ -1,0 +1,101 @@
+using System.Diagnostics;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Tests.Conformance;
+using Holdfast.KernelBridge.Tests.Spaces;
+using Xunit.Abstractions;
+
+namespace Holdfast.KernelBridge.Tests.Capture;
+
+/// <summary>A tracer that dies between any two of its ptrace calls leaves the target as it was: registers, extended state, signal mask, alternate stack.</summary>
+public sealed class InjectedCallsTests(ITestOutputHelper output)
+{
+    // Every round checks what a spoilt return would have changed; the pattern lies in registers only while the loop spins.
+    private const string Program =
+        """
+        #include <signal.h>
+        #include <stdio.h>
+        #include <string.h>
+        #include <unistd.h>
+        static char alternate[65536];
+        int main(void) {
+            setvbuf(stdout, 0, _IOLBF, 0);
+            stack_t stack = { .ss_sp = alternate, .ss_size = sizeof alternate }, now;
+            sigaltstack(&stack, 0);
+            sigset_t blocked, mask;
+            sigemptyset(&blocked);
+            sigaddset(&blocked, SIGUSR2);
+            sigprocmask(SIG_SETMASK, &blocked, 0);
+            int avx = __builtin_cpu_supports("avx");
+            for (unsigned long round = 1;; round++) {
+                unsigned char in[32], out[32];
+                memset(in, (int)round, sizeof in);
+                memset(out, 0, sizeof out);
+                unsigned long count = 300000, r12 = round, r15 = ~round;
+                register unsigned long a asm("r12") = r12, b asm("r15") = r15;
+                if (avx) asm volatile("vmovdqu (%3), %%ymm9\n1: dec %0\njnz 1b\nvmovdqu %%ymm9, (%4)" : "+r"(count), "+r"(a), "+r"(b) : "r"(in), "r"(out) : "xmm9", "memory");
+                else asm volatile("movdqu (%3), %%xmm9\nmovdqu %%xmm9, 16(%4)\n1: dec %0\njnz 1b\nmovdqu %%xmm9, (%4)" : "+r"(count), "+r"(a), "+r"(b) : "r"(in), "r"(out) : "xmm9", "memory");
+                if (memcmp(in, out, sizeof in) || a != r12 || b != r15 || count) return 1;
+                if (sigaltstack(0, &now) || now.ss_sp != alternate || now.ss_size != sizeof alternate || now.ss_flags) return 2;
+                if (sigprocmask(SIG_SETMASK, 0, &mask) || memcmp(&mask, &blocked, 8)) return 3;
+                if (round % 5 == 0) usleep(500);
+                printf("%lu\n", round);
+            }
+        }
+        """;
+
+    [Fact]
+    public void A_target_survives_its_tracer_at_every_call()
+    {
+        using var bench = new Bench(new PtraceBridge());
+        if (Tools.Find("strace") is null || bench.Compile(Program) is not { } program)
+        {
+            output.WriteLine("skipped: no strace or no compiler");
+            return;
+        }
+
+        Random random = new(Tools.Seed(output));
+        using Process target = Process.Start(new ProcessStartInfo("sh", ["-c", $"exec {program} >{bench.PathOf("log")}"]))!;
+        try
+        {
+            bench.ExpectLines("log", 2);
+            Assert.Equal(0, Inject(target.Id, null));
+            int[] moments = [.. Enumerable.Range(1, 31)];
+            if (Tools.Count(0, 1) == 0)
+            {
+                random.Shuffle(moments);
+                moments = moments[..12];
+            }
+
+            int killed = 0;
+            foreach (int moment in moments)
+            {
+                killed += Inject(target.Id, moment) != 0 ? 1 : 0;
+                Health.AssertRuns(target.Id, mayBlock: 1ul << 11);
+                bench.ExpectLines("log", 6);
+                Assert.False(target.HasExited);
+            }
+
+            output.WriteLine($"{killed} of {moments.Length} tracers killed");
+            Assert.True(killed >= moments.Length / 2, $"only {killed} tracers were killed");
+            string[] lines = bench.Lines("log");
+            Assert.Equal(Enumerable.Range(1, lines.Length).Select(n => $"{n}"), lines);
+        }
+        finally
+        {
+            target.Kill();
+            target.WaitForExit();
+        }
+    }
+
+    /// <summary>Runs the tracer; killed at the given one of its ptrace calls.</summary>
+    private static int Inject(int pid, int? moment)
+    {
+        string[] helper = [.. HelperProcess.Command("inject-once"), $"{pid}"];
+        string[] command = moment is { } number
+            ? ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=ptrace", "-e", $"inject=ptrace:signal=KILL:when={number}", .. helper]
+            : helper;
+        using Process process = Process.Start(new ProcessStartInfo(command[0], command[1..]))!;
+        Assert.True(process.WaitForExit(SpaceFixture.Patience));
+        return process.ExitCode;
+    }
+}

@@ -1,0 +1,93 @@
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Tests.Conformance;
+using Xunit.Abstractions;
+
+namespace Holdfast.KernelBridge.Tests.Capture;
+
+/// <summary>Both ways to ask for pages say the same, and what they say is what a program wrote.</summary>
+public sealed class PagePumpTests(ITestOutputHelper output)
+{
+    [Fact]
+    public void Scanned_and_read_page_maps_give_the_same_bytes_and_guards()
+    {
+        int seed = Tools.Seed(output);
+        using var bench = new Bench(new PtraceBridge());
+        IRunningApplication application = bench.Python(
+            $$"""
+            import ctypes, os, random, signal
+            random.seed({{seed}})
+            libc = ctypes.CDLL(None, use_errno=True)
+            libc.mmap.restype = ctypes.c_long
+            libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+            libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+            for _ in range(20):
+                pages = random.randrange(1, 3000)
+                base = libc.mmap(0, pages * 4096, 3, 0x22, -1, 0)
+                for _ in range(random.randrange(200)):
+                    at = random.randrange(pages)
+                    kind = random.randrange(4)
+                    if kind == 0: libc.madvise(base + at * 4096, 4096 * random.randrange(1, 1 + pages - at), 4)
+                    elif kind == 1 and libc.madvise(base + at * 4096, 4096, 102) == 0: pass
+                    else:
+                        libc.madvise(base + at * 4096, 4096, 103)
+                        ctypes.memset(base + at * 4096, random.randrange(256), 4096)
+            open(os.environ['OUT'] + '/ready', 'w').close()
+            signal.pause()
+            """);
+        bench.Expect("ready");
+        int pid = application.MainPid;
+        using TargetMemory memory = new(pid);
+        (List<Area> areas, _) = AddressSpaces.Recognise(ProcessView.Read(pid), MemoryMap.ReadWithFlags(pid));
+        List<(MemoryPages Pages, List<GuardRange> Guards)> found = [];
+        foreach (bool scans in (bool[])[true, false])
+        {
+            var pages = new MemoryPages();
+            List<GuardRange> guards = [];
+            using PagePump pump = new(pid, memory, scans);
+            foreach (Area area in areas.Where(area => area.HasPrivatePages))
+            {
+                pump.FindGuards(area);
+                guards.AddRange(area.Guards);
+                pump.Pump(area, "mem", pages);
+            }
+
+            found.Add((pages, guards));
+        }
+
+        Assert.Equal(found[0].Guards, found[1].Guards);
+        Assert.Equal(Bytes(found[0].Pages), Bytes(found[1].Pages));
+
+        // And nothing that is not zero was left out.
+        SortedDictionary<long, string> stored = Bytes(found[0].Pages);
+        byte[] page = new byte[4096];
+        foreach (Area area in areas.Where(area => area.Kind == AreaKind.Anonymous && (area.Map.Protection & 1) != 0))
+        {
+            for (ulong at = area.Map.Start; at < area.Map.End; at += 4096)
+            {
+                if (!area.Guards.Exists(guard => at >= guard.Start && at < guard.End))
+                {
+                    memory.Read(at, page);
+                    Assert.Equal(page.AsSpan().ContainsAnyExcept((byte)0), stored.ContainsKey((long)at));
+                }
+            }
+        }
+    }
+
+    private static SortedDictionary<long, string> Bytes(MemoryPages pages)
+    {
+        SortedDictionary<long, string> bytes = [];
+        byte[] page = new byte[4096];
+        foreach (PageRun run in pages.Runs("mem"))
+        {
+            for (long at = run.Offset; at < run.Offset + run.Length; at += 4096)
+            {
+                pages.Read("mem", at, page);
+                bytes[at] = Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(page));
+            }
+        }
+
+        return bytes;
+    }
+}

@@ -1,0 +1,155 @@
+using System.Runtime.ExceptionServices;
+
+namespace Holdfast.KernelBridge.Tests.Conformance;
+
+/// <summary>A snapshot as the suite keeps it.</summary>
+public sealed record Taken(byte[] Image, MemoryPages Pages)
+{
+    public ApplicationImage Decode() => ApplicationImage.Decode(Image);
+}
+
+/// <summary>Drives a bridge through its contract, all of it on one OS thread, as a coordinator does.</summary>
+public static class Driver
+{
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(10);
+
+    /// <summary>Takes a checkpoint; refusals become a <see cref="BridgeException"/>.</summary>
+    /// <param name="bridge">The bridge.</param>
+    /// <param name="target">The application.</param>
+    /// <param name="kill">Kills every process while it stands, so that nothing runs after the capture.</param>
+    /// <param name="standing">Called while all stand, before anything is captured.</param>
+    public static Taken Checkpoint(IKernelBridge bridge, ApplicationTarget target, bool kill = false, Action? standing = null) => OnThread(() =>
+    {
+        using ICheckpoint checkpoint = bridge.BeginCheckpoint(target);
+        Dictionary<int, IProcessCheckpoint> processes = [];
+        try
+        {
+            foreach (int pid in checkpoint.FindProcesses())
+            {
+                processes[pid] = checkpoint.Open(pid);
+            }
+
+            List<Refusal> refusals = [];
+            foreach (int pid in processes.Keys.ToList())
+            {
+                Unless(processes, pid, process => refusals.AddRange(process.Prepare()));
+            }
+
+            Refuse(refusals);
+            checkpoint.Freeze(Deadline);
+            HashSet<int> stand = [];
+            while (true)
+            {
+                IReadOnlyList<int> pids = checkpoint.FindProcesses();
+                if (pids.All(stand.Contains))
+                {
+                    foreach (int gone in processes.Keys.Except(pids).ToList())
+                    {
+                        processes[gone].Dispose();
+                        processes.Remove(gone);
+                    }
+
+                    break;
+                }
+
+                foreach (int pid in pids.Where(pid => !stand.Contains(pid)))
+                {
+                    if (!processes.ContainsKey(pid))
+                    {
+                        processes[pid] = checkpoint.Open(pid);
+                    }
+
+                    Unless(processes, pid, process => process.Stop(Deadline));
+                    stand.Add(pid);
+                }
+            }
+
+            checkpoint.Thaw();
+            standing?.Invoke();
+            List<ProcessFacts> facts = [.. processes.Values.Select(process => process.Locate())];
+            Refuse([.. facts.SelectMany(fact => fact.Refusals), .. checkpoint.Locate(facts)]);
+            ApplicationImage image = checkpoint.Assemble([.. processes.Values.Select(process => process.CaptureState())]);
+            var pages = new MemoryPages();
+            foreach (IProcessCheckpoint process in processes.Values)
+            {
+                process.PumpPages(pages);
+            }
+
+            checkpoint.PumpShared(pages);
+            foreach (int pid in processes.Keys.Where(_ => kill))
+            {
+                System.Diagnostics.Process.GetProcessById(pid).Kill();
+            }
+
+            return new Taken(image.Encode(), pages);
+        }
+        finally
+        {
+            checkpoint.Thaw();
+            foreach (IProcessCheckpoint process in processes.Values)
+            {
+                process.Dispose();
+            }
+        }
+    });
+
+    /// <summary>Restores; refusals become a <see cref="BridgeException"/>.</summary>
+    public static IRunningApplication Restore(IKernelBridge bridge, Taken taken, string stateDirectory, IReadOnlyList<int> streams, ChangedFiles files = ChangedFiles.AsIs) =>
+        OnThread(() =>
+        {
+            using IRestore restore = bridge.BeginRestore(new RestoreRequest
+            {
+                Name = "conformance", Image = taken.Image, Pages = taken.Pages, StateDirectory = stateDirectory, Detach = true, StandardStreams = streams, Files = files,
+            });
+            Refuse(restore.Check());
+            restore.BuildProcesses();
+            restore.BuildResources();
+            restore.FillMemory();
+            restore.BuildThreads();
+            restore.Verify();
+            return restore.Run();
+        });
+
+    /// <summary>Runs something on an OS thread of its own, which ends with it: what it traces is let go at the latest then.</summary>
+    public static T OnThread<T>(Func<T> body)
+    {
+        T result = default!;
+        ExceptionDispatchInfo? failure = null;
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                result = body();
+            }
+            catch (Exception e)
+            {
+                failure = ExceptionDispatchInfo.Capture(e);
+            }
+        });
+        thread.Start();
+        thread.Join();
+        failure?.Throw();
+        return result;
+    }
+
+    private static void Unless(Dictionary<int, IProcessCheckpoint> processes, int pid, Action<IProcessCheckpoint> step)
+    {
+        try
+        {
+            step(processes[pid]);
+        }
+        catch (BridgeException e) when (e.Code == "process.gone")
+        {
+            processes[pid].Dispose();
+            processes.Remove(pid);
+        }
+    }
+
+    private static void Refuse(IReadOnlyList<Refusal> refusals)
+    {
+        if (refusals.Count > 0)
+        {
+            throw new BridgeException(refusals);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+namespace Holdfast.KernelBridge.Tests.Conformance;
+
+/// <summary>A page store in memory, which can be written to a file for another process.</summary>
+public sealed class MemoryPages : IPageSink, IPageSource
+{
+    private readonly Lock gate = new();
+    private readonly Dictionary<string, SortedList<long, byte[]>> streams = [];
+
+    public void Write(string stream, long offset, ReadOnlySpan<byte> data)
+    {
+        byte[] copy = data.ToArray();
+        lock (gate)
+        {
+            if (!streams.TryGetValue(stream, out SortedList<long, byte[]>? runs))
+            {
+                streams[stream] = runs = [];
+            }
+
+            if (!runs.TryAdd(offset, copy))
+            {
+                throw new InvalidOperationException($"stream {stream}: {offset:x}+{copy.Length:x} is written again, after {string.Join(' ', runs.TakeLast(4).Select(run => $"{run.Key:x}+{run.Value.Length:x}"))}");
+            }
+        }
+    }
+
+    public IReadOnlyList<PageRun> Runs(string stream)
+    {
+        lock (gate)
+        {
+            return streams.TryGetValue(stream, out SortedList<long, byte[]>? runs) ? [.. runs.Select(run => new PageRun(run.Key, run.Value.Length))] : [];
+        }
+    }
+
+    public void Read(string stream, long offset, Span<byte> into)
+    {
+        lock (gate)
+        {
+            SortedList<long, byte[]> runs = streams[stream];
+            int low = 0;
+            int high = runs.Count;
+            while (low < high)
+            {
+                int middle = (low + high) / 2;
+                (low, high) = runs.GetKeyAtIndex(middle) <= offset ? (middle + 1, high) : (low, middle);
+            }
+
+            runs.GetValueAtIndex(low - 1).AsSpan((int)(offset - runs.GetKeyAtIndex(low - 1)), into.Length).CopyTo(into);
+        }
+    }
+
+    public void Save(string path)
+    {
+        using var writer = new BinaryWriter(File.Create(path));
+        foreach ((string stream, SortedList<long, byte[]> runs) in streams)
+        {
+            foreach ((long offset, byte[] data) in runs)
+            {
+                writer.Write(stream);
+                writer.Write(offset);
+                writer.Write(data.Length);
+                writer.Write(data);
+            }
+        }
+    }
+
+    public static MemoryPages Load(string path)
+    {
+        var pages = new MemoryPages();
+        using var reader = new BinaryReader(File.OpenRead(path));
+        while (reader.BaseStream.Position < reader.BaseStream.Length)
+        {
+            string stream = reader.ReadString();
+            long offset = reader.ReadInt64();
+            pages.Write(stream, offset, reader.ReadBytes(reader.ReadInt32()));
+        }
+
+        return pages;
+    }
+}

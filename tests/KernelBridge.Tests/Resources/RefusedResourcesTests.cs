@@ -1,0 +1,98 @@
+using System.Diagnostics;
+using Holdfast.KernelBridge.Tests.Conformance;
+
+namespace Holdfast.KernelBridge.Tests.Resources;
+
+/// <summary>What is not captured is refused by name, by a check and by a checkpoint alike, and the application goes on.</summary>
+public sealed class RefusedResourcesTests : IDisposable
+{
+    private readonly Bench bench = new(new PtraceBridge());
+
+    public static TheoryData<string, string, string> Cases => new()
+    {
+        { "a context of Linux AIO", "memory.aio", "c = ctypes.c_ulong(0); must(libc.syscall(206, 8, ctypes.byref(c)))" },
+        { "an owner for signals", "fd.owner", "r, w = os.pipe(); fcntl.fcntl(r, fcntl.F_SETOWN, os.getpid())" },
+        { "a signal of its own for readiness", "fd.owner", "r, w = os.pipe(); fcntl.fcntl(r, 10, 34)" },
+        { "a lease", "fd.lock", "f = open(out + '/leased', 'w'); f.close(); f = open(out + '/leased'); fcntl.fcntl(f, 1024, fcntl.F_RDLCK)" },
+        { "a System V semaphore set", "ipc.sysv", "must(libc.semget(1, 1, 0o1600))" },
+        { "a System V queue", "ipc.sysv", "must(libc.msgget(1, 0o1600))" },
+        { "unattached System V memory", "ipc.sysv", "must(libc.shmget(1, 4096, 0o1600))" },
+        { "a POSIX queue that nobody has open", "ipc.queue", "q = ctypes.CDLL('librt.so.1').mq_open(b'/q', 0o102, 0o600, None); must(q); os.close(q)" },
+        { "a thread in a namespace of its own", "process.namespace", "threading.Thread(target=lambda: (must(libc.unshare(0x04000000)), time.sleep(1000)), daemon=True).start(); time.sleep(0.05)" },
+        { "children in another time namespace", "process.namespace", "must(libc.unshare(0x80))" },
+        { "a child that ends with another signal", "process.exit-signal", "p = libc.syscall(56, 0, 0, 0, 0, 0); (time.sleep(1000) if p == 0 else None)" },
+        { "huge pages", "memory.huge", "must(libc.mmap(0, 2 << 20, 0, 0x44022, -1, 0))" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void It_is_refused_by_name(string what, string code, string setup)
+    {
+        IRunningApplication application = bench.Python(
+            $$"""
+            import ctypes, fcntl, mmap, os, threading, time
+            out = os.environ['OUT']
+            libc = ctypes.CDLL(None, use_errno=True)
+            libc.mmap.restype = ctypes.c_long
+            libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+            def must(result):
+                if result == -1: raise OSError(ctypes.get_errno(), 'setup')
+            {{setup}}
+            open(out + '/ready', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        Assert.True(bench.RefusalsOf(application) is [var only] && only == code, $"{what}: {string.Join(", ", bench.RefusalsOf(application))}");
+    }
+
+    [Fact]
+    public void A_tree_in_other_namespaces_is_refused()
+    {
+        using Process process = Process.Start("unshare", ["-u", "sleep", "1000"]);
+        try
+        {
+            ApplicationTarget target = PtraceBridge.TreeOf(process.Id);
+            Spaces.SpaceFixture.Until(() => File.ReadAllText($"/proc/{process.Id}/comm") == "sleep\n", "sleep");
+            Assert.Contains(bench.Bridge.CheckApplication(target), row => row is { Verdict: CheckVerdict.No, Code: "process.namespace" });
+        }
+        finally
+        {
+            process.Kill();
+            process.WaitForExit();
+        }
+    }
+
+    [Fact]
+    public void A_process_in_a_group_below_the_applications_own_is_refused()
+    {
+        IRunningApplication application = bench.Shell("sleep 1000 & : >$OUT/ready; wait");
+        bench.Expect("ready");
+        if (application.Target.CgroupPath is not { } group)
+        {
+            return;
+        }
+
+        string below = Directory.CreateDirectory(Path.Combine(group, "below")).FullName;
+        int child = Linux.ProcFs.Children(application.MainPid).Single();
+        File.WriteAllText(Path.Combine(below, "cgroup.procs"), $"{child}");
+        Assert.Equal(["process.cgroup"], bench.RefusalsOf(application));
+        application.Kill();
+        if (Directory.Exists(below))
+        {
+            Directory.Delete(below);
+        }
+    }
+
+    [Fact]
+    public void What_no_interface_shows_is_a_caveat()
+    {
+        IRunningApplication application = bench.Shell("mount -t tmpfs none /mnt && touch $OUT/ready; while :; do sleep 0.01; done");
+        bench.Expect("ready");
+        IReadOnlyList<CheckRow> rows = bench.Bridge.CheckApplication(application.Target);
+        Assert.DoesNotContain(rows, row => row.Verdict == CheckVerdict.No);
+        Assert.Contains(rows, row => row.Verdict == CheckVerdict.Caveat && row.What.StartsWith("/mnt ", StringComparison.Ordinal));
+        Assert.Contains(rows, row => row.Verdict == CheckVerdict.Caveat && row.What.Contains("keyrings", StringComparison.Ordinal));
+    }
+
+    public void Dispose() => bench.Dispose();
+}

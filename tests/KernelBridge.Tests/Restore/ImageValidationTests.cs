@@ -1,0 +1,187 @@
+using System.Text.Json.Nodes;
+using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Tests.Conformance;
+using Xunit.Abstractions;
+
+namespace Holdfast.KernelBridge.Tests.Restore;
+
+/// <summary>No image, however it was changed, gives anything but a typed error, and none gets further than a plan.</summary>
+public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
+{
+    private readonly Bench bench = new(new PtraceBridge());
+
+    [Fact]
+    public void An_image_that_was_changed_anywhere_is_refused_or_planned_but_never_crashes()
+    {
+        Random random = new(Tools.Seed(output));
+        byte[] good = Image();
+        Plan(good);
+        int refused = 0;
+        int rounds = Tools.Count(1500, 30_000);
+        for (int round = 0; round < rounds; round++)
+        {
+            JsonNode root = JsonNode.Parse(good)!;
+            string what = Mutate(random, root);
+            try
+            {
+                Plan(System.Text.Encoding.UTF8.GetBytes(root.ToJsonString()));
+            }
+            catch (BridgeException)
+            {
+                refused++;
+            }
+            catch (Exception e)
+            {
+                Assert.Fail($"{what}: {e}");
+            }
+        }
+
+        output.WriteLine($"{refused} of {rounds} refused");
+        Assert.True(refused > rounds / 10);
+    }
+
+    [Fact]
+    public void An_image_that_was_cut_or_has_flipped_bits_is_refused_or_planned_but_never_crashes()
+    {
+        Random random = new(Tools.Seed(output));
+        byte[] good = Image();
+        for (int round = 0; round < Tools.Count(400, 10_000); round++)
+        {
+            byte[] bad = round % 2 == 0 ? good[..random.Next(good.Length)] : [.. good];
+            if (round % 2 != 0)
+            {
+                bad[random.Next(bad.Length)] ^= (byte)(1 << random.Next(8));
+            }
+
+            try
+            {
+                Plan(bad);
+                Assert.True(round % 2 != 0, "a cut image was taken");
+            }
+            catch (BridgeException)
+            {
+                // A typed error is what this is about.
+            }
+        }
+    }
+
+    public void Dispose() => bench.Dispose();
+
+    /// <summary>All that happens before anything is built.</summary>
+    private void Plan(byte[] bytes)
+    {
+        ApplicationImage image = ApplicationImage.Decode(bytes);
+        using IRestore restore = bench.Bridge.BeginRestore(new RestoreRequest
+        {
+            Name = "mutant", Image = bytes, Pages = new MemoryPages(), StateDirectory = bench.Root, StandardStreams = bench.Streams,
+        });
+        restore.Check();
+        Assert.All(image.Processes.SelectMany(process => process.Describe(image)), line => Assert.NotNull(line));
+    }
+
+    private byte[] Image()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import mmap, os, signal, threading, time
+            out = os.environ['OUT']
+            r, w = os.pipe(); os.write(w, b'bytes')
+            m = mmap.mmap(-1, 8192)
+            f = open(out + '/gone', 'w+'); f.write('x'); f.flush(); os.unlink(out + '/gone')
+            d = os.open('/', os.O_RDONLY); p = os.open('/', os.O_PATH)
+            signal.signal(signal.SIGUSR1, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
+            threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0: os._exit(3)
+                time.sleep(1000)
+            open(out + '/ready', 'w').close()
+            time.sleep(1000)
+            """);
+        bench.Expect("ready");
+        return bench.Checkpoint(application).Image;
+    }
+
+    private static string Mutate(Random random, JsonNode root)
+    {
+        List<JsonNode> containers = [];
+        Collect(root, containers);
+        JsonNode container = containers[random.Next(containers.Count)];
+        if (container is JsonArray array)
+        {
+            int index = random.Next(array.Count);
+            string what = $"{array.GetPath()}[{index}]";
+            switch (random.Next(4))
+            {
+                case 0:
+                    array.RemoveAt(index);
+                    break;
+                case 1:
+                    array.Add(array[index]?.DeepClone());
+                    break;
+                case 2:
+                    array[index] = null;
+                    break;
+                default:
+                    array[index] = Value(random, array[index]);
+                    break;
+            }
+
+            return what;
+        }
+
+        JsonObject record = (JsonObject)container;
+        string name = record.ElementAt(random.Next(record.Count)).Key;
+        string path = $"{record.GetPath()}.{name}";
+        switch (random.Next(6))
+        {
+            case 0:
+                record.Remove(name);
+                break;
+            case 1:
+                record[name] = null;
+                break;
+            default:
+                record[name] = Value(random, record[name]);
+                break;
+        }
+
+        return path;
+    }
+
+    private static JsonNode? Value(Random random, JsonNode? old) => random.Next(12) switch
+    {
+        0 => JsonValue.Create(0),
+        1 => JsonValue.Create(-1),
+        2 => JsonValue.Create(long.MaxValue),
+        3 => JsonValue.Create(ulong.MaxValue),
+        4 => JsonValue.Create(random.Next(-5, 5000)),
+        5 => JsonValue.Create(string.Empty),
+        6 => JsonValue.Create("/a\0b"),
+        7 => new JsonArray(),
+        8 => new JsonObject(),
+        9 when old is JsonValue value && value.TryGetValue(out long number) => JsonValue.Create(number ^ 1L << random.Next(63)),
+        10 when old is JsonValue value && value.TryGetValue(out string? text) && text.Length > 0 => JsonValue.Create(text[..random.Next(text.Length)]),
+        _ => JsonValue.Create(1L << random.Next(63)),
+    };
+
+    private static void Collect(JsonNode? node, List<JsonNode> into)
+    {
+        if (node is JsonObject { Count: > 0 } record)
+        {
+            into.Add(record);
+            foreach ((_, JsonNode? child) in record)
+            {
+                Collect(child, into);
+            }
+        }
+        else if (node is JsonArray { Count: > 0 } array)
+        {
+            into.Add(array);
+            foreach (JsonNode? child in array)
+            {
+                Collect(child, into);
+            }
+        }
+    }
+}

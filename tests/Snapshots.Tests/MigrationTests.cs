@@ -1,0 +1,161 @@
+using Xunit.Abstractions;
+
+namespace Holdfast.Snapshots.Tests;
+
+public sealed class MigrationTests : IDisposable
+{
+    private readonly TestDirectory _directory = new();
+    private readonly Random _random;
+
+    public MigrationTests(ITestOutputHelper output) => _random = TestSeed.Begin(output, out _);
+
+    public void Dispose() => _directory.Dispose();
+
+    private SnapshotStore Open(string name) => SnapshotStore.Open(_directory[name]);
+
+    private List<SnapshotInfo> Chain(SnapshotStore store, int count, int pages = 200, int changes = 5)
+    {
+        byte[] content = _random.Bytes(pages * 4096);
+        var chain = new List<SnapshotInfo>();
+        for (int i = 0; i < count; i++)
+        {
+            var changed = new HashSet<int>();
+            for (int change = 0; change < changes; change++)
+            {
+                int page = _random.Next(pages);
+                changed.Add(page);
+                _random.NextBytes(content.AsSpan(page * 4096, 4096));
+            }
+
+            chain.Add(Content.Take(store, "o", content, chain.LastOrDefault(), null, changed.Contains));
+        }
+
+        return chain;
+    }
+
+    [Theory]
+    [InlineData(MigrationOrder.Forward)]
+    [InlineData(MigrationOrder.Reverse)]
+    public async Task All_snapshots_arrive_as_differences_and_a_second_time_nothing_is_sent(MigrationOrder order)
+    {
+        using SnapshotStore source = Open("a");
+        using SnapshotStore target = Open("b");
+        List<SnapshotInfo> chain = Chain(source, 8);
+        SnapshotInfo own = Content.Take(target, "o", _random.Bytes(5000));
+        byte[] ownContent = Content.Of(target, own);
+        await using var device = new StoreDevice(target);
+        var migration = new Migration(source, device, new MigrationOptions { Order = order });
+        MigrationPlan plan = await migration.PlanAsync("o");
+        Assert.Equal(8, plan.Steps.Count);
+        Assert.Equal(1, plan.OnlyThere);
+        Assert.Equal(order == MigrationOrder.Forward ? chain[0].Id : chain[^1].Id, plan.Steps[0].Snapshot.Id);
+        Assert.Null(plan.Steps[0].Base);
+        Assert.All(plan.Steps.Skip(1), s => Assert.NotNull(s.Base));
+        MigrationReport report = await migration.RunAsync("o");
+        Assert.Equal(8, report.Snapshots);
+        Assert.InRange(report.BytesSent, 200 * 4096, (200 + (7 * 5) + 10) * 4096);
+        foreach (SnapshotInfo info in chain)
+        {
+            SnapshotInfo there = target.Find("o", info.Id);
+            Assert.Equal(info.CreatedAt, there.CreatedAt);
+            Assert.Equal(info.Parent, there.Parent);
+            Assert.Equal(Content.Of(source, info), Content.Of(target, there));
+        }
+
+        Assert.Equal(ownContent, Content.Of(target, own));
+        Assert.Equal(0, (await new Migration(source, device).RunAsync("o")).BytesSent);
+        Assert.Empty(Directory.EnumerateFiles(source.Layout.Pins));
+        Assert.Empty(Directory.EnumerateFiles(target.Layout.Pins));
+        Assert.Empty(target.Verify().Findings);
+    }
+
+    [Fact]
+    public async Task Bases_are_pinned_while_a_migration_runs_and_the_plan_takes_the_cheapest()
+    {
+        using SnapshotStore source = Open("a");
+        using SnapshotStore target = Open("b");
+        List<SnapshotInfo> chain = Chain(source, 5);
+        await using var device = new StoreDevice(target);
+        await new Migration(source, device, new MigrationOptions { Only = [chain[0].Id, chain[4].Id] }).RunAsync("o");
+        MigrationPlan plan = await new Migration(source, device).PlanAsync("o");
+        Assert.Equal([chain[0].Id, chain[1].Id], plan.Steps.Take(2).Select(s => s.Base!.Id));
+        Assert.All(plan.Steps, s => Assert.InRange(s.Bytes, 4096, 5 * 4096));
+        Assert.Contains("cheapest", plan.Steps[0].Reason, StringComparison.Ordinal);
+        string? refused = null;
+        var progress = new Immediately(p =>
+        {
+            try
+            {
+                source.Forget(chain[0]);
+            }
+            catch (SnapshotStoreException e)
+            {
+                refused = e.Code;
+            }
+        });
+        await new Migration(source, device, new MigrationOptions { Progress = progress }).RunAsync("o");
+        Assert.Equal("snapshot.pinned", refused);
+        source.Forget(chain[0]);
+    }
+
+    [Fact]
+    public async Task An_interrupted_migration_goes_on_and_sends_no_extent_twice()
+    {
+        using SnapshotStore source = Open("a");
+        List<SnapshotInfo> chain = Chain(source, 3, pages: 3000, changes: 900);
+        using SnapshotStore target = Open("b");
+        long distinct = (3000 + (2 * 900)) * 4096L;
+        long arrived = 0;
+        int cuts = 0;
+        while (target.List("o").Count < chain.Count)
+        {
+            // A new device each time: nothing but the directory carries over, as when the receiver was killed.
+            await using var device = new StoreDevice(target);
+            await using var cutting = new CuttingDevice(device, _random.Next(200_000, 3_000_000));
+            try
+            {
+                await new Migration(source, cutting, new MigrationOptions { Retries = 0 }).RunAsync("o");
+            }
+            catch (Exception e) when (e is IOException)
+            {
+                cuts++;
+            }
+
+            arrived += cutting.BytesStored;
+        }
+
+        Assert.True(cuts >= 3, $"{cuts} cuts");
+        Assert.All(chain, info => Assert.Equal(Content.Of(source, info), Content.Of(target, info)));
+        Assert.True(arrived <= distinct * 1.05, $"{arrived} of {distinct}");
+        Assert.Empty(target.Verify().Findings);
+        target.CollectGarbage();
+        Assert.Empty(Directory.EnumerateDirectories(target.Layout.Incoming));
+    }
+
+    [Fact]
+    public async Task A_transfer_that_is_abandoned_leaves_nothing_and_unpins_its_base()
+    {
+        using SnapshotStore source = Open("a");
+        using SnapshotStore target = Open("b");
+        List<SnapshotInfo> chain = Chain(source, 2, pages: 600, changes: 500);
+        await using (var device = new StoreDevice(target))
+        {
+            await new Migration(source, device, new MigrationOptions { Only = [chain[0].Id] }).RunAsync("o");
+            await using var cutting = new CuttingDevice(device, 1_000_000);
+            await Assert.ThrowsAnyAsync<IOException>(() => new Migration(source, cutting, new MigrationOptions { Retries = 0 }).RunAsync("o"));
+            Assert.Equal(0, target.AbandonTransfers(TimeSpan.Zero));
+        }
+
+        Assert.Equal("snapshot.pinned", Assert.Throws<SnapshotStoreException>(() => target.Forget(target.Find("o"))).Code);
+        Assert.Equal(1, target.AbandonTransfers(TimeSpan.Zero));
+        target.UnpinAll($"migration to {target.Directory}");
+        target.Forget(target.Find("o"));
+        target.CollectGarbage();
+        Assert.Equal(0, target.PackBytes());
+    }
+
+    private sealed class Immediately(Action<MigrationProgress> report) : IProgress<MigrationProgress>
+    {
+        public void Report(MigrationProgress value) => report(value);
+    }
+}

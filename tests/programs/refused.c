@@ -1,0 +1,257 @@
+/*
+ * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
+ * and kind, and the program must not notice. `resource` in the work directory says what is expected.
+ * Cases: tcp tcp_listening udp unix_pair epoll eventfd timerfd signalfd inotify fanotify io_uring pty userfaultfd seccomp perf netlink sysv_shm posix_timer memfd pidfd
+ * Refused: yes
+ */
+#include "state.h"
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <linux/perf_event.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/fanotify.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/shm.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
+#define IS(name) (strcmp(state_case, name) == 0)
+
+static int first = -1, second = -1, third = -1;
+static void *attached;
+static timer_t timer;
+
+/* A descriptor that this machine may lack: its absence skips the case. */
+static int have(long result)
+{
+	if (result < 0)
+		state_skip("%s: %s", state_case, strerror(errno));
+	return (int)result;
+}
+
+static void expect_pass(int from, int to)
+{
+	char bytes[8] = "";
+
+	EQUAL(write(from, "1234567", 8), 8);
+	EQUAL(read(to, bytes, 8), 8);
+	CHECK(strcmp(bytes, "1234567") == 0, "read %s", bytes);
+}
+
+static void connect_pair(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+
+	third = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(bind(third, (struct sockaddr *)&address, size));
+	MUST(listen(third, 5));
+	MUST(getsockname(third, (struct sockaddr *)&address, &size));
+	if (IS("tcp_listening")) {
+		first = third;
+		return;
+	}
+	first = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	if (connect(first, (struct sockaddr *)&address, size) != 0)
+		state_skip("no loopback here: %s", strerror(errno));
+	second = MUST(accept(third, NULL, NULL));
+	MUST(close(third));
+}
+
+static void build(void)
+{
+	if (IS("tcp") || IS("tcp_listening")) {
+		connect_pair();
+	} else if (IS("udp")) {
+		first = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	} else if (IS("unix_pair")) {
+		int pair[2];
+
+		MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+		first = pair[0];
+		second = pair[1];
+	} else if (IS("epoll")) {
+		struct epoll_event event = {.events = EPOLLIN, .data.u64 = 77};
+		int pipes[2];
+
+		MUST(pipe(pipes));
+		second = pipes[0];
+		third = pipes[1];
+		first = MUST(epoll_create1(0));
+		MUST(epoll_ctl(first, EPOLL_CTL_ADD, second, &event));
+	} else if (IS("eventfd")) {
+		first = MUST(eventfd(5, EFD_NONBLOCK));
+	} else if (IS("timerfd")) {
+		struct itimerspec value = {.it_value.tv_sec = 3000};
+
+		first = MUST(timerfd_create(CLOCK_MONOTONIC, 0));
+		MUST(timerfd_settime(first, 0, &value, NULL));
+	} else if (IS("signalfd")) {
+		sigset_t set;
+
+		sigemptyset(&set);
+		sigaddset(&set, SIGUSR1);
+		MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+		first = MUST(signalfd(-1, &set, 0));
+	} else if (IS("inotify")) {
+		first = MUST(inotify_init1(IN_NONBLOCK));
+		MUST(mkdir(state_path("watched"), 0755));
+		MUST(inotify_add_watch(first, state_path("watched"), IN_CREATE));
+	} else if (IS("fanotify")) {
+		first = have(fanotify_init(FAN_CLASS_NOTIF | FAN_NONBLOCK, O_RDONLY));
+	} else if (IS("io_uring")) {
+		unsigned int parameters[30] = {0};
+
+		first = have(syscall(425, 8, parameters));
+	} else if (IS("pty")) {
+		first = have(posix_openpt(O_RDWR | O_NOCTTY));
+		MUST(grantpt(first));
+		MUST(unlockpt(first));
+		second = MUST(open(ptsname(first), O_RDWR | O_NOCTTY));
+	} else if (IS("userfaultfd")) {
+		struct uffdio_api api = {.api = UFFD_API};
+
+		first = have(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
+		MUST(ioctl(first, UFFDIO_API, &api));
+		attached = MUST(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+		struct uffdio_register range = {.range = {(unsigned long)attached, PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+
+		MUST(ioctl(first, UFFDIO_REGISTER, &range));
+	} else if (IS("seccomp")) {
+		/* getpriority answers with error 77; all else is allowed. */
+		struct sock_filter filter[] = {
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpriority, 0, 1),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 77),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		};
+		struct sock_fprog program = {4, filter};
+
+		MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+		if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+			state_skip("no seccomp filters: %s", strerror(errno));
+	} else if (IS("perf")) {
+		struct perf_event_attr attributes = {.type = PERF_TYPE_SOFTWARE, .size = sizeof(attributes), .config = PERF_COUNT_SW_TASK_CLOCK};
+
+		first = have(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0));
+	} else if (IS("netlink")) {
+		struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+
+		first = MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+		MUST(bind(first, (struct sockaddr *)&address, sizeof(address)));
+	} else if (IS("sysv_shm")) {
+		int id = have(shmget(IPC_PRIVATE, PAGE, IPC_CREAT | 0600));
+
+		attached = MUST(shmat(id, NULL, 0));
+		MUST(shmctl(id, IPC_RMID, NULL));
+		state_fill(attached, PAGE, 8);
+	} else if (IS("posix_timer")) {
+		struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+		struct itimerspec value = {.it_value.tv_sec = 3000};
+
+		MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
+		MUST(timer_settime(timer, 0, &value, NULL));
+	} else if (IS("memfd")) {
+		first = MUST((int)syscall(SYS_memfd_create, "held", 0));
+		MUST(ftruncate(first, 3 * PAGE));
+	} else if (IS("pidfd")) {
+		first = have(syscall(SYS_pidfd_open, getpid(), 0));
+	} else {
+		state_fail("no such case");
+	}
+}
+
+static void check(void)
+{
+	if (IS("tcp") || IS("unix_pair")) {
+		expect_pass(first, second);
+		expect_pass(second, first);
+	} else if (IS("epoll")) {
+		struct epoll_event event;
+
+		EQUAL(epoll_wait(first, &event, 1, 0), 0);
+		EQUAL(write(third, "x", 1), 1);
+		EQUAL(epoll_wait(first, &event, 1, 0), 1);
+		EQUAL(event.data.u64, 77);
+	} else if (IS("eventfd")) {
+		uint64_t value;
+
+		EQUAL(read(first, &value, 8), 8);
+		EQUAL(value, 5);
+	} else if (IS("timerfd")) {
+		struct itimerspec value;
+
+		MUST(timerfd_gettime(first, &value));
+		CHECK(value.it_value.tv_sec > 2000, "%ld s left", value.it_value.tv_sec);
+	} else if (IS("signalfd")) {
+		struct signalfd_siginfo information;
+
+		MUST(kill(getpid(), SIGUSR1));
+		EQUAL(read(first, &information, sizeof(information)), sizeof(information));
+		EQUAL(information.ssi_signo, SIGUSR1);
+	} else if (IS("inotify")) {
+		char bytes[512];
+
+		close(MUST(open(state_path("watched/new"), O_CREAT | O_WRONLY, 0600)));
+		CHECK(read(first, bytes, sizeof(bytes)) > 0, "no event");
+	} else if (IS("pty")) {
+		char bytes[16] = "";
+
+		EQUAL(write(second, "out\n", 4), 4);
+		EQUAL(read(first, bytes, sizeof(bytes)), 5);
+		CHECK(strcmp(bytes, "out\r\n") == 0, "read %s", bytes);
+	} else if (IS("seccomp")) {
+		EQUAL(syscall(SYS_getpriority, 0, 0), -1);
+		EQUAL(errno, 77);
+	} else if (IS("perf")) {
+		uint64_t value = 0;
+
+		EQUAL(read(first, &value, 8), 8);
+		CHECK(value > 0, "the counter stands still");
+	} else if (IS("sysv_shm")) {
+		CHECK_FILL(attached, PAGE, 8);
+	} else if (IS("posix_timer")) {
+		struct itimerspec value;
+
+		MUST(timer_gettime(timer, &value));
+		CHECK(value.it_value.tv_sec > 2000, "%ld s left", value.it_value.tv_sec);
+	}
+	if (first >= 0)
+		MUST(fcntl(first, F_GETFD));
+}
+
+int main(int argc, char **argv)
+{
+	state_begin(argc, argv);
+	build();
+	state_refusable(first, state_case);
+	pid_t child = state_fork();
+
+	if (child == 0) {
+		/* Another process beside it, which must go on as well; without the descriptors, so that only one is to blame. */
+		if (first >= 0)
+			close(first);
+		if (second >= 0)
+			close(second);
+		if (third >= 0)
+			close(third);
+		if (attached)
+			munmap(attached, PAGE);
+		state_mark("child");
+		state_wait_go();
+		_exit(0);
+	}
+	state_await("child");
+	state_ready();
+	state_wait_go();
+	check();
+	state_join(child);
+	state_pass();
+}
