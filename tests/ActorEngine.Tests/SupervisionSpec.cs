@@ -359,19 +359,4 @@ public sealed class SupervisionSpec : TestKit
         Sys.ActorOf(Props.Empty, "abc%20'");
         Assert.NotNull(named);
     }
-
-    [Fact]
-    public void Actors_cannot_be_made_by_new() => Assert.Throws<ActorInitializationException>(() =>
-    {
-        var outer = Akka.Actor.ActorCell.Current;
-        Akka.Actor.ActorCell.Current = null;
-        try
-        {
-            return new Worker(TestActor);
-        }
-        finally
-        {
-            Akka.Actor.ActorCell.Current = outer;
-        }
-    });
 }

@@ -2,7 +2,6 @@ using Akka.Actor;
 using Akka.Persistence;
 using Akka.TestKit;
 using Akka.TestKit.Xunit2;
-using Microsoft.Data.Sqlite;
 using Xunit;
 
 namespace Holdfast.ActorEngine.Tests.Persistence;
@@ -264,28 +263,6 @@ public sealed class PersistenceSpec(PostgresCluster cluster)
         Open(system, probe, "a");
         probe.ExpectMsg("recovered mine");
     });
-
-    [Fact]
-    public async Task A_schema_of_a_later_version_is_refused()
-    {
-        using var backend = new Backend("sqlite", cluster);
-        await using (var store = new SqlStore(SqlDialect.For(backend.Provider, backend.ConnectionString)))
-        {
-            await store.InitializeAsync();
-            await store.InitializeAsync();
-        }
-
-        await using (var connection = new SqliteConnection(backend.ConnectionString))
-        {
-            await connection.OpenAsync();
-            await using var command = connection.CreateCommand();
-            command.CommandText = "INSERT INTO schema_version VALUES (99, 'later')";
-            await command.ExecuteNonQueryAsync();
-        }
-
-        await using var late = new SqlStore(SqlDialect.For(backend.Provider, backend.ConnectionString));
-        Assert.Contains("version 99", (await Assert.ThrowsAsync<InvalidOperationException>(late.InitializeAsync)).Message);
-    }
 
     [Fact]
     public void A_plugin_that_is_not_configured_is_an_error_at_the_start_of_the_actor()
