@@ -107,25 +107,19 @@ public sealed record ProcessImage
     /// <summary>Status of wait(2) of a zombie; null while it lives.</summary>
     public int? ZombieStatus { get; init; }
 
-    /// <summary>Areas of memory, a line each, and descriptors, a line each, for people.</summary>
-    public IEnumerable<string> Describe(ApplicationImage image)
+    /// <summary>Areas of memory, a line each as in /proc/PID/maps.</summary>
+    public IReadOnlyList<string> DescribeMaps() => [.. (Memory?.Areas ?? []).Select(area =>
+        $"{area.Start:x}-{area.End:x} {((area.Protection & 1) != 0 ? 'r' : '-')}{((area.Protection & 2) != 0 ? 'w' : '-')}{((area.Protection & 4) != 0 ? 'x' : '-')}{(area.Shared ? 's' : 'p')} {area.Name}".TrimEnd())];
+
+    /// <summary>Descriptors, a line each: number, and what it refers to.</summary>
+    public IReadOnlyList<string> DescribeDescriptors(ApplicationImage image)
     {
-        foreach (AreaImage area in Memory?.Areas ?? [])
-        {
-            string protection = $"{((area.Protection & 1) != 0 ? 'r' : '-')}{((area.Protection & 2) != 0 ? 'w' : '-')}{((area.Protection & 4) != 0 ? 'x' : '-')}{(area.Shared ? 's' : 'p')}";
-            yield return $"map {area.Start:x}-{area.End:x} {protection} {area.Name}".TrimEnd();
-        }
-
-        foreach (DescriptorImage descriptor in Descriptors)
-        {
-            yield return $"fd {descriptor.Number} {image.OpenFiles[descriptor.File].Description}";
-        }
-
-        foreach (ThreadImage thread in Threads)
-        {
-            yield return $"thread {thread.Tid} {thread.Name}";
-        }
+        ArgumentNullException.ThrowIfNull(image);
+        return [.. Descriptors.Select(descriptor => $"{descriptor.Number} {image.OpenFiles[descriptor.File].Description}")];
     }
+
+    /// <summary>Threads, a line each: number and name.</summary>
+    public IReadOnlyList<string> DescribeThreads() => [.. Threads.Select(thread => $"{thread.Tid} {thread.Name}")];
 
     /// <summary>The stream that holds the contents of its memory.</summary>
     [JsonIgnore]

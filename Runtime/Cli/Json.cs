@@ -29,7 +29,8 @@ internal sealed record SnapshotJson(
     string Name, string Snapshot, string? Parent, DateTimeOffset Created, int? Processes, int? Threads, double? FreezeMs,
     long BytesLogical, long BytesStored, string? Damage);
 
-internal sealed record ProcessJson(int Pid, int ParentPid, string Name, int Threads);
+internal sealed record ProcessJson(
+    int Pid, int ParentPid, string Name, int Threads, string Command, IReadOnlyList<string> ThreadNames, IReadOnlyList<string> Descriptors, IReadOnlyList<string> Maps);
 
 internal sealed record StreamJson(string Stream, long Bytes, long Extents);
 

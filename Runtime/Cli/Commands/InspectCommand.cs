@@ -12,7 +12,7 @@ internal static class InspectCommand
     public static Command Build(Executor executor)
     {
         Argument<string> address = new("NAME[@SNAPSHOT]") { Description = "The application and which snapshot: an id or its beginning, latest (the default), 1st, 2nd, -1" };
-        DocumentedCommand command = new("inspect", "Shows what a snapshot holds: processes, threads, sizes.")
+        DocumentedCommand command = new("inspect", "Shows what a snapshot holds: processes, threads, maps, descriptors, sizes.")
         {
             Examples = [("holdfast inspect web", "the latest snapshot"), ("holdfast -o json inspect web@1st", "the oldest, for a script")],
         };
@@ -28,14 +28,25 @@ internal static class InspectCommand
         ApplicationImage image = ApplicationImage.Decode(reader.State.Span);
         InspectJson inspected = new(
             ListCommands.ToJson(snapshot),
-            [.. image.Processes.Select(p => new ProcessJson(p.Pid, p.ParentPid, p.Name, p.ThreadCount))],
+            [.. image.Processes.Select(p => new ProcessJson(
+                p.Pid, p.ParentPid, p.Name, p.ThreadCount, p.CommandLine, p.DescribeThreads(), p.DescribeDescriptors(image), p.DescribeMaps()))],
             [.. reader.Streams.Select(s => new StreamJson(s.Name, s.Bytes, s.Extents))]);
         session.Output.Result(inspected, OutputJson.Default.InspectJson, i => new StringBuilder()
             .AppendLine($"{snapshot.Address}, {Output.Time(snapshot.CreatedAt)}, {Output.Bytes(snapshot.LogicalBytes)}, parent {snapshot.Parent ?? "none"}")
             .AppendLine()
             .AppendLine(Output.Table(["PID", "PARENT", "THREADS", "NAME"], i.Processes.Select(p => (string[])[$"{p.Pid}", $"{p.ParentPid}", p.Threads == 0 ? "zombie" : $"{p.Threads}", p.Name])))
+            .AppendJoin("", i.Processes.SelectMany(Parts))
+            .AppendLine()
             .Append(Output.Table(["STREAM", "SIZE", "EXTENTS"], i.Streams.Select(s => (string[])[s.Stream, Output.Bytes(s.Bytes), $"{s.Extents}"])))
             .ToString());
         return ExitStatus.Done;
     }
+
+    private static IEnumerable<string> Parts(ProcessJson process) =>
+    [
+        $"\npid {process.Pid} {process.Command}\n",
+        .. process.ThreadNames.Select(thread => $"  thread {thread}\n"),
+        .. process.Descriptors.Select(descriptor => $"  fd {descriptor}\n"),
+        .. process.Maps.Select(map => $"  map {map}\n"),
+    ];
 }
