@@ -76,7 +76,7 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             Name = "mutant", Image = bytes, Pages = new MemoryPages(), StateDirectory = bench.Root, StandardStreams = bench.Streams,
         });
         restore.Check();
-        Assert.All(image.Processes.SelectMany(process => process.Describe(image)), line => Assert.NotNull(line));
+        Assert.All(image.Processes.SelectMany(process => process.DescribeMaps().Concat(process.DescribeDescriptors(image)).Concat(process.DescribeThreads())), line => Assert.NotNull(line));
     }
 
     private byte[] Image()
