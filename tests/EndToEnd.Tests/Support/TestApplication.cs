@@ -137,6 +137,10 @@ internal sealed class TestApplication : IDisposable
             () => $"{Name} has no result; its processes: {Describe()}");
         // A process may end a moment after its result is there, or its last one a moment before it is seen.
         Until.Required(() => Processes().Count == 0, () => $"{Name} says \"{Work.Result}\" but does not end: {Describe()}");
+        // The init of its space, which records the end, is the last to go.
+        Until.Required(
+            () => !Holdfast("show", Name).Output.Contains("\"state\":\"running\"", StringComparison.Ordinal),
+            () => $"{Name} has ended, but its supervisor still calls it running");
         if (Work.Result != "PASS")
         {
             throw new EndToEndException($"{Name}: {Work.Result ?? "ended without a result"}");
