@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge.Capture;
@@ -36,7 +37,13 @@ internal sealed class FreezeGuard : IDisposable
                 IReadOnlyList<RunningTask> running = CgroupFreezer.Freeze(group, TimeSpan.FromMilliseconds(Math.Clamp(left.TotalMilliseconds, 1, 400)));
                 if (running.Count == 0)
                 {
-                    return new FreezeGuard(init, group);
+                    running = VforkParents(group);
+                    if (running.Count == 0)
+                    {
+                        return new FreezeGuard(init, group);
+                    }
+
+                    CgroupFreezer.Thaw(group);
                 }
 
                 if (Stopwatch.GetElapsedTime(start) >= deadline)
@@ -54,6 +61,27 @@ internal sealed class FreezeGuard : IDisposable
             init?.Dispose();
             throw e is BridgeException ? e : new BridgeException("freeze.failed", "freezing the application", e.Message, inner: e);
         }
+    }
+
+    /// <summary>
+    /// Parents that wait for a child of vfork count as frozen (wait_for_vfork_done of kernel/fork.c), but no signal and no tracer reaches them
+    /// before the child, frozen too, has executed its program.
+    /// </summary>
+    private static List<RunningTask> VforkParents(string group)
+    {
+        List<RunningTask> parents = [];
+        foreach (int pid in CgroupFreezer.Processes(group))
+        {
+            foreach (int tid in ProcFs.Threads(pid))
+            {
+                if (ProcessStat.TryReadThread(pid, tid) is { State: 'D' } stat)
+                {
+                    parents.Add(new RunningTask(pid, tid, stat.Name, stat.State, ProcFs.TryText($"/proc/{pid}/task/{tid}/wchan")?.Trim() ?? string.Empty));
+                }
+            }
+        }
+
+        return parents;
     }
 
     public void Dispose()

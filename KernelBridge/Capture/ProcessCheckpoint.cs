@@ -67,7 +67,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             List<Tracee> seized = [];
             foreach (int tid in tids)
             {
-                if (!threads.ContainsKey(tid) && Tracee.Seize(Pid, tid, PtraceCall.OptionSysGood) is { } thread)
+                if (!threads.ContainsKey(tid) && Seize(tid, end) is { } thread)
                 {
                     threads[tid] = thread;
                     seized.Add(thread);
@@ -95,6 +95,25 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             }
         }
     }
+
+    /// <summary>Seizes a thread; one that a thread of ours still holds, which gave up on an earlier try, is waited for.</summary>
+    private Tracee? Seize(int tid, long end)
+    {
+        while (true)
+        {
+            try
+            {
+                return Tracee.Seize(Pid, tid, PtraceCall.OptionSysGood);
+            }
+            catch (BridgeException e) when (e.Code == "process.traced" && Environment.TickCount64 < end && TracedByUs(tid))
+            {
+                _ = Libc.usleep(2000);
+            }
+        }
+    }
+
+    private static bool TracedByUs(int tid) =>
+        ProcessStatus.TryRead(tid)?.Number("TracerPid") is { } tracer && (tracer == 0 || Directory.Exists($"/proc/self/task/{tracer}"));
 
     public ProcessFacts Locate()
     {
