@@ -24,36 +24,42 @@ internal sealed class FreezeGuard : IDisposable
     public static FreezeGuard Freeze(ApplicationTarget target, TimeSpan deadline)
     {
         string group = target.CgroupPath!;
+        RunningTask last = new(0, 0, "unknown", '?', string.Empty);
         InitClient? init = target.InitSocket is { } socket ? InitClient.Connect(socket) : null;
         try
         {
             init?.Arm(deadline + TimeSpan.FromSeconds(2));
 
-            // A parent that waits for its vfork child cannot be frozen while the child, frozen first, cannot go on: let both run, longer each time, and try again.
+            // A parent that waits for its vfork child cannot be caught while the child, frozen too, cannot go on: the moment is waited for at which none does.
             long start = Stopwatch.GetTimestamp();
-            for (int pause = 10; ; pause *= 2)
+            for (int pause = 10; ;)
             {
+                IReadOnlyList<RunningTask> running = [];
                 TimeSpan left = deadline - Stopwatch.GetElapsedTime(start);
-                IReadOnlyList<RunningTask> running = CgroupFreezer.Freeze(group, TimeSpan.FromMilliseconds(Math.Clamp(left.TotalMilliseconds, 1, 400)));
-                if (running.Count == 0)
-                {
-                    running = VforkParents(group);
-                    if (running.Count == 0)
-                    {
-                        return new FreezeGuard(init, group);
-                    }
-
-                    CgroupFreezer.Thaw(group);
-                }
-
-                if (Stopwatch.GetElapsedTime(start) >= deadline)
+                if (left <= TimeSpan.Zero || !AwaitVforkParents(group, left, ref running))
                 {
                     throw new BridgeException(
-                        "freeze.timeout", "freezing the application", $"{string.Join("; ", running)} did not stand within {deadline.TotalSeconds:0.#} s",
+                        "freeze.timeout", "freezing the application", $"{string.Join("; ", running.DefaultIfEmpty(last))} did not stand within {deadline.TotalSeconds:0.#} s",
                         "it may wait for a child of vfork or for a slow device: try again, or give a longer --timeout");
                 }
 
-                Thread.Sleep(Math.Min(pause, (int)Math.Max(1, (deadline - Stopwatch.GetElapsedTime(start)).TotalMilliseconds / 2)));
+                running = CgroupFreezer.Freeze(group, TimeSpan.FromMilliseconds(Math.Clamp(left.TotalMilliseconds, 1, 400)));
+                if (running.Count > 0)
+                {
+                    last = running[0];
+                    Thread.Sleep(Math.Min(pause, (int)Math.Max(1, left.TotalMilliseconds / 2)));
+                    pause *= 2;
+                    continue;
+                }
+
+                running = VforkParents(group);
+                if (running.Count == 0)
+                {
+                    return new FreezeGuard(init, group);
+                }
+
+                last = running[0];
+                CgroupFreezer.Thaw(group);
             }
         }
         catch (Exception e) when (e is IOException or BridgeException)
@@ -61,6 +67,25 @@ internal sealed class FreezeGuard : IDisposable
             init?.Dispose();
             throw e is BridgeException ? e : new BridgeException("freeze.failed", "freezing the application", e.Message, inner: e);
         }
+    }
+
+    /// <summary>Waits until no parent waits for its vfork child.</summary>
+    /// <returns>False when one still does at the end.</returns>
+    private static bool AwaitVforkParents(string group, TimeSpan limit, ref IReadOnlyList<RunningTask> waiting)
+    {
+        long start = Stopwatch.GetTimestamp();
+        while ((waiting = VforkParents(group)).Count > 0)
+        {
+            if (Stopwatch.GetElapsedTime(start) > limit)
+            {
+                return false;
+            }
+
+            // Such a wait ends for a millisecond or two at a time.
+            _ = Libc.usleep(100);
+        }
+
+        return true;
     }
 
     /// <summary>
