@@ -25,7 +25,7 @@ internal static class ApplicationInspection
         return refusals;
     }
 
-    /// <summary>A terminal is inherited only when it came in on one of the standard streams of some process.</summary>
+    /// <summary>A process as the planner of the tree sees it.</summary>
     private static ProcessNode Node(ProcessInspection inspection)
     {
         ProcessStatus status = inspection.View.Status;

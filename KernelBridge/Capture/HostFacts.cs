@@ -46,11 +46,8 @@ internal static class HostFacts
     }
 
     /// <summary>The host name in a process's UTS namespace; the host's own where that cannot be seen.</summary>
-    public static string HostNameOf(int pid)
-    {
-        // Only a thread inside the namespace can ask; the space's init was given the name, and /proc/sys shows the reader's own.
-        return ProcFs.TryText($"/proc/{pid}/root/proc/sys/kernel/hostname")?.Trim() is { Length: > 0 } name && SameUts(pid) ? name : SpaceHostName(pid);
-    }
+    /// <remarks>Only a thread inside the namespace can ask: /proc/sys shows the reader's own.</remarks>
+    public static string HostNameOf(int pid) => UtsName.Of(pid) ?? Environment.MachineName;
 
     /// <summary>How far the clocks of a process's time namespace are ahead of the host's, nanoseconds.</summary>
     public static (long Monotonic, long Boottime) ClockOffsets(int pid)
@@ -78,8 +75,4 @@ internal static class HostFacts
         (string Kind, string Name)[] kinds = [("pid", "pid"), ("mnt", "mount"), ("uts", "uts"), ("ipc", "ipc"), ("time", "time"), ("net", "net")];
         return [.. kinds.Where(kind => ProcFs.TryLink($"/proc/{pid}/ns/{kind.Kind}") != ProcFs.TryLink($"/proc/self/ns/{kind.Kind}")).Select(kind => kind.Name)];
     }
-
-    private static bool SameUts(int pid) => ProcFs.TryLink($"/proc/{pid}/ns/uts") == ProcFs.TryLink("/proc/self/ns/uts");
-
-    private static string SpaceHostName(int pid) => UtsName.Of(pid) ?? Environment.MachineName;
 }

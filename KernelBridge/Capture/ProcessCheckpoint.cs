@@ -260,7 +260,6 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     {
         Resume();
         memory.Dispose();
-        application.Forget(this);
     }
 
     /// <summary>The registers with which the thread has to go on: where they stand, but for what the stop itself has spoilt.</summary>

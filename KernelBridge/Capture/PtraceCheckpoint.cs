@@ -9,7 +9,6 @@ internal sealed class PtraceCheckpoint : ICheckpoint
 {
     private readonly ApplicationTarget target;
     private readonly Lock gate = new();
-    private readonly HashSet<ProcessCheckpoint> open = [];
     private readonly Dictionary<int, string> sharedMemory = [];
     private readonly Dictionary<int, string> ghosts = [];
     private List<SharedMemoryImage> sharedImages = [];
@@ -31,16 +30,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
 
     public IReadOnlyList<int> FindProcesses() => ApplicationProcesses.Find(target);
 
-    public IProcessCheckpoint Open(int pid)
-    {
-        ProcessCheckpoint process = new(this, pid);
-        lock (gate)
-        {
-            open.Add(process);
-        }
-
-        return process;
-    }
+    public IProcessCheckpoint Open(int pid) => new ProcessCheckpoint(this, pid);
 
     public void Freeze(TimeSpan deadline)
     {
@@ -114,14 +104,6 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         lock (gate)
         {
             lastResume = Math.Max(lastResume, now);
-        }
-    }
-
-    public void Forget(ProcessCheckpoint process)
-    {
-        lock (gate)
-        {
-            open.Remove(process);
         }
     }
 }

@@ -15,8 +15,6 @@ internal sealed partial class PtraceRestore
     private int firstFree;
     private int firstMapped;
     private int firstOpen;
-    private ulong oldLimitSoft;
-    private ulong oldLimitHard;
 
     /// <summary>Gives every process its descriptors.</summary>
     public void BuildResources()
@@ -80,11 +78,11 @@ internal sealed partial class PtraceRestore
         ulong place = ask.Reserve(16);
         ask.Add("reading the descriptor limit", X64.Prlimit64, 0, 7, 0, place);
         root.Run(ask);
-        (oldLimitSoft, oldLimitHard) = root.Memory.Read<(ulong, ulong)>(place);
-        if (oldLimitSoft < needed)
+        (ulong soft, ulong hard) = root.Memory.Read<(ulong, ulong)>(place);
+        if (soft < needed)
         {
             SyscallTape raise = root.NewTape();
-            raise.Add($"raising the descriptor limit to {needed}", X64.Prlimit64, 0, 7, raise.Place((needed, Math.Max(needed, oldLimitHard))), 0);
+            raise.Add($"raising the descriptor limit to {needed}", X64.Prlimit64, 0, 7, raise.Place((needed, Math.Max(needed, hard))), 0);
             root.Run(raise);
         }
     }

@@ -1,5 +1,6 @@
 using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Ptrace;
 using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Spaces;
 
@@ -168,11 +169,6 @@ internal sealed partial class PtraceRestore : IRestore
     {
         int status;
         int result = Libc.waitpid(pid, &status, Libc.WNOHANG | Libc.WALL);
-        return result > 0 && !new WaitStatusView(status).Ended ? 0 : result > 0 ? -1 : result;
-    }
-
-    private readonly struct WaitStatusView(int status)
-    {
-        public bool Ended => (status & 0xff) != 0x7f;
+        return result > 0 && !new WaitStatus(status).Ended ? 0 : result > 0 ? -1 : result;
     }
 }
