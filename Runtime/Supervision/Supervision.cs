@@ -45,7 +45,7 @@ internal static class Supervision
         {
             // From before the start on: what comes while the application is coming up is passed on as soon as it runs.
             PendingSignals pending = new(interrupted);
-            using SignalWatch signals = SignalWatch.Forward(pending.Take);
+            SignalWatch.Forward(pending.Take);
             host = new SupervisorHost(session, session.Store.Snapshots(), order.Directory, order.Template, order.Every);
             ProgressLine progress = new(session.Output);
             host.OnProgress(progress.Show);

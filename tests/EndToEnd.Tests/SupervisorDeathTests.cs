@@ -117,22 +117,87 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output)
                 }
             }
 
-            // Either it had come so far that the application runs whole, or nothing of it is left.
-            Until.Required(
-                () => application.Processes().Count is 0 or 5 && application.Supervisors().Count == 0,
-                () => $"round {round}: a half-built application is left: {application.Describe()}");
-            if (application.Processes().Count == 5)
-            {
-                health.Renew();
-                health.Require($"round {round}, restored before the kill");
-            }
-
-            Assert.Null(application.Work.Result);
+            RequireWholeOrNothing(application, health, $"round {round}");
             application.KillByForce();
         }
 
         application.Restore();
         application.RequirePass();
+    }
+
+    [Fact]
+    public void A_restore_that_is_killed_at_any_of_its_system_calls_leaves_the_application_whole_or_nothing_of_it()
+    {
+        using var application = TestApplication.StartProgram("steady", "");
+        HealthCheck health = new(application);
+        application.Checkpoint();
+        application.KillByForce();
+        var log = Path.Combine(application.Work.Scratch, "strace.log");
+        // What it starts is its own to trace: strace follows its threads and lets go of a child that executes a program.
+        string[] strace = ["strace", "-f", "-b", "execve", "-qq", "-o", log];
+        application.Work.Forget();
+        using (application.StartHoldfastUnder([.. strace], "restore", application.Name))
+        {
+            Until.Required(() => File.Exists(log) && KillPoints.Between(ReadWhileWritten(log)).Count > 20 && application.Processes().Count == 5, () => "the restore under strace does not end");
+            health.Renew();
+            health.Require("restored under strace");
+        }
+
+        application.KillByForce();
+        var all = KillPoints.Between(File.ReadLines(log));
+        Random random = new(LongMode.Seed);
+        var points = KillPoints.Sample(all, LongMode.IsOn ? int.MaxValue : 25, random);
+        output.WriteLine($"seed {LongMode.Seed}: {points.Count} of {all.Count} points");
+        var struck = 0;
+        foreach (var point in points)
+        {
+            application.Work.Forget();
+            using (var restore = application.StartHoldfastUnder(
+                [.. strace, "-e", "trace=ptrace,exit_group," + point.SystemCall, "-e", KillPoints.Injection(point)], "restore", application.Name))
+            {
+                // It dies at the point, or the call comes less often this time and the application runs.
+                Until.Required(
+                    () => restore.HasEnded || (application.Processes().Count == 5 && application.Processes().All(p => ProcessScan.Threads(p.Pid).All(t => t.TracerPid == 0))),
+                    () => $"{point}: neither killed nor restored: {application.Describe()}");
+            }
+
+            foreach (var supervisor in application.Supervisors())
+            {
+                ProcessScan.Kill(supervisor.Pid);
+            }
+
+            RequireWholeOrNothing(application, health, point.ToString());
+            struck += KillPoints.StruckAfterSeize(File.ReadLines(log)) ? 1 : 0;
+            application.KillByForce();
+        }
+
+        output.WriteLine($"{struck} of {points.Count} struck after the first SEIZE");
+        Assert.True(struck * 2 > points.Count, $"Only {struck} of {points.Count} injections struck inside the window.");
+        application.Restore();
+        application.RequirePass();
+    }
+
+    /// <summary>Either the restore had come so far that the application runs whole, or nothing of it is left.</summary>
+    private static void RequireWholeOrNothing(TestApplication application, HealthCheck health, string occasion)
+    {
+        if (health.RenewIfRestored(occasion))
+        {
+            health.Require($"{occasion}, restored before the kill");
+        }
+
+        Assert.Null(application.Work.Result);
+    }
+
+    private static List<string> ReadWhileWritten(string path)
+    {
+        using StreamReader reader = new(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
+        List<string> lines = [];
+        while (reader.ReadLine() is { } line)
+        {
+            lines.Add(line);
+        }
+
+        return lines;
     }
 
     /// <summary>Takes the supervisor away, so that the next command traces the application itself and can be traced.</summary>

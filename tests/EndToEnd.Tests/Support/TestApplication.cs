@@ -81,6 +81,10 @@ internal sealed class TestApplication : IDisposable
     public CommandResult HoldfastUnder(IReadOnlyList<string> prefix, string command, params IReadOnlyList<string> arguments) =>
         _runner.Run(CommandBound, prefix[0], [.. prefix.Skip(1), Repository.HoldfastCommand, .. Arguments(command, arguments)]);
 
+    /// <summary>A foreground command under another program that follows threads but lets go of what executes another program; left running.</summary>
+    public RunningCommand StartHoldfastUnder(IReadOnlyList<string> prefix, string command, params IReadOnlyList<string> arguments) =>
+        _runner.Start(prefix[0], [.. prefix.Skip(1), Repository.HoldfastProgram, .. Arguments(command, arguments)]);
+
     /// <summary>Takes a snapshot that must succeed.</summary>
     /// <returns>What the command printed; <c>snapshot</c> names the snapshot.</returns>
     public CommandResult Checkpoint()
