@@ -109,6 +109,8 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         try
         {
             _services.Host.Started(application);
+            // Only now: what a dying supervisor leaves can be found.
+            application.Keep();
         }
         catch (Exception e)
         {

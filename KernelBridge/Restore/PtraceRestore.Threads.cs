@@ -101,7 +101,7 @@ internal sealed partial class PtraceRestore
 
         if (space is not null)
         {
-            return space.Commit();
+            return space.HandOver();
         }
 
         tree!.Keep();

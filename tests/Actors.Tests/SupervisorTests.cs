@@ -13,20 +13,22 @@ public sealed class SupervisorTests
     });
 
     [Fact]
-    public async Task An_application_that_was_started_is_kept_before_anybody_hears_of_it()
+    public async Task An_application_that_was_started_is_on_record_then_kept_before_anybody_hears_of_it()
     {
         await using Harness harness = new(new FakeBridge());
-        bool kept = false;
-        harness.OnStarted = () => kept = true;
+        bool? keptBefore = null;
+        harness.OnStarted = () => keptBefore = harness.Bridge.Application.Kept;
 
         ApplicationStarted started = await harness.AskAsync<ApplicationStarted>(Launch);
 
-        Assert.True(kept);
+        // On record first: what outlives its supervisor must be found again.
+        Assert.False(keptBefore);
+        Assert.True(harness.Bridge.Application.Kept);
         Assert.Equal(101, started.MainPid);
     }
 
     [Fact]
-    public async Task An_application_that_could_not_be_kept_is_killed()
+    public async Task An_application_that_could_not_be_recorded_is_killed()
     {
         await using Harness harness = new(new FakeBridge());
         harness.OnStarted = () => throw new IOException("disk full");

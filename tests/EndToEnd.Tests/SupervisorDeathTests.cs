@@ -200,6 +200,25 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output)
         return lines;
     }
 
+    [Fact]
+    public void A_supervisor_that_is_killed_before_its_application_is_on_record_takes_it_along()
+    {
+        using var application = TestApplication.NotStarted("steady");
+        // The record is moved into place; the injection strikes when that is done, but before anything else can be.
+        using (var run = application.StartHoldfastUnder(
+            ["strace", "-f", "-b", "execve", "-qq", "-o", "/dev/null", "-e", "trace=rename,renameat,renameat2", "-e", "inject=rename,renameat,renameat2:signal=KILL:when=1"],
+            "run", "--name", application.Name, "--", BuiltPrograms.StateProgram("steady"), application.Work.Path))
+        {
+            Until.Required(() => run.HasEnded, () => "the supervisor was not killed");
+        }
+
+        Until.Required(() => application.Processes().Count == 0, () => $"it runs, and nobody keeps it: {application.Describe()}");
+        Assert.DoesNotContain("\"state\":\"running\"", application.Holdfast("list").Required().Output);
+        // The name is free, and what was left of it is in nobody's way.
+        application.Holdfast("run", "--detach", "--name", application.Name, "--", BuiltPrograms.StateProgram("steady"), application.Work.Path).Required();
+        Until.Required(() => application.Processes().Count == 5, () => "it does not start again");
+    }
+
     /// <summary>Takes the supervisor away, so that the next command traces the application itself and can be traced.</summary>
     private static TestApplication StartWithoutSupervisor()
     {

@@ -41,6 +41,9 @@ internal sealed class TestApplication : IDisposable
         return application.Launch(command);
     }
 
+    /// <summary>One that the test starts itself.</summary>
+    public static TestApplication NotStarted(string name) => new(name, null);
+
     /// <summary>Starts any command that follows the protocol; WORK in its arguments stands for the work directory.</summary>
     public static TestApplication StartCommand(string name, IReadOnlyList<string> command)
     {
