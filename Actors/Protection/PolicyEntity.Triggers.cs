@@ -73,6 +73,7 @@ public sealed partial class PolicyEntity
         if (Current(message.Rule, message.Generation) is { } watched)
         {
             watched.IsLooking = false;
+            watched.Seen = new TriggerSeen(message.Rule, 0, _clock.Now);
             _troubles[$"watch:{message.Rule}"] = $"the trigger {message.Rule} cannot be watched: {message.Cause.Message}";
         }
     }
@@ -85,8 +86,9 @@ public sealed partial class PolicyEntity
         }
 
         watched.IsLooking = false;
+        watched.Seen = new TriggerSeen(message.Rule, message.Observation.Value, message.At);
         _troubles.Remove($"watch:{message.Rule}");
-        bool isThreshold = watched.Demand.Condition.Kind <= TriggerKind.Storage;
+        bool isThreshold = watched.Demand.Condition.Kind <= TriggerKind.Pressure;
         if (!isThreshold && !message.Observation.Happened)
         {
             return;
@@ -173,6 +175,8 @@ public sealed partial class PolicyEntity
         public int Generation { get; } = generation;
 
         public DateTimeOffset? AboveSince { get; set; }
+
+        public TriggerSeen? Seen { get; set; }
 
         public bool IsLooking { get; set; }
     }

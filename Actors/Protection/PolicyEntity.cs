@@ -273,6 +273,7 @@ public sealed partial class PolicyEntity : ReceivePersistentActor, IWithTimers
     {
         CarriedOut = _carriesOut,
         Next = _next is null ? null : new NextPoint(_next.At.ToDateTimeOffset(), [.. _next.Serves.Select(s => s.Rule.Title)]),
+        Watched = [.. _watched.Where(w => w.Value.Seen is not null).Select(w => w.Value.Seen!).OrderBy(s => s.Rule, StringComparer.Ordinal)],
         Troubles = [.. _troubles.Values],
     };
 

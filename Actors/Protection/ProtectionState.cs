@@ -22,6 +22,12 @@ public sealed record PromiseCount(string Rule, long Kept, long Broken);
 /// <param name="Rules">Which rules ask for it.</param>
 public sealed record NextPoint(DateTimeOffset At, IReadOnlyList<string> Rules);
 
+/// <summary>What was last seen of what a trigger watches.</summary>
+/// <param name="Rule"><c>policy.rule</c>.</param>
+/// <param name="Value">For thresholds: the value, in the unit of the kind.</param>
+/// <param name="At">When.</param>
+public sealed record TriggerSeen(string Rule, double Value, DateTimeOffset At);
+
 /// <summary>Everything that is known about the protection of an object: what an operator is shown.</summary>
 public sealed record ProtectionState
 {
@@ -72,6 +78,9 @@ public sealed record ProtectionState
 
     /// <summary>The next point, while the plan is carried out and it wants one.</summary>
     public NextPoint? Next { get; init; }
+
+    /// <summary>What was last seen of what the triggers watch.</summary>
+    public IReadOnlyList<TriggerSeen> Watched { get; init; } = [];
 
     /// <summary>What does not work at the moment, a sentence each: a trigger that cannot be watched, a clock that is doubted, a store that cannot be read.</summary>
     public IReadOnlyList<string> Troubles { get; init; } = [];
