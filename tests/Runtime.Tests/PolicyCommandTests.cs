@@ -56,7 +56,7 @@ public sealed class PolicyCommandTests : IDisposable
         string gold = Policy("gold", "points { often { every = 6h, keep { for = 1d } }, night { at = \"01:00\", tolerance = 30m, zone = \"Europe/Berlin\", keep { daily = 30 } } }");
         string svg = _holdfast.File("plan.svg");
 
-        Outcome table = _holdfast.Run("policy", "plan", gold, "--next", "3", "--from", "2026-01-05T00:00:00Z", "--zone", "Europe/Berlin").Succeeds();
+        Outcome table = _holdfast.Run("policy", "plan", gold, "--next", "3", "--from", "2026-01-04T23:00:00Z", "--zone", "Europe/Berlin").Succeeds();
         string[] lines = table.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(4, lines.Length);
         Assert.StartsWith("2026-01-05 01:30:00+01", lines[1]);

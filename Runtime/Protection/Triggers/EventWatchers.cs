@@ -1,26 +1,22 @@
 using System.ComponentModel;
 using System.Diagnostics;
 using Holdfast.Actors.Protection;
+using Holdfast.Runtime.Native;
 
 namespace Holdfast.Runtime.Protection.Triggers;
 
 /// <summary>Whether a file, or what a link leads to, was written, replaced, made or removed since the last look.</summary>
 internal sealed class FileWatcher(string path) : ITriggerWatcher
 {
-    private (bool Exists, long Written, long Changed, long Length)? _before;
+    private FileStamp? _before;
+    private bool _looked;
 
     public Task<TriggerObservation> ObserveAsync()
     {
-        FileInfo file = new(path);
-        if (file.LinkTarget is not null && file.ResolveLinkTarget(true) is FileInfo target)
-        {
-            file = target;
-        }
-
-        // The time of its birth tells a file that was replaced by one of the same age and size.
-        (bool, long, long, long) now = file.Exists ? (true, file.LastWriteTimeUtc.Ticks, file.CreationTimeUtc.Ticks, file.Length) : default;
-        bool changed = _before is { } before && before != now;
+        FileStamp? now = FileStamp.Of(path);
+        bool changed = _looked && now != _before;
         _before = now;
+        _looked = true;
         return Task.FromResult(changed ? TriggerObservation.Event : TriggerObservation.Nothing);
     }
 

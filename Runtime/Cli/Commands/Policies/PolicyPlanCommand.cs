@@ -45,11 +45,6 @@ internal static class PolicyPlanCommand
             {
                 result.AddError("either files with policies, or --object NAME");
             }
-
-            if (result.GetValue(next) is { } count and (< 1 or > 1_000_000))
-            {
-                result.AddError($"--next {count} is not from 1 to 1000000");
-            }
         });
         command.SetAction(parsed => executor.Execute(parsed, false, session => PlanAsync(session, new PlanOrder(
             parsed.GetValue(files) ?? [], parsed.GetValue(next), parsed.GetValue(horizon), parsed.GetValue(from), parsed.GetValue(zone),
@@ -61,6 +56,11 @@ internal static class PolicyPlanCommand
     {
         Instant from = order.From is { } text ? Instant(text) : SystemInstant.Now;
         DateTimeZone zone = order.Zone is { } id ? Zones.Find(id) ?? throw Wrong($"--zone: there is no time zone '{id}'; use an IANA name such as Europe/Berlin") : DateTimeZone.Utc;
+        if (order.Next is < 1 or > 1_000_000)
+        {
+            throw Wrong($"--next {order.Next} is not from 1 to 1000000");
+        }
+
         NodaDuration? horizon = order.Horizon is { } length ? Time("--horizon", length) : null;
         NodaDuration reserve = order.Reserve is { } r ? Time("--reserve", r) : order.Object is null ? NodaDuration.Zero : NodaDuration.FromTimeSpan(session.Settings.Protection.Reserve);
         Situation situation = order.Object is null
