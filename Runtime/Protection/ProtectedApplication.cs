@@ -26,9 +26,11 @@ internal sealed class ProtectedApplication(string name, SnapshotStore? store, Fu
     /// <summary>The snapshots that can be read; a damaged one may yet be repaired and is nobody's to remove by a rule.</summary>
     public static IReadOnlyList<StoredSnapshot> Of(SnapshotStore? store, string name) => store is null ? [] :
     [
-        .. store.List(name).Where(s => s.Damage is null).Select(s => new StoredSnapshot(
-            s.Id, s.CreatedAt, true, s.Tags, store.PinsOf(s), s.LogicalBytes, s.NewBytes, s.StoredBytes)),
+        .. store.List(name).Where(s => s.Damage is null).Select(s => Of(store, s)),
     ];
+
+    public static StoredSnapshot Of(SnapshotStore store, SnapshotInfo s) => new(
+        s.Id, s.CreatedAt, true, s.Tags, store.PinsOf(s), s.LogicalBytes, s.NewBytes, s.StoredBytes);
 
     public string? Remove(string snapshot)
     {

@@ -63,7 +63,7 @@ public sealed class SupervisorTests
     [Fact]
     public async Task Whoever_waits_for_checkpoints_to_be_over_hears_of_it_after_those_that_were_asked_for_before()
     {
-        await using Harness harness = await new Harness(new FakeBridge()).StartedAsync();
+        await using Harness harness = await new Harness(new FakeBridge(1)).StartedAsync();
         await harness.AskAsync<NoCheckpointUnderWay>(new AwaitNoCheckpoint());
         using ManualResetEventSlim hold = new();
         harness.Store.Before = call =>

@@ -34,7 +34,7 @@ public sealed class PolicyRunTests : IDisposable
     {
         _holdfast.Run("run", "--name", "app", "--detach", "--", "sh", "-c", Counter).Succeeds();
         Assert.Empty(Assigned(Status()));
-        string gold = Policy("gold", "points { often { every = 2s, keep { last = 2 } } }, triggers { mine { on = administrator, at-most-every = 1h, keep { last = 1 } } }, every-point { storage { immutable-for = 1s } }");
+        string gold = Policy("gold", "points { often { every = 2s, keep { for = 10m } } }, triggers { mine { on = administrator, at-most-every = 1h, keep { last = 1 } } }, every-point { storage { immutable-for = 1s } }");
 
         Assert.Equal("gold is assigned to app\n", _holdfast.Run("policy", "assign", gold, "app").Succeeds().Output);
         _holdfast.Run("policy", "trigger", "app").Succeeds();

@@ -35,13 +35,11 @@ internal static class PolicyExplainCommand
             : new ProtectionState { Object = snapshot.Object };
         Policy policy = AssignedPolicy.Of(state);
         NodaTime.Instant now = SystemInstant.Now;
-        RetentionDecision decision = Retention.Decide(
-            ProtectedApplication.Of(session.Store.ExistingSnapshots(), snapshot.Object).Select(SnapshotPolicyTag.RecordOf), policy, new TrustedTime(now, null, ClockEvidence.First(now)));
-        SnapshotExplanation? explanation = SnapshotExplanation.Of(snapshot.Id, decision, policy);
-        if (explanation is null)
-        {
-            throw new HoldfastException("snapshot.unknown", $"{snapshot.Address} has just gone");
-        }
+        SnapshotStore store = session.Store.Snapshots();
+        // It may have been removed a moment ago; why it was is as good an answer.
+        IEnumerable<StoredSnapshot> all = ProtectedApplication.Of(store, snapshot.Object).Where(s => s.Id != snapshot.Id).Append(ProtectedApplication.Of(store, snapshot));
+        RetentionDecision decision = Retention.Decide(all.Select(SnapshotPolicyTag.RecordOf), policy, new TrustedTime(now, null, ClockEvidence.First(now)));
+        SnapshotExplanation explanation = SnapshotExplanation.Of(snapshot.Id, decision, policy)!;
 
         if (policy.Rules.Count == 0 && explanation.Kept.Count == 0)
         {
