@@ -47,7 +47,7 @@ public sealed class ReadingTests
         var reading = PolicyReader.ReadText(text, "shop.conf");
         Assert.Empty(reading.Problems);
         var policy = Assert.Single(reading.Policies);
-        Assert.Equal(14, policy.Rules.Count);
+        Assert.Equal(15, policy.Rules.Count);
         Assert.Equal(3, policy.Limits.Count);
 
         var again = PolicyReader.ReadText(PolicyWriter.Write(policy), "again.conf");
