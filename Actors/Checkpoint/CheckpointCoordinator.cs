@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Akka.Actor;
 using Holdfast.KernelBridge;
+using Holdfast.Policies;
 
 namespace Holdfast.Actors.Checkpoint;
 
@@ -60,7 +61,8 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         _application = Context.Watch(Context.ActorOf(
             ActorProps.Of(() => new ApplicationThread(_checkpoint)).WithDispatcher(ActorProps.PinnedDispatcher), "application"));
         ISnapshotStore store = _request.Store;
-        Attempt(() => new SnapshotBegun(store.Begin()), cause => new SnapshotRefused(cause));
+        Compression compression = _request.Message.Compression;
+        Attempt(() => new SnapshotBegun(store.Begin(compression)), cause => new SnapshotRefused(cause));
         _application.Tell(new FindProcesses());
     }
 

@@ -142,6 +142,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         Receive<Terminated>(m => _checkpoint?.Coordinator.Equals(m.ActorRef) == true, _ => EndCheckpoint());
         Receive<Terminated>(_ => { });
         Receive<CancelCheckpoint>(m => _checkpoint?.Coordinator.Tell(m));
+        Receive<AwaitNoCheckpoint>(_ => WhenFree(() => Sender.Tell(new NoCheckpointUnderWay())));
         Receive<CancelStart>(_ => { });
 
         Receive<SendSignal>(m => Signal(m.Signal));

@@ -11,15 +11,25 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
     public const string ProcessesTag = "processes";
     public const string ThreadsTag = "threads";
     public const string FreezeTag = "freeze-ms";
+    public const string ElapsedTag = "total-ms";
     public const string CommandTag = "command";
 
     public IReadOnlyList<string> Command { get; init; } = [];
 
-    public ISnapshotWriter Begin()
+    public ISnapshotWriter Begin() => Begin(new SnapshotWriterOptions());
+
+    public ISnapshotWriter Begin(Policies.Compression compression) => Begin(compression switch
+    {
+        Policies.Compression.Fast => new SnapshotWriterOptions { Compression = Compression.Auto, CompressionLevel = 1 },
+        Policies.Compression.Strong => new SnapshotWriterOptions { Compression = Compression.Auto, CompressionLevel = 9 },
+        _ => new SnapshotWriterOptions(),
+    });
+
+    private ISnapshotWriter Begin(SnapshotWriterOptions options)
     {
         // The parent is named for the catalogue; this bridge hands over every page, so nothing is kept from it.
         SnapshotInfo? parent = store.List(name).LastOrDefault(s => s.Damage is null);
-        return new Writer(store.BeginSnapshot(name, Store.ApplicationKind, parent), string.Join(' ', Command));
+        return new Writer(store.BeginSnapshot(name, Store.ApplicationKind, parent, options), string.Join(' ', Command));
     }
 
     private sealed class Writer(SnapshotWriter writer, string command) : ISnapshotWriter
@@ -39,7 +49,13 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
                 writer.SetTag(ProcessesTag, facts.Processes.ToString(CultureInfo.InvariantCulture));
                 writer.SetTag(ThreadsTag, facts.Threads.ToString(CultureInfo.InvariantCulture));
                 writer.SetTag(FreezeTag, facts.FreezeTime.TotalMilliseconds.ToString("0.###", CultureInfo.InvariantCulture));
+                writer.SetTag(ElapsedTag, facts.Elapsed.TotalMilliseconds.ToString("0.###", CultureInfo.InvariantCulture));
                 writer.SetTag(CommandTag, command);
+                foreach ((string tag, string value) in facts.Tags)
+                {
+                    writer.SetTag(tag, value);
+                }
+
                 SnapshotInfo info = writer.Commit();
                 return new SnapshotReceipt(info.Id, info.Parent, info.StoredBytes);
             }

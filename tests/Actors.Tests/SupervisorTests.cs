@@ -63,6 +63,30 @@ public sealed class SupervisorTests
     }
 
     [Fact]
+    public async Task Whoever_waits_for_checkpoints_to_be_over_hears_of_it_after_those_that_were_asked_for_before()
+    {
+        await using Harness harness = await new Harness(new FakeBridge(1)).StartedAsync();
+        await harness.AskAsync<NoCheckpointUnderWay>(new AwaitNoCheckpoint());
+        using ManualResetEventSlim hold = new();
+        harness.Store.Before = call =>
+        {
+            if (call == "Commit")
+            {
+                hold.Wait(Harness.Patience);
+            }
+        };
+
+        Task<CheckpointTaken> taken = harness.AskAsync<CheckpointTaken>(new TakeCheckpoint { Tags = new Dictionary<string, string> { ["policy"] = "x" } });
+        Task<NoCheckpointUnderWay> waiting = harness.AskAsync<NoCheckpointUnderWay>(new AwaitNoCheckpoint());
+        Assert.False(waiting.IsCompleted);
+        hold.Set();
+        await waiting;
+
+        Assert.Equal("x", Assert.Single(harness.Store.Committed).Tags["policy"]);
+        await taken;
+    }
+
+    [Fact]
     public async Task Signals_reach_the_application()
     {
         await using Harness harness = await new Harness(new FakeBridge()).StartedAsync();

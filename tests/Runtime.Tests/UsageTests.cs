@@ -22,6 +22,11 @@ public sealed class UsageTests : IDisposable
     [InlineData("dump one --to d")]
     [InlineData("stop ../etc")]
     [InlineData("show .")]
+    [InlineData("policy")]
+    [InlineData("policy nope")]
+    [InlineData("policy check")]
+    [InlineData("policy plan")]
+    [InlineData("policy assign f moon:x")]
     public void Wrong_usage_ends_with_2_and_one_line(string line)
     {
         Outcome outcome = _holdfast.Run(line.Split(' '));
@@ -34,14 +39,12 @@ public sealed class UsageTests : IDisposable
 
     [Theory]
     [InlineData("node", "node")]
-    [InlineData("policy check", "policy")]
     [InlineData("migrate a --to b", "migrate")]
     [InlineData("diff a b", "diff")]
     [InlineData("restore a --lazy", "--lazy")]
     [InlineData("restore a --rehearse", "--rehearse")]
     [InlineData("restore a --tcp keep", "--tcp")]
     [InlineData("run --volume d -- true", "--volume")]
-    [InlineData("run --policy=f true", "--policy")]
     public void What_does_not_exist_yet_is_refused_by_name(string line, string name)
     {
         Outcome outcome = _holdfast.Run(line.Split(' '));
@@ -83,7 +86,7 @@ public sealed class UsageTests : IDisposable
         string[] commands = [.. help.Split("Commands:")[1].Split("Options:")[0].Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(l => l.Trim().Split(' ')[0]).Where(c => c.Length > 0)];
 
         Assert.Equal(
-            ["check", "checkpoint", "demo", "dump", "forget", "gc", "inspect", "kill", "list", "restore", "run", "show", "snapshots", "stop", "verify"],
+            ["check", "checkpoint", "demo", "dump", "forget", "gc", "inspect", "kill", "list", "policy", "restore", "run", "show", "snapshots", "stop", "verify"],
             commands.Order());
         Assert.All(commands, command =>
         {
