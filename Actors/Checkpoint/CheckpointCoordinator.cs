@@ -60,7 +60,8 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         _application = Context.Watch(Context.ActorOf(
             ActorProps.Of(() => new ApplicationThread(_checkpoint)).WithDispatcher(ActorProps.PinnedDispatcher), "application"));
         ISnapshotStore store = _request.Store;
-        Attempt(() => new SnapshotBegun(store.Begin()), cause => new SnapshotRefused(cause));
+        bool live = _request.Message.Live;
+        Attempt(() => new SnapshotBegun(store.Begin(live)), cause => new SnapshotRefused(cause));
         _application.Tell(new FindProcesses());
     }
 

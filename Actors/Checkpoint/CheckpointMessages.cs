@@ -5,7 +5,8 @@ namespace Holdfast.Actors.Checkpoint;
 /// <summary>Asks an <see cref="Supervision.ApplicationSupervisor"/> for a checkpoint; answered by <see cref="CheckpointTaken"/> or <see cref="CheckpointFailed"/>.</summary>
 /// <param name="EndAfterwards">The application ends with its checkpoint, once that is committed.</param>
 /// <param name="Timeout">Instead of <see cref="CheckpointSettings.Timeout"/>.</param>
-public sealed record TakeCheckpoint(bool EndAfterwards = false, TimeSpan? Timeout = null);
+/// <param name="Live">The state is for a comparison or a migration: no snapshot is kept.</param>
+public sealed record TakeCheckpoint(bool EndAfterwards = false, TimeSpan? Timeout = null, bool Live = false);
 
 /// <summary>Calls a checkpoint off; it is answered with <see cref="CheckpointFailed"/> unless it was committed already.</summary>
 public sealed record CancelCheckpoint;

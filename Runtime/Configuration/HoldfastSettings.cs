@@ -17,6 +17,12 @@ internal sealed record HoldfastSettings
 
     public required TimeSpan ConnectTimeout { get; init; }
 
+    public required StorageSettings Storage { get; init; }
+
+    /// <summary>The file that is read, whether it is there or not.</summary>
+    public static string FileOf(string storeRoot) =>
+        Environment.GetEnvironmentVariable("HOLDFAST_CONFIG") is { Length: > 0 } named ? named : Path.Combine(storeRoot, "holdfast.conf");
+
     /// <summary>Reads the file that HOLDFAST_CONFIG names, else <c>STORE/holdfast.conf</c> if there is one, over the defaults.</summary>
     public static HoldfastSettings Load(string storeRoot)
     {
@@ -77,6 +83,7 @@ internal sealed record HoldfastSettings
                 Deadlines = Deadlines<CheckpointPhase>(config, "holdfast.checkpoint.deadlines", CheckpointPhase.End, CheckpointPhase.Finish),
             },
             Restores = new RestoreSettings { Deadlines = Deadlines<RestoreStep>(config, "holdfast.restore.deadlines", RestoreStep.Finish) },
+            Storage = StorageSettings.From(config),
             StopGrace = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "stop-grace"),
             ConnectTimeout = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "connect-timeout"),
         };

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using Holdfast.Actors;
 using Holdfast.KernelBridge;
@@ -6,28 +7,74 @@ using Holdfast.Snapshots;
 namespace Holdfast.Runtime.Storage;
 
 /// <summary>The snapshots of one application: what the actors write checkpoints to.</summary>
-internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : ISnapshotStore
+internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : ISnapshotStore, IDisposable
 {
     public const string ProcessesTag = "processes";
     public const string ThreadsTag = "threads";
     public const string FreezeTag = "freeze-ms";
     public const string CommandTag = "command";
 
+    private readonly ConcurrentDictionary<string, LiveSnapshot> _live = new(StringComparer.Ordinal);
+
     public IReadOnlyList<string> Command { get; init; } = [];
 
-    public ISnapshotWriter Begin()
+    /// <summary>How checkpoints are written.</summary>
+    public SnapshotWriterOptions Options { get; init; } = new();
+
+    /// <summary>Pages that equal the parent's are referred to.</summary>
+    public bool Incremental { get; init; } = true;
+
+    public ISnapshotWriter Begin(bool live)
     {
-        // The parent is named for the catalogue; this bridge hands over every page, so nothing is kept from it.
-        SnapshotInfo? parent = store.List(name).LastOrDefault(s => s.Damage is null);
-        return new Writer(store.BeginSnapshot(name, Store.ApplicationKind, parent), string.Join(' ', Command));
+        SnapshotInfo? parent = store.List(name).LastOrDefault(s => s.Damage is null && s.Kind == Store.ApplicationKind);
+        SnapshotWriter writer;
+        try
+        {
+            writer = store.BeginSnapshot(name, Store.ApplicationKind, parent, Options);
+        }
+        catch (SnapshotStoreException) when (parent is not null)
+        {
+            // Forgotten or damaged meanwhile: then everything is stored.
+            writer = store.BeginSnapshot(name, Store.ApplicationKind, null, Options);
+        }
+
+        return new Writer(this, writer, live);
     }
 
-    private sealed class Writer(SnapshotWriter writer, string command) : ISnapshotWriter
+    /// <summary>Lets go of a state that was taken live.</summary>
+    public void Release(string live)
+    {
+        if (_live.TryRemove(live, out LiveSnapshot? state))
+        {
+            state.Dispose();
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (string live in _live.Keys)
+        {
+            Release(live);
+        }
+    }
+
+    private sealed class Writer(ApplicationSnapshots owner, SnapshotWriter writer, bool live) : ISnapshotWriter
     {
         private readonly Lock _gate = new();
+        private readonly string? _parent = writer.Parent?.Id;
         private bool _closed;
 
-        public void Write(string stream, long offset, ReadOnlySpan<byte> data) => writer.Write(stream, offset, data);
+        public void Write(string stream, long offset, ReadOnlySpan<byte> data)
+        {
+            if (owner.Incremental)
+            {
+                writer.WriteChanged(stream, offset, data);
+            }
+            else
+            {
+                writer.Write(stream, offset, data);
+            }
+        }
 
         public SnapshotReceipt Commit(ApplicationImage image, SnapshotFacts facts)
         {
@@ -39,9 +86,16 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
                 writer.SetTag(ProcessesTag, facts.Processes.ToString(CultureInfo.InvariantCulture));
                 writer.SetTag(ThreadsTag, facts.Threads.ToString(CultureInfo.InvariantCulture));
                 writer.SetTag(FreezeTag, facts.FreezeTime.TotalMilliseconds.ToString("0.###", CultureInfo.InvariantCulture));
-                writer.SetTag(CommandTag, command);
-                SnapshotInfo info = writer.Commit();
-                return new SnapshotReceipt(info.Id, info.Parent, info.StoredBytes);
+                writer.SetTag(CommandTag, string.Join(' ', owner.Command));
+                if (!live)
+                {
+                    SnapshotInfo info = writer.Commit();
+                    return new SnapshotReceipt(info.Id, info.Parent, info.StoredBytes);
+                }
+
+                LiveSnapshot state = writer.CommitLive();
+                owner._live[state.Manifest] = state;
+                return new SnapshotReceipt(state.Info.Id, _parent, state.Info.StoredBytes, state.Manifest);
             }
         }
 

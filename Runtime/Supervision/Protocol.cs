@@ -8,14 +8,15 @@ using Holdfast.Runtime.Cli;
 namespace Holdfast.Runtime.Supervision;
 
 /// <summary>What is asked of a supervisor over its socket: one request per connection.</summary>
-/// <param name="Operation"><c>checkpoint</c>, <c>stop</c> or <c>kill</c>.</param>
+/// <param name="Operation"><c>checkpoint</c>, <c>live</c>, <c>stop</c> or <c>kill</c>.</param>
 /// <param name="EndAfterwards">For <c>checkpoint</c>.</param>
 /// <param name="Milliseconds">The time-out of <c>checkpoint</c>, the grace of <c>stop</c>; null for the default.</param>
 internal sealed record SupervisorRequest(string Operation, bool EndAfterwards = false, double? Milliseconds = null);
 
 /// <summary>What a supervisor says: any number with <paramref name="Phase"/>, then one that has one of the others.</summary>
 internal sealed record SupervisorReply(
-    string? Phase = null, long Bytes = 0, CheckpointJson? Checkpoint = null, int? ExitStatus = null, ErrorJson? Error = null, int ErrorStatus = 0);
+    string? Phase = null, long Bytes = 0, CheckpointJson? Checkpoint = null, int? ExitStatus = null, ErrorJson? Error = null, int ErrorStatus = 0,
+    string? Live = null);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(SupervisorRequest))]

@@ -21,6 +21,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     private readonly ApplicationRecord _template;
     private readonly TimeProvider _time = TimeProvider.System;
     private readonly bool _keepsRecord;
+    private readonly ApplicationSnapshots _snapshots;
     private ApplicationRecord? _record;
     private Action<string, long>? _progress;
 
@@ -38,8 +39,12 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         _template = template;
         _keepsRecord = keepsRecord;
         _node = new ActorNode(session.Settings.Config);
+        _snapshots = new ApplicationSnapshots(snapshots, template.Name)
+        {
+            Command = template.Command, Options = session.Settings.Storage.Checkpoints, Incremental = session.Settings.Storage.Incremental,
+        };
         ApplicationServices services = new(
-            session.Bridge, new ApplicationSnapshots(snapshots, template.Name) { Command = template.Command }, this,
+            session.Bridge, _snapshots, this,
             session.Settings.Checkpoints, session.Settings.Restores, _time);
         _supervisor = _node.System.ActorOf(ApplicationSupervisor.Props(services, every), "application");
         _node.Subscribe<CheckpointProgress>(p => _progress?.Invoke(p.Phase.ToString(), p.BytesWritten));
@@ -68,6 +73,15 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         CheckpointTaken taken = Expect<CheckpointTaken>(await Ask(new TakeCheckpoint(endAfterwards, timeout)).ConfigureAwait(false));
         return ToJson(Name, taken);
     }
+
+    public async Task<string> TakeLiveAsync(Action<string, long>? progress, CancellationToken cancellation)
+    {
+        using CancellationTokenRegistration _ = cancellation.Register(() => _supervisor.Tell(new CancelCheckpoint(), ActorRefs.NoSender));
+        _progress = progress ?? _progress;
+        return Expect<CheckpointTaken>(await Ask(new TakeCheckpoint(Live: true)).ConfigureAwait(false)).Receipt.Live!;
+    }
+
+    public void ReleaseLive(string live) => _snapshots.Release(live);
 
     public async Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) =>
         Expect<ApplicationExited>(await Ask(new StopApplication(grace)).WaitAsync(cancellation).ConfigureAwait(false)).Status;
@@ -106,7 +120,11 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         }
     }
 
-    public ValueTask DisposeAsync() => _node.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _node.DisposeAsync().ConfigureAwait(false);
+        _snapshots.Dispose();
+    }
 
     public static CheckpointJson ToJson(string name, CheckpointTaken taken) => new(
         name, taken.Receipt.Snapshot, taken.Receipt.Parent, taken.Processes, taken.Threads,

@@ -15,8 +15,12 @@ public sealed class Migration
     private readonly IStorageDevice _destination;
     private readonly MigrationOptions _options;
     private readonly RateLimit _limit;
+    private readonly SemaphoreSlim _lanes;
     private long _sent;
     private int _interruptions;
+
+    /// <summary>Records that the destination had when it was last asked.</summary>
+    private long _stored;
 
     /// <summary>Makes one.</summary>
     /// <param name="source">The store that has the snapshots.</param>
@@ -28,6 +32,8 @@ public sealed class Migration
         _destination = destination;
         _options = options ?? new MigrationOptions();
         _limit = new RateLimit(_options.BytesPerSecond);
+        ArgumentOutOfRangeException.ThrowIfLessThan(_options.Parallel, 1);
+        _lanes = new SemaphoreSlim(_options.Parallel);
     }
 
     private string PinOwner => $"migration to {_destination.Name}";
@@ -103,6 +109,18 @@ public sealed class Migration
         return new MigrationReport(plan.Steps.Count, Interlocked.Read(ref _sent), _interruptions);
     }
 
+    /// <summary>Plans how the present state of an object would be sent.</summary>
+    /// <param name="live">The state; stays the caller's.</param>
+    /// <param name="cancel">Cancels.</param>
+    public async Task<MigrationStep> PlanLiveAsync(LiveSnapshot live, CancellationToken cancel = default) =>
+        Step(live.Info, await CommonAsync(live.Info.Object, cancel).ConfigureAwait(false), live.Reader);
+
+    private async Task<List<SnapshotInfo>> CommonAsync(string objectName, CancellationToken cancel)
+    {
+        HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
+        return [.. _source.List(objectName).Where(s => s.Damage is null && there.Contains(s.Id))];
+    }
+
     /// <summary>
     /// Sends the present state of an object, which becomes a snapshot there and none here, against the nearest snapshot that both have.
     /// </summary>
@@ -110,10 +128,7 @@ public sealed class Migration
     /// <param name="cancel">Cancels.</param>
     public async Task<MigrationReport> RunLiveAsync(LiveSnapshot live, CancellationToken cancel = default)
     {
-        string objectName = live.Info.Object;
-        HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
-        List<SnapshotInfo> common = [.. _source.List(objectName).Where(s => s.Damage is null && there.Contains(s.Id))];
-        MigrationStep step = Step(live.Info, common, live.Reader);
+        MigrationStep step = await PlanLiveAsync(live, cancel).ConfigureAwait(false);
         var pinned = new List<SnapshotInfo>();
         try
         {
@@ -186,11 +201,15 @@ public sealed class Migration
         using DifferenceSource source = await Task.Run(() => _source.OpenDifference(step.Base, step.Snapshot, null, open), cancel).ConfigureAwait(false);
         byte[] baseDigest = await Task.Run(source.BaseDigest, cancel).ConfigureAwait(false);
         bool ask = true;
+        long before = Interlocked.Read(ref _sent);
+        long storedBefore = 0;
+        _stored = 0;
         for (int attempt = 0; ;)
         {
             try
             {
                 await SendOnceAsync(source, baseDigest, step, number, steps, ask, cancel).ConfigureAwait(false);
+                _options.Sent?.Invoke(step, number, steps, Interlocked.Read(ref _sent) - before);
                 return;
             }
             catch (SnapshotStoreException e) when (e.Code == "transfer.gone" && ask)
@@ -198,20 +217,26 @@ public sealed class Migration
                 // An extent that the receiver had went away meanwhile: now all are sent.
                 ask = false;
             }
-            catch (Exception e) when (attempt++ < _options.Retries && IsBroken(e) && !cancel.IsCancellationRequested)
+            catch (Exception e) when (IsBroken(e) && !cancel.IsCancellationRequested && (attempt = _stored > storedBefore ? 1 : attempt + 1) <= _options.Retries)
             {
+                // Only attempts that got nothing through count: a connection that is cut again and again, but moves, goes on.
+                storedBefore = _stored;
                 _interruptions++;
+                await Task.Delay(Pause(attempt), cancel).ConfigureAwait(false);
             }
-            catch (HttpRequestException e)
+            catch (Exception e) when (e is HttpRequestException or (IOException and not SnapshotStoreException))
             {
-                throw new SnapshotStoreException("device.unreachable", $"{_destination.Name} cannot be reached: {e.Message}", e);
+                throw new SnapshotStoreException("device.unreachable", $"the connection to {_destination.Name} broke {attempt} times: {e.Message}", e);
             }
         }
     }
 
+    private static TimeSpan Pause(int attempt) => attempt <= 1 ? TimeSpan.Zero : TimeSpan.FromMilliseconds(Math.Min(2000, 50 << Math.Min(attempt, 6)));
+
     private async Task SendOnceAsync(DifferenceSource source, byte[] baseDigest, MigrationStep step, int number, int steps, bool ask, CancellationToken cancel)
     {
         TransferStatus status = await _destination.BeginAsync(source.Head.ToByteArray(), baseDigest, cancel).ConfigureAwait(false);
+        _stored = status.Received.Sum();
         if (status.Present)
         {
             byte[] theirs = await _destination.DigestAsync(step.Snapshot.Object, step.Snapshot.Id, cancel).ConfigureAwait(false);
@@ -230,7 +255,7 @@ public sealed class Migration
         for (int i = 0; i < lanes.Length; i++)
         {
             int lane = i;
-            lanes[i] = Task.Run(() => SendLaneAsync(source, status, lane, known, Count, stop), CancellationToken.None);
+            lanes[i] = Task.Run(() => InTurnAsync(() => SendLaneAsync(source, status, lane, known, Count, stop), stop.Token), CancellationToken.None);
         }
 
         try
@@ -250,6 +275,20 @@ public sealed class Migration
         {
             long sent = Interlocked.Add(ref _sent, bytes);
             _options.Progress?.Report(new MigrationProgress(step.Snapshot, number, steps, sent, source.Bytes));
+        }
+    }
+
+    /// <summary>Keeps to the number of lanes that may send at once.</summary>
+    private async Task InTurnAsync(Func<Task> send, CancellationToken cancel)
+    {
+        await _lanes.WaitAsync(cancel).ConfigureAwait(false);
+        try
+        {
+            await send().ConfigureAwait(false);
+        }
+        finally
+        {
+            _lanes.Release();
         }
     }
 
@@ -312,7 +351,7 @@ public sealed class Migration
     /// <summary>True for what may be over when it is tried again: a broken connection, a receiver that started anew.</summary>
     private static bool IsBroken(Exception e) => e switch
     {
-        SnapshotStoreException store => store.Code is "transfer.unknown" or "transfer.incomplete",
+        SnapshotStoreException store => store.Code is "transfer.unknown" or "transfer.incomplete" or "device.unreachable",
         HttpRequestException or IOException or OperationCanceledException => true,
         _ => false,
     };

@@ -91,7 +91,7 @@ internal sealed class HoldfastProgram : IDisposable
     {
         if (System.IO.Directory.Exists(Store))
         {
-            foreach (JsonElement application in Run("-o", "json", "list").JsonLines.Where(a => a.GetProperty("state").GetString() == "running"))
+            foreach (JsonElement application in Run("-o", "json", "list").JsonLines.Where(a => a.TryGetProperty("state", out JsonElement state) && state.GetString() == "running"))
             {
                 Run("kill", application.GetProperty("name").GetString()!);
             }

@@ -8,11 +8,25 @@ internal static class MaintenanceCommands
 {
     public static Command Verify(Executor executor)
     {
+        Option<bool> rebuild = Options.Flag("--rebuild", "First makes anew, from packs and manifests alone, the catalogue, and the header where it is damaged");
         DocumentedCommand command = new("verify", "Reads everything in the store and reports what is damaged. Ends with 1 when something is.")
         {
-            Examples = [("holdfast verify", "one line for each damage")],
+            Examples =
+            [
+                ("holdfast verify", "one line for each damage; 'holdfast repair --from DEVICE' heals with a second copy"),
+                ("holdfast verify --rebuild", "when the catalogue or the header is lost or damaged"),
+            ],
         };
-        command.SetAction(parsed => executor.Execute(parsed, false, session => Task.FromResult(Verify(session))));
+        command.Options.Add(rebuild);
+        command.SetAction(parsed => executor.Execute(parsed, false, session =>
+        {
+            if (parsed.GetValue(rebuild))
+            {
+                Rebuild(session);
+            }
+
+            return Task.FromResult(Verify(session));
+        }));
         return command;
     }
 
@@ -31,6 +45,33 @@ internal static class MaintenanceCommands
             return Task.FromResult(ExitStatus.Done);
         }));
         return command;
+    }
+
+    private static void Rebuild(Session session)
+    {
+        SnapshotStore? store;
+        try
+        {
+            store = session.Store.ExistingSnapshots();
+        }
+        catch (SnapshotDamagedException)
+        {
+            store = null;
+        }
+
+        if (store is not null)
+        {
+            store.Rebuild();
+            return;
+        }
+
+        // Without a header, a directory with packs is a store that lost it; one without is none.
+        if (!Directory.Exists(Path.Combine(session.Store.Root, "packs")))
+        {
+            throw new HoldfastException("store.missing", $"there is no store in {session.Store.Root}; name one with --store");
+        }
+
+        SnapshotStore.RebuildHeader(session.Store.Root).Dispose();
     }
 
     private static int Verify(Session session)
