@@ -36,11 +36,21 @@ public sealed class Migration
         _lanes = new SemaphoreSlim(_options.Parallel);
     }
 
+    /// <summary>A live state that is at the destination already; a base like others.</summary>
+    private LiveSnapshot? _live;
+
     private string PinOwner => $"migration to {_destination.Name}";
 
     /// <summary>Plans: which snapshots are missing there, in which order they go, and against which base.</summary>
-    public async Task<MigrationPlan> PlanAsync(string objectName, CancellationToken cancel = default)
+    public Task<MigrationPlan> PlanAsync(string objectName, CancellationToken cancel = default) => PlanAsync(objectName, null, cancel);
+
+    /// <summary>As above, after a live state was sent, or as if it was: it is a base too.</summary>
+    /// <param name="objectName">The object.</param>
+    /// <param name="live">The state; stays the caller's.</param>
+    /// <param name="cancel">Cancels.</param>
+    public async Task<MigrationPlan> PlanAsync(string objectName, LiveSnapshot? live, CancellationToken cancel = default)
     {
+        _live = live;
         IReadOnlyList<SnapshotInfo> here = _source.List(objectName);
         HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
         if (here.FirstOrDefault(s => s.Damage is not null && !there.Contains(s.Id)) is { } damaged)
@@ -51,6 +61,12 @@ public sealed class Migration
         List<SnapshotInfo> common = [.. here.Where(s => there.Contains(s.Id) && s.Damage is null)];
         List<SnapshotInfo> missing = [.. here.Where(s => !there.Contains(s.Id) && (_options.Only is null || _options.Only.Contains(s.Id)))];
         int alreadyThere = common.Count;
+        if (live is not null)
+        {
+            common.Add(live.Info);
+            there.Remove(live.Info.Id);
+        }
+
         if (_options.Order == MigrationOrder.Reverse)
         {
             missing.Reverse();
@@ -68,9 +84,15 @@ public sealed class Migration
 
     /// <summary>Sends everything that the destination lacks.</summary>
     /// <exception cref="SnapshotStoreException">A snapshot cannot be read, the destination refuses, or the connection broke too often. What is confirmed stays.</exception>
-    public async Task<MigrationReport> RunAsync(string objectName, CancellationToken cancel = default)
+    public Task<MigrationReport> RunAsync(string objectName, CancellationToken cancel = default) => RunAsync(objectName, null, cancel);
+
+    /// <summary>As above, after a live state was sent: what is like it is not sent again.</summary>
+    /// <param name="objectName">The object.</param>
+    /// <param name="live">The state that <see cref="RunLiveAsync"/> sent; stays the caller's.</param>
+    /// <param name="cancel">Cancels.</param>
+    public async Task<MigrationReport> RunAsync(string objectName, LiveSnapshot? live, CancellationToken cancel = default)
     {
-        MigrationPlan plan = await PlanAsync(objectName, cancel).ConfigureAwait(false);
+        MigrationPlan plan = await PlanAsync(objectName, live, cancel).ConfigureAwait(false);
 
         // Until the last pair is confirmed, nothing that a later step starts from may go, here or there.
         var pinned = new List<SnapshotInfo>();
@@ -147,9 +169,14 @@ public sealed class Migration
         return new MigrationReport(1, Interlocked.Read(ref _sent), _interruptions);
     }
 
+    private bool IsLive(SnapshotInfo snapshot) => _live is not null && _live.Info.Id == snapshot.Id;
+
+    private SnapshotReader Open(SnapshotInfo snapshot) => IsLive(snapshot) ? _live!.Open() : _source.OpenSnapshot(snapshot);
+
     private void Pin(List<SnapshotInfo> pinned, SnapshotInfo snapshot)
     {
-        if (!pinned.Contains(snapshot))
+        // A live state is held by whoever has it.
+        if (!IsLive(snapshot) && !pinned.Contains(snapshot))
         {
             _source.Pin(snapshot, PinOwner);
             pinned.Add(snapshot);
@@ -191,14 +218,14 @@ public sealed class Migration
 
     private long Cost(SnapshotInfo from, SnapshotInfo to, SnapshotReader? live)
     {
-        using SnapshotReader earlier = _source.OpenSnapshot(from);
+        using SnapshotReader earlier = Open(from);
         using SnapshotReader? later = live is null ? _source.OpenSnapshot(to) : null;
         return SnapshotDifference.Compare(earlier, live ?? later!, new DifferenceOptions { CompareContent = false }).Streams.Sum(s => s.BytesAdded + s.BytesChanged);
     }
 
     private async Task SendAsync(MigrationStep step, int number, int steps, Func<SnapshotReader> open, CancellationToken cancel)
     {
-        using DifferenceSource source = await Task.Run(() => _source.OpenDifference(step.Base, step.Snapshot, null, open), cancel).ConfigureAwait(false);
+        using DifferenceSource source = await Task.Run(() => _source.OpenDifference(step.Base, step.Snapshot, null, open, step.Base is { } start ? () => Open(start) : null), cancel).ConfigureAwait(false);
         byte[] baseDigest = await Task.Run(source.BaseDigest, cancel).ConfigureAwait(false);
         bool ask = true;
         long before = Interlocked.Read(ref _sent);

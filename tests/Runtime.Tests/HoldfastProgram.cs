@@ -20,7 +20,7 @@ internal sealed record Outcome(int Status, string Output, string Errors)
 /// <summary>The built program with a store of its own; whatever still runs in it is killed in the end.</summary>
 internal sealed class HoldfastProgram : IDisposable
 {
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
 
     public string Directory { get; } = System.IO.Directory.CreateTempSubdirectory("holdfast-test-").FullName;
 

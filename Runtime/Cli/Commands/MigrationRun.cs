@@ -44,19 +44,33 @@ internal sealed class MigrationRun
 
         MigrationOptions options = one is null ? _options : _options with { Only = [one.Id] };
         bool liveFirst = options.Order == MigrationOrder.Reverse;
-        if (onlyLive || (live && liveFirst))
+        LiveState? state = null;
+        try
         {
-            await SendLiveAsync(store, name, options, cancellation).ConfigureAwait(false);
-        }
+            if (onlyLive || (live && liveFirst))
+            {
+                state = await LiveState.TakeAsync(_session, name, cancellation).ConfigureAwait(false);
+                await SendLiveAsync(store, name, options, state, cancellation).ConfigureAwait(false);
+            }
 
-        if (!onlyLive)
-        {
-            await SendSnapshotsAsync(store, name, options, cancellation).ConfigureAwait(false);
-        }
+            if (!onlyLive)
+            {
+                await SendSnapshotsAsync(store, name, options, state, cancellation).ConfigureAwait(false);
+            }
 
-        if (live && !onlyLive && !liveFirst)
+            if (live && state is null)
+            {
+                // Taken as late as it can be.
+                state = await LiveState.TakeAsync(_session, name, cancellation).ConfigureAwait(false);
+                await SendLiveAsync(store, name, options, state, cancellation).ConfigureAwait(false);
+            }
+        }
+        finally
         {
-            await SendLiveAsync(store, name, options, cancellation).ConfigureAwait(false);
+            if (state is not null)
+            {
+                await state.DisposeAsync().ConfigureAwait(false);
+            }
         }
 
         return Finish(name);
@@ -100,7 +114,7 @@ internal sealed class MigrationRun
         return Finish(name);
     }
 
-    private async Task SendSnapshotsAsync(SnapshotStore store, string name, MigrationOptions options, CancellationToken cancellation)
+    private async Task SendSnapshotsAsync(SnapshotStore store, string name, MigrationOptions options, LiveState? there, CancellationToken cancellation)
     {
         if (_device.Bucket is { } bucket)
         {
@@ -110,12 +124,12 @@ internal sealed class MigrationRun
         }
 
         Migration migration = new(store, _device.Storage!, options);
-        await RunAsync(() => migration.PlanAsync(name, cancellation), () => migration.RunAsync(name, cancellation)).ConfigureAwait(false);
+        await RunAsync(
+            () => migration.PlanAsync(name, there?.State, cancellation), () => migration.RunAsync(name, there?.State, cancellation)).ConfigureAwait(false);
     }
 
-    private async Task SendLiveAsync(SnapshotStore store, string name, MigrationOptions options, CancellationToken cancellation)
+    private async Task SendLiveAsync(SnapshotStore store, string name, MigrationOptions options, LiveState live, CancellationToken cancellation)
     {
-        await using LiveState live = await LiveState.TakeAsync(_session, name, cancellation).ConfigureAwait(false);
         if (_device.Bucket is { } bucket)
         {
             options = options with { Only = [] };
