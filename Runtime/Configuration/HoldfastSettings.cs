@@ -19,10 +19,6 @@ internal sealed record HoldfastSettings
 
     public required StorageSettings Storage { get; init; }
 
-    /// <summary>The file that is read, whether it is there or not.</summary>
-    public static string FileOf(string storeRoot) =>
-        Environment.GetEnvironmentVariable("HOLDFAST_CONFIG") is { Length: > 0 } named ? named : Path.Combine(storeRoot, "holdfast.conf");
-
     /// <summary>Reads the file that HOLDFAST_CONFIG names, else <c>STORE/holdfast.conf</c> if there is one, over the defaults.</summary>
     public static HoldfastSettings Load(string storeRoot)
     {

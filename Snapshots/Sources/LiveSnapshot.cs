@@ -31,13 +31,12 @@ public sealed class LiveSnapshot : IDisposable
     /// <summary>Opens a state that another process took and still holds. It can be read for as long as that one holds it.</summary>
     /// <param name="store">The store in which it was taken.</param>
     /// <param name="manifest">What <see cref="Manifest"/> was there.</param>
-    /// <exception cref="SnapshotStoreException">It was let go (<c>snapshot.unknown</c>), or the file is none of this store's (<c>snapshot.unknown</c>).</exception>
+    /// <exception cref="SnapshotStoreException">It was let go (<c>snapshot.unknown</c>).</exception>
     public static LiveSnapshot Open(SnapshotStore store, string manifest)
     {
-        string path = Path.GetFullPath(manifest);
-        return Path.GetDirectoryName(path) == store.Layout.Trash
-            ? new LiveSnapshot(store, path, new SnapshotReader(store, path, null, null), owned: false)
-            : throw new SnapshotStoreException("snapshot.unknown", $"{path} is no state of {store.Directory}");
+        // The other process may know the store's directory by another path.
+        string path = Path.Combine(store.Layout.Trash, Path.GetFileName(manifest));
+        return new LiveSnapshot(store, path, new SnapshotReader(store, path, null, null), owned: false);
     }
 
     internal SnapshotReader Open() => new(_store, Manifest, Info.Object, Info.Id);

@@ -34,15 +34,28 @@ internal static class MaintenanceCommands
     {
         DocumentedCommand command = new("gc", "Gives back the space of what no snapshot refers to. May run while others read and write.")
         {
-            Examples = [("holdfast gc", "after 'holdfast forget'")],
+            Examples = [("holdfast gc", "after 'holdfast forget'"), ("holdfast gc --abandon 7d", "also what came of migrations to here that were broken off a week ago")],
         };
+        Option<TimeSpan?> abandon = Options.Time("--abandon", "Also gives up transfers into this store to which nothing was added for this long");
+        command.Options.Add(abandon);
         command.SetAction(parsed => executor.Execute(parsed, false, session =>
         {
+            if (parsed.GetValue(abandon) is { } idle)
+            {
+                Store(session).AbandonTransfers(idle);
+            }
+
             CollectionReport report = Store(session).CollectGarbage();
             session.Output.Confirm(
-                new GcJson(report.PacksRemoved, report.PacksTrimmed, report.PacksBusy, report.BytesFreed), OutputJson.Default.GcJson,
+                new GcJson(report.PacksRemoved, report.PacksTrimmed, report.PacksBusy, report.BytesFreed, report.Damaged.Count), OutputJson.Default.GcJson,
                 g => $"{Output.Bytes(g.BytesFreed)} freed: {g.PacksRemoved} packs removed, {g.PacksTrimmed} trimmed{(g.PacksBusy > 0 ? $", {g.PacksBusy} in use" : "")}");
-            return Task.FromResult(ExitStatus.Done);
+            foreach (SnapshotDamagedException damaged in report.Damaged)
+            {
+                // What it refers to is not known, so nothing was given back.
+                session.Output.Note($"no pack is touched while a snapshot cannot be read: {damaged.Message}; repair or forget it");
+            }
+
+            return Task.FromResult(report.Damaged.Count == 0 ? ExitStatus.Done : ExitStatus.Failed);
         }));
         return command;
     }
