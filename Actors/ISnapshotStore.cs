@@ -9,13 +9,10 @@ namespace Holdfast.Actors;
 public interface ISnapshotStore
 {
     /// <summary>Opens a new snapshot. Nothing of it is visible before <see cref="ISnapshotWriter.Commit"/>.</summary>
+    /// <param name="live">True: it is only a state to compare with or to send, and never becomes a visible snapshot; <see cref="SnapshotReceipt.Live"/> says where it is.</param>
     /// <exception cref="SnapshotStoreException">The store cannot take one.</exception>
-    ISnapshotWriter Begin();
-
-    /// <summary>Opens a new snapshot that is compressed as is asked for; a store that knows no compression takes it as it is.</summary>
-    /// <param name="compression">At least this strong.</param>
-    /// <exception cref="SnapshotStoreException">The store cannot take one.</exception>
-    ISnapshotWriter Begin(Policies.Compression compression) => Begin();
+    /// <param name="compression">How strongly it is to be compressed, at least; a store that knows no compression takes it as it is.</param>
+    ISnapshotWriter Begin(bool live, Policies.Compression compression);
 }
 
 /// <summary>A snapshot being written. Disposing it before it is committed drops all of it.</summary>
@@ -46,4 +43,5 @@ public sealed record SnapshotFacts(int Processes, int Threads, TimeSpan FreezeTi
 /// <param name="Snapshot">Its id.</param>
 /// <param name="Parent">The id of the snapshot before it, or null for the first.</param>
 /// <param name="BytesStored">Bytes that it added to the store.</param>
-public sealed record SnapshotReceipt(string Snapshot, string? Parent, long BytesStored);
+/// <param name="Live">For a state that is not kept: what the store calls it while its host holds it. Otherwise null.</param>
+public sealed record SnapshotReceipt(string Snapshot, string? Parent, long BytesStored, string? Live = null);

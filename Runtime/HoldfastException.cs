@@ -61,6 +61,8 @@ internal sealed class HoldfastException : Exception
     private static int StatusOf(string code, bool timedOut) => code switch
     {
         _ when timedOut => ExitStatus.TimedOut,
+        "device.unreachable" => ExitStatus.CannotConnect,
+        "device.certificate" or "device.denied" => ExitStatus.NotPermitted,
         "launch.not-found" => ExitStatus.NotFound,
         "launch.not-executable" => ExitStatus.CannotExecute,
         _ when code == "not_permitted" || code.StartsWith("rights.", StringComparison.Ordinal) || code.EndsWith(".not_permitted", StringComparison.Ordinal)

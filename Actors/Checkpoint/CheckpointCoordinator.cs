@@ -61,8 +61,8 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         _application = Context.Watch(Context.ActorOf(
             ActorProps.Of(() => new ApplicationThread(_checkpoint)).WithDispatcher(ActorProps.PinnedDispatcher), "application"));
         ISnapshotStore store = _request.Store;
-        Compression compression = _request.Message.Compression;
-        Attempt(() => new SnapshotBegun(store.Begin(compression)), cause => new SnapshotRefused(cause));
+        (bool live, Compression compression) = (_request.Message.Live, _request.Message.Compression);
+        Attempt(() => new SnapshotBegun(store.Begin(live, compression)), cause => new SnapshotRefused(cause));
         _application.Tell(new FindProcesses());
     }
 

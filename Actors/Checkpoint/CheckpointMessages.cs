@@ -7,12 +7,13 @@ namespace Holdfast.Actors.Checkpoint;
 /// <summary>Asks an <see cref="Supervision.ApplicationSupervisor"/> for a checkpoint; answered by <see cref="CheckpointTaken"/> or <see cref="CheckpointFailed"/>.</summary>
 /// <param name="EndAfterwards">The application ends with its checkpoint, once that is committed.</param>
 /// <param name="Timeout">Instead of <see cref="CheckpointSettings.Timeout"/>.</param>
-public sealed record TakeCheckpoint(bool EndAfterwards = false, TimeSpan? Timeout = null)
+/// <param name="Live">The state is for a comparison or a migration: no snapshot is kept.</param>
+public sealed record TakeCheckpoint(bool EndAfterwards = false, TimeSpan? Timeout = null, bool Live = false)
 {
     /// <summary>What is recorded with the snapshot, committed with it in one step.</summary>
     public IReadOnlyDictionary<string, string> Tags { get; init; } = ImmutableDictionary<string, string>.Empty;
 
-    /// <summary>How the snapshot is to be compressed.</summary>
+    /// <summary>How the snapshot is to be compressed, at least.</summary>
     public Compression Compression { get; init; }
 }
 

@@ -13,6 +13,11 @@ internal sealed class GlobalOptions
         Description = "The store (default: $HOLDFAST_STORE, else /var/lib/holdfast for root)", HelpName = "DIR", Recursive = true,
     };
 
+    public Option<string?> Key { get; } = new("--key")
+    {
+        Description = "The key file of an encrypted store (default: $HOLDFAST_KEY_FILE, else as configured)", HelpName = "FILE", Recursive = true,
+    };
+
     public Option<string> Format { get; } = Choice("-o", "How results are written; json is one object per line", "text", "json");
 
     public Option<bool> Quiet { get; } = new("--quiet") { Description = "Only results and errors", Recursive = true };
@@ -22,7 +27,7 @@ internal sealed class GlobalOptions
     /// <summary>For a detached supervisor: the pipe to the command that started it.</summary>
     public Option<int?> DetachedReport { get; } = new("--detached-report") { Hidden = true, Recursive = true };
 
-    public IEnumerable<Option> All => [Store, Format, Quiet, Verbose, DetachedReport];
+    public IEnumerable<Option> All => [Store, Key, Format, Quiet, Verbose, DetachedReport];
 
     private static Option<string> Choice(string name, string description, params string[] values)
     {
@@ -50,6 +55,8 @@ internal static class CommandLine
             DumpCommand.Build(executor), CheckCommand.Build(executor), ListCommands.List(executor), ListCommands.Show(executor),
             ListCommands.Snapshots(executor), InspectCommand.Build(executor), EndCommands.Stop(executor), EndCommands.Kill(executor),
             ForgetCommand.Build(executor), MaintenanceCommands.Verify(executor), MaintenanceCommands.Gc(executor),
+            SnapshotCommand.Build(executor), DiffCommand.Build(executor), ApplyCommand.Build(executor), MigrateCommand.Build(executor),
+            RepairCommand.Build(executor), KeyCommands.NewKey(executor), KeyCommands.RotateKey(executor), NodeCommand.Build(executor),
             PolicyCommand.Build(executor)])
         {
             root.Subcommands.Add(command);
@@ -124,7 +131,7 @@ internal sealed class Executor(GlobalOptions globals, string[] arguments)
     public int Execute(ParseResult parsed, bool ownStatus, Func<Session, Task<int>> body)
     {
         Output output = OutputOf(parsed);
-        using Session session = new(parsed.GetValue(Globals.Store), output);
+        using Session session = new(parsed.GetValue(Globals.Store), parsed.GetValue(Globals.Key), output);
         try
         {
             return body(session).GetAwaiter().GetResult();

@@ -45,7 +45,7 @@ internal sealed record VerifyJson(bool Sound, int Snapshots, int Packs, long Byt
 
 internal sealed record FindingJson(string Code, string File, long Position, string? Snapshot, string? Stream, long Offset, long Length, string Message);
 
-internal sealed record GcJson(int PacksRemoved, int PacksTrimmed, int PacksBusy, long BytesFreed);
+internal sealed record GcJson(int PacksRemoved, int PacksTrimmed, int PacksBusy, long BytesFreed, int SnapshotsDamaged);
 
 internal sealed record DemoJson(
     string Application, int Processes, int Threads, double CheckpointMs, double FreezeMs, long BytesStored, double RestoreMs,

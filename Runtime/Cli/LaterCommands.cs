@@ -5,7 +5,7 @@ namespace Holdfast.Runtime.Cli;
 /// <summary>What is asked for and does not exist in this version is refused by name: it must never look like a typing mistake, or be ignored.</summary>
 internal static class LaterCommands
 {
-    private static readonly string[] Commands = ["node", "migrate", "diff", "apply", "move"];
+    private static readonly string[] Commands = ["move"];
 
     private static readonly string[] Options = ["--lazy", "--rehearse", "--tcp", "--volume"];
 

@@ -20,6 +20,8 @@ internal sealed record HoldfastSettings
 
     public required ProtectionSettings Protection { get; init; }
 
+    public required StorageSettings Storage { get; init; }
+
     /// <summary>Reads the file that HOLDFAST_CONFIG names, else <c>STORE/holdfast.conf</c> if there is one, over the defaults.</summary>
     public static HoldfastSettings Load(string storeRoot)
     {
@@ -80,6 +82,7 @@ internal sealed record HoldfastSettings
                 Deadlines = Deadlines<CheckpointPhase>(config, "holdfast.checkpoint.deadlines", CheckpointPhase.End, CheckpointPhase.Finish),
             },
             Restores = new RestoreSettings { Deadlines = Deadlines<RestoreStep>(config, "holdfast.restore.deadlines", RestoreStep.Finish) },
+            Storage = StorageSettings.From(config),
             StopGrace = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "stop-grace"),
             ConnectTimeout = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "connect-timeout"),
             Protection = new ProtectionSettings

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using Holdfast.Actors;
 using Holdfast.KernelBridge;
@@ -6,7 +7,7 @@ using Holdfast.Snapshots;
 namespace Holdfast.Runtime.Storage;
 
 /// <summary>The snapshots of one application: what the actors write checkpoints to.</summary>
-internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : ISnapshotStore
+internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : ISnapshotStore, IDisposable
 {
     public const string ProcessesTag = "processes";
     public const string ThreadsTag = "threads";
@@ -14,30 +15,80 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
     public const string ElapsedTag = "total-ms";
     public const string CommandTag = "command";
 
+    private readonly ConcurrentDictionary<string, LiveSnapshot> _live = new(StringComparer.Ordinal);
+
     public IReadOnlyList<string> Command { get; init; } = [];
 
-    public ISnapshotWriter Begin() => Begin(new SnapshotWriterOptions());
+    /// <summary>How checkpoints are written.</summary>
+    public SnapshotWriterOptions Options { get; init; } = new();
 
-    public ISnapshotWriter Begin(Policies.Compression compression) => Begin(compression switch
-    {
-        Policies.Compression.Fast => new SnapshotWriterOptions { Compression = Compression.Auto, CompressionLevel = 1 },
-        Policies.Compression.Strong => new SnapshotWriterOptions { Compression = Compression.Auto, CompressionLevel = 9 },
-        _ => new SnapshotWriterOptions(),
-    });
+    /// <summary>Pages that equal the parent's are referred to.</summary>
+    public bool Incremental { get; init; } = true;
 
-    private ISnapshotWriter Begin(SnapshotWriterOptions options)
+    public ISnapshotWriter Begin(bool live, Policies.Compression compression)
     {
-        // The parent is named for the catalogue; this bridge hands over every page, so nothing is kept from it.
-        SnapshotInfo? parent = store.List(name).LastOrDefault(s => s.Damage is null);
-        return new Writer(store.BeginSnapshot(name, Store.ApplicationKind, parent, options), string.Join(' ', Command));
+        SnapshotInfo? parent = store.List(name).LastOrDefault(s => s.Damage is null && s.Kind == Store.ApplicationKind);
+        SnapshotWriterOptions options = AtLeast(compression);
+        SnapshotWriter writer;
+        try
+        {
+            writer = store.BeginSnapshot(name, Store.ApplicationKind, parent, options);
+        }
+        catch (SnapshotStoreException) when (parent is not null)
+        {
+            // Forgotten or damaged meanwhile: then everything is stored.
+            writer = store.BeginSnapshot(name, Store.ApplicationKind, null, options);
+        }
+
+        return new Writer(this, writer, live);
     }
 
-    private sealed class Writer(SnapshotWriter writer, string command) : ISnapshotWriter
+    /// <summary>The configured options, or what a policy asks for beyond them.</summary>
+    private SnapshotWriterOptions AtLeast(Policies.Compression compression)
+    {
+        SnapshotWriterOptions compressed = Options.Compression == Compression.None ? Options with { Compression = Compression.Auto, CompressionLevel = 1 } : Options;
+        return compression switch
+        {
+            Policies.Compression.Fast => compressed,
+            Policies.Compression.Strong => compressed with { CompressionLevel = Math.Max(9, compressed.CompressionLevel) },
+            _ => Options,
+        };
+    }
+
+    /// <summary>Lets go of a state that was taken live.</summary>
+    public void Release(string live)
+    {
+        if (_live.TryRemove(live, out LiveSnapshot? state))
+        {
+            state.Dispose();
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (string live in _live.Keys)
+        {
+            Release(live);
+        }
+    }
+
+    private sealed class Writer(ApplicationSnapshots owner, SnapshotWriter writer, bool live) : ISnapshotWriter
     {
         private readonly Lock _gate = new();
+        private readonly string? _parent = writer.Parent?.Id;
         private bool _closed;
 
-        public void Write(string stream, long offset, ReadOnlySpan<byte> data) => writer.Write(stream, offset, data);
+        public void Write(string stream, long offset, ReadOnlySpan<byte> data)
+        {
+            if (owner.Incremental)
+            {
+                writer.WriteChanged(stream, offset, data);
+            }
+            else
+            {
+                writer.Write(stream, offset, data);
+            }
+        }
 
         public SnapshotReceipt Commit(ApplicationImage image, SnapshotFacts facts)
         {
@@ -50,14 +101,21 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
                 writer.SetTag(ThreadsTag, facts.Threads.ToString(CultureInfo.InvariantCulture));
                 writer.SetTag(FreezeTag, facts.FreezeTime.TotalMilliseconds.ToString("0.###", CultureInfo.InvariantCulture));
                 writer.SetTag(ElapsedTag, facts.Elapsed.TotalMilliseconds.ToString("0.###", CultureInfo.InvariantCulture));
-                writer.SetTag(CommandTag, command);
+                writer.SetTag(CommandTag, string.Join(' ', owner.Command));
                 foreach ((string tag, string value) in facts.Tags)
                 {
                     writer.SetTag(tag, value);
                 }
 
-                SnapshotInfo info = writer.Commit();
-                return new SnapshotReceipt(info.Id, info.Parent, info.StoredBytes);
+                if (!live)
+                {
+                    SnapshotInfo info = writer.Commit();
+                    return new SnapshotReceipt(info.Id, info.Parent, info.StoredBytes);
+                }
+
+                LiveSnapshot state = writer.CommitLive();
+                owner._live[state.Manifest] = state;
+                return new SnapshotReceipt(state.Info.Id, _parent, state.Info.StoredBytes, state.Manifest);
             }
         }
 

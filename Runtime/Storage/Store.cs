@@ -4,12 +4,15 @@ using Holdfast.Snapshots;
 namespace Holdfast.Runtime.Storage;
 
 /// <summary>The directory that <c>--store</c> names: snapshots, and beside them <c>apps/</c> with a directory for each application.</summary>
-internal sealed class Store(string root) : IDisposable
+/// <param name="root">The directory.</param>
+/// <param name="options">Key, quota and the like, which cost a look at the configuration; null: the defaults.</param>
+internal sealed class Store(string root, Func<StoreOptions>? options = null) : IDisposable
 {
     /// <summary>The kind of storage object that an application is.</summary>
     public const string ApplicationKind = "application";
 
     private SnapshotStore? _snapshots;
+    private SnapshotStore? _reading;
 
     public string Root { get; } = Path.GetFullPath(root);
 
@@ -29,29 +32,45 @@ internal sealed class Store(string root) : IDisposable
             : throw new HoldfastException("store.unnamed", "no store is named: only root has a default; give --store DIR or set HOLDFAST_STORE", ExitStatus.Usage);
     }
 
-    /// <summary>The snapshots; the store is made when there is none.</summary>
-    public SnapshotStore Snapshots()
-    {
-        try
-        {
-            return _snapshots ??= SnapshotStore.Open(Root);
-        }
-        catch (UnauthorizedAccessException e)
-        {
-            throw new HoldfastException("not_permitted", $"the store {Root} cannot be used: {e.Message}; name another with --store", ExitStatus.NotPermitted, e);
-        }
-    }
+    /// <summary>The snapshots, for writing; the store is made when there is none.</summary>
+    public SnapshotStore Snapshots() => _snapshots ??= Open(options?.Invoke() ?? new StoreOptions());
 
-    /// <summary>The snapshots, or null when there is no store yet: reading must not make one.</summary>
+    /// <summary>The snapshots, for reading, or null when there is no store yet: reading must not make one.</summary>
     public SnapshotStore? ExistingSnapshots()
     {
         try
         {
-            return _snapshots ??= SnapshotStore.Open(Root, new StoreOptions { Create = false });
+            return _snapshots ?? (_reading ??= Open(ReadingOptions() with { Create = false }));
         }
         catch (SnapshotStoreException e) when (e.Code == "store.missing")
         {
             return null;
+        }
+    }
+
+    /// <summary>The snapshots of a store that has to be there, with quota and reserve.</summary>
+    public SnapshotStore RequiredSnapshots()
+    {
+        if (ExistingSnapshots() is null)
+        {
+            throw new HoldfastException("store.missing", $"there is no store in {Root}; name one with --store");
+        }
+
+        return Snapshots();
+    }
+
+    // Most stores are not encrypted: nothing of the configuration is needed to read them.
+    private StoreOptions ReadingOptions() => options is not null && SnapshotStore.IsEncryptedAt(Root) ? options() : new StoreOptions();
+
+    private SnapshotStore Open(StoreOptions with)
+    {
+        try
+        {
+            return SnapshotStore.Open(Root, with);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            throw new HoldfastException("not_permitted", $"the store {Root} cannot be used: {e.Message}; name another with --store", ExitStatus.NotPermitted, e);
         }
     }
 
@@ -95,5 +114,9 @@ internal sealed class Store(string root) : IDisposable
         return store.FindAddress(address);
     }
 
-    public void Dispose() => _snapshots?.Dispose();
+    public void Dispose()
+    {
+        _snapshots?.Dispose();
+        _reading?.Dispose();
+    }
 }

@@ -89,6 +89,10 @@ internal static class ApplicationAccess
             return taken;
         }
 
+        public Task<string> TakeLiveAsync(Action<string, long>? progress, CancellationToken cancellation) => host.TakeLiveAsync(progress, cancellation);
+
+        public void ReleaseLive(string live) => host.ReleaseLive(live);
+
         public async Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) =>
             Recorded(await host.StopAsync(grace, cancellation).ConfigureAwait(false));
 

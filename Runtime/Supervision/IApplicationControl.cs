@@ -9,6 +9,13 @@ internal interface IApplicationControl : IAsyncDisposable
     /// <summary>Takes a checkpoint. Cancelling calls it off, and the application goes on.</summary>
     Task<CheckpointJson> CheckpointAsync(bool endAfterwards, TimeSpan? timeout, Action<string, long>? progress, CancellationToken cancellation);
 
+    /// <summary>Takes its present state, inside the same barrier as a checkpoint, without keeping a snapshot.</summary>
+    /// <returns>What the store calls it; there until <see cref="ReleaseLive"/>, or until this is disposed.</returns>
+    Task<string> TakeLiveAsync(Action<string, long>? progress, CancellationToken cancellation);
+
+    /// <summary>Lets such a state go.</summary>
+    void ReleaseLive(string live);
+
     /// <summary>SIGTERM, and SIGKILL to all of it after the grace; returns its exit status.</summary>
     Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation);
 

@@ -52,6 +52,12 @@ internal sealed class RemoteSupervisor : IApplicationControl
         (await AskAsync(new SupervisorRequest("checkpoint", endAfterwards, timeout?.TotalMilliseconds), progress, cancellation).ConfigureAwait(false)).Checkpoint
         ?? throw Lost();
 
+    public async Task<string> TakeLiveAsync(Action<string, long>? progress, CancellationToken cancellation) =>
+        (await AskAsync(new SupervisorRequest("live"), progress, cancellation).ConfigureAwait(false)).Live ?? throw Lost();
+
+    /// <summary>The supervisor lets it go when the connection is closed.</summary>
+    public void ReleaseLive(string live) => _socket.Dispose();
+
     public async Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) =>
         (await AskAsync(new SupervisorRequest("stop", Milliseconds: grace.TotalMilliseconds), null, cancellation).ConfigureAwait(false)).ExitStatus ?? throw Lost();
 

@@ -24,7 +24,8 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     private readonly TimeProvider _time = TimeProvider.System;
     private readonly bool _keepsRecord;
     private readonly Session _session;
-    private readonly SnapshotStore _snapshots;
+    private readonly SnapshotStore _store;
+    private readonly ApplicationSnapshots _snapshots;
     private readonly Lock _gate = new();
     private ProtectionHost? _protection;
     private bool _runs;
@@ -45,10 +46,14 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         _template = template;
         _keepsRecord = keepsRecord;
         _session = session;
-        _snapshots = snapshots;
+        _store = snapshots;
+        _snapshots = new ApplicationSnapshots(snapshots, template.Name)
+        {
+            Command = template.Command, Options = session.Settings.Storage.Checkpoints, Incremental = session.Settings.Storage.Incremental,
+        };
         _node = new ActorNode(Journal.In(ProtectionHost.JournalOf(directory), session.Settings.Config));
         ApplicationServices services = new(
-            session.Bridge, new ApplicationSnapshots(snapshots, template.Name) { Command = template.Command }, this,
+            session.Bridge, _snapshots, this,
             session.Settings.Checkpoints, session.Settings.Restores, _time);
         _supervisor = _node.System.ActorOf(ApplicationSupervisor.Props(services, every), "application");
         _node.Subscribe<CheckpointProgress>(p => _progress?.Invoke(p.Phase.ToString(), p.BytesWritten));
@@ -104,7 +109,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
             if (_protection is null)
             {
                 _protection = new ProtectionHost(
-                    _node, new ProtectedApplication(Name, _snapshots, () => _record), _session.Settings.Protection);
+                    _node, new ProtectedApplication(Name, _store, () => _record), _session.Settings.Protection);
                 if (_runs)
                 {
                     _protection.Begin(_supervisor);
@@ -129,6 +134,15 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         CheckpointTaken taken = Expect<CheckpointTaken>(await Ask(message).ConfigureAwait(false));
         return ToJson(Name, taken);
     }
+
+    public async Task<string> TakeLiveAsync(Action<string, long>? progress, CancellationToken cancellation)
+    {
+        using CancellationTokenRegistration _ = cancellation.Register(() => _supervisor.Tell(new CancelCheckpoint(), ActorRefs.NoSender));
+        _progress = progress ?? _progress;
+        return Expect<CheckpointTaken>(await Ask(new TakeCheckpoint(Live: true)).ConfigureAwait(false)).Receipt.Live!;
+    }
+
+    public void ReleaseLive(string live) => _snapshots.Release(live);
 
     public async Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) =>
         Expect<ApplicationExited>(await Ask(new StopApplication(grace)).WaitAsync(cancellation).ConfigureAwait(false)).Status;
@@ -167,7 +181,11 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         }
     }
 
-    public ValueTask DisposeAsync() => _node.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _node.DisposeAsync().ConfigureAwait(false);
+        _snapshots.Dispose();
+    }
 
     public static CheckpointJson ToJson(string name, CheckpointTaken taken) => new(
         name, taken.Receipt.Snapshot, taken.Receipt.Parent, taken.Processes, taken.Threads,

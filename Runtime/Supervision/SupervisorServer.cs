@@ -103,7 +103,11 @@ internal sealed class SupervisorServer : IDisposable
                 }
 
                 SupervisorRequest? request = await Frames.ReceiveAsync(socket, ProtocolJson.Default.SupervisorRequest, _ended.Token).ConfigureAwait(false);
-                if (request is not null)
+                if (request is { Operation: "live" })
+                {
+                    await ServeLiveAsync(socket).ConfigureAwait(false);
+                }
+                else if (request is not null)
                 {
                     await SendAsync(socket, await AnswerAsync(socket, request).ConfigureAwait(false)).ConfigureAwait(false);
                 }
@@ -113,6 +117,39 @@ internal sealed class SupervisorServer : IDisposable
                 // The other end went away or speaks another language; there is nobody to tell.
             }
         }
+    }
+
+    /// <summary>Takes the state, says where it is, and holds it until the other end closes.</summary>
+    private async Task ServeLiveAsync(Socket socket)
+    {
+        using CancellationTokenSource gone = CancellationTokenSource.CreateLinkedTokenSource(_ended.Token);
+        Task watching = WatchAsync(socket, gone);
+        string? live = null;
+        try
+        {
+            live = await _control.TakeLiveAsync((phase, bytes) => SendProgress(socket, phase, bytes), gone.Token).ConfigureAwait(false);
+            await SendAsync(socket, new SupervisorReply(Live: live)).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not SocketException)
+        {
+            await SendAsync(socket, Failure(e)).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (live is not null)
+            {
+                await watching.ConfigureAwait(false);
+                _control.ReleaseLive(live);
+            }
+        }
+    }
+
+    private static SupervisorReply Failure(Exception e)
+    {
+        HoldfastException error = HoldfastException.From(e);
+        return new SupervisorReply(
+            Error: new ErrorJson(error.Code, error.Message, error.Phase, error.Refusals.Count == 0 ? null : [.. error.Refusals.Select(Output.ToJson)]),
+            ErrorStatus: error.Status);
     }
 
     private async Task<SupervisorReply> AnswerAsync(Socket socket, SupervisorRequest request)
@@ -146,10 +183,7 @@ internal sealed class SupervisorServer : IDisposable
         }
         catch (Exception e)
         {
-            HoldfastException error = HoldfastException.From(e);
-            return new SupervisorReply(
-                Error: new ErrorJson(error.Code, error.Message, error.Phase, error.Refusals.Count == 0 ? null : [.. error.Refusals.Select(Output.ToJson)]),
-                ErrorStatus: error.Status);
+            return Failure(e);
         }
     }
 

@@ -159,7 +159,20 @@ public sealed class HttpDevice : IStorageDevice
             Version = HttpVersion.Version20,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
         };
-        HttpResponseMessage answer = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel).ConfigureAwait(false);
+        HttpResponseMessage answer;
+        try
+        {
+            answer = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel).ConfigureAwait(false);
+        }
+        catch (HttpRequestException e) when (e.HttpRequestError == HttpRequestError.SecureConnectionError)
+        {
+            throw new SnapshotStoreException("device.certificate", $"{Name}: no secure connection: {(e.InnerException ?? e).Message}", e);
+        }
+        catch (HttpRequestException e)
+        {
+            throw new SnapshotStoreException("device.unreachable", $"{Name} cannot be reached: {(e.InnerException ?? e).Message}", e);
+        }
+
         if (answer.IsSuccessStatusCode)
         {
             return answer;
@@ -170,7 +183,7 @@ public sealed class HttpDevice : IStorageDevice
             string message = await answer.Content.ReadAsStringAsync(cancel).ConfigureAwait(false);
             throw answer.Headers.TryGetValues(DeviceProtocol.ErrorHeader, out IEnumerable<string>? codes)
                 ? new SnapshotStoreException(codes.First(), $"{Name}: {message}")
-                : new HttpRequestException($"{Name} answered {(int)answer.StatusCode}", null, answer.StatusCode);
+                : new SnapshotStoreException("device.answer", $"{Name} answered {(int)answer.StatusCode}; is it a node of Holdfast?");
         }
     }
 

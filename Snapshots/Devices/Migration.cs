@@ -15,8 +15,12 @@ public sealed class Migration
     private readonly IStorageDevice _destination;
     private readonly MigrationOptions _options;
     private readonly RateLimit _limit;
+    private readonly SemaphoreSlim _lanes;
     private long _sent;
     private int _interruptions;
+
+    /// <summary>Records that the destination had when it was last asked.</summary>
+    private long _stored;
 
     /// <summary>Makes one.</summary>
     /// <param name="source">The store that has the snapshots.</param>
@@ -28,13 +32,25 @@ public sealed class Migration
         _destination = destination;
         _options = options ?? new MigrationOptions();
         _limit = new RateLimit(_options.BytesPerSecond);
+        ArgumentOutOfRangeException.ThrowIfLessThan(_options.Parallel, 1);
+        _lanes = new SemaphoreSlim(_options.Parallel);
     }
+
+    /// <summary>A live state that is at the destination already; a base like others.</summary>
+    private LiveSnapshot? _live;
 
     private string PinOwner => $"migration to {_destination.Name}";
 
     /// <summary>Plans: which snapshots are missing there, in which order they go, and against which base.</summary>
-    public async Task<MigrationPlan> PlanAsync(string objectName, CancellationToken cancel = default)
+    public Task<MigrationPlan> PlanAsync(string objectName, CancellationToken cancel = default) => PlanAsync(objectName, null, cancel);
+
+    /// <summary>As above, after a live state was sent, or as if it was: it is a base too.</summary>
+    /// <param name="objectName">The object.</param>
+    /// <param name="live">The state; stays the caller's.</param>
+    /// <param name="cancel">Cancels.</param>
+    public async Task<MigrationPlan> PlanAsync(string objectName, LiveSnapshot? live, CancellationToken cancel = default)
     {
+        _live = live;
         IReadOnlyList<SnapshotInfo> here = _source.List(objectName);
         HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
         if (here.FirstOrDefault(s => s.Damage is not null && !there.Contains(s.Id)) is { } damaged)
@@ -45,6 +61,12 @@ public sealed class Migration
         List<SnapshotInfo> common = [.. here.Where(s => there.Contains(s.Id) && s.Damage is null)];
         List<SnapshotInfo> missing = [.. here.Where(s => !there.Contains(s.Id) && (_options.Only is null || _options.Only.Contains(s.Id)))];
         int alreadyThere = common.Count;
+        if (live is not null)
+        {
+            common.Add(live.Info);
+            there.Remove(live.Info.Id);
+        }
+
         if (_options.Order == MigrationOrder.Reverse)
         {
             missing.Reverse();
@@ -62,9 +84,15 @@ public sealed class Migration
 
     /// <summary>Sends everything that the destination lacks.</summary>
     /// <exception cref="SnapshotStoreException">A snapshot cannot be read, the destination refuses, or the connection broke too often. What is confirmed stays.</exception>
-    public async Task<MigrationReport> RunAsync(string objectName, CancellationToken cancel = default)
+    public Task<MigrationReport> RunAsync(string objectName, CancellationToken cancel = default) => RunAsync(objectName, null, cancel);
+
+    /// <summary>As above, after a live state was sent: what is like it is not sent again.</summary>
+    /// <param name="objectName">The object.</param>
+    /// <param name="live">The state that <see cref="RunLiveAsync"/> sent; stays the caller's.</param>
+    /// <param name="cancel">Cancels.</param>
+    public async Task<MigrationReport> RunAsync(string objectName, LiveSnapshot? live, CancellationToken cancel = default)
     {
-        MigrationPlan plan = await PlanAsync(objectName, cancel).ConfigureAwait(false);
+        MigrationPlan plan = await PlanAsync(objectName, live, cancel).ConfigureAwait(false);
 
         // Until the last pair is confirmed, nothing that a later step starts from may go, here or there.
         var pinned = new List<SnapshotInfo>();
@@ -103,6 +131,18 @@ public sealed class Migration
         return new MigrationReport(plan.Steps.Count, Interlocked.Read(ref _sent), _interruptions);
     }
 
+    /// <summary>Plans how the present state of an object would be sent.</summary>
+    /// <param name="live">The state; stays the caller's.</param>
+    /// <param name="cancel">Cancels.</param>
+    public async Task<MigrationStep> PlanLiveAsync(LiveSnapshot live, CancellationToken cancel = default) =>
+        Step(live.Info, await CommonAsync(live.Info.Object, cancel).ConfigureAwait(false), live.Reader);
+
+    private async Task<List<SnapshotInfo>> CommonAsync(string objectName, CancellationToken cancel)
+    {
+        HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
+        return [.. _source.List(objectName).Where(s => s.Damage is null && there.Contains(s.Id))];
+    }
+
     /// <summary>
     /// Sends the present state of an object, which becomes a snapshot there and none here, against the nearest snapshot that both have.
     /// </summary>
@@ -110,10 +150,7 @@ public sealed class Migration
     /// <param name="cancel">Cancels.</param>
     public async Task<MigrationReport> RunLiveAsync(LiveSnapshot live, CancellationToken cancel = default)
     {
-        string objectName = live.Info.Object;
-        HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
-        List<SnapshotInfo> common = [.. _source.List(objectName).Where(s => s.Damage is null && there.Contains(s.Id))];
-        MigrationStep step = Step(live.Info, common, live.Reader);
+        MigrationStep step = await PlanLiveAsync(live, cancel).ConfigureAwait(false);
         var pinned = new List<SnapshotInfo>();
         try
         {
@@ -132,9 +169,14 @@ public sealed class Migration
         return new MigrationReport(1, Interlocked.Read(ref _sent), _interruptions);
     }
 
+    private bool IsLive(SnapshotInfo snapshot) => _live is not null && _live.Info.Id == snapshot.Id;
+
+    private SnapshotReader Open(SnapshotInfo snapshot) => IsLive(snapshot) ? _live!.Open() : _source.OpenSnapshot(snapshot);
+
     private void Pin(List<SnapshotInfo> pinned, SnapshotInfo snapshot)
     {
-        if (!pinned.Contains(snapshot))
+        // A live state is held by whoever has it.
+        if (!IsLive(snapshot) && !pinned.Contains(snapshot))
         {
             _source.Pin(snapshot, PinOwner);
             pinned.Add(snapshot);
@@ -176,21 +218,25 @@ public sealed class Migration
 
     private long Cost(SnapshotInfo from, SnapshotInfo to, SnapshotReader? live)
     {
-        using SnapshotReader earlier = _source.OpenSnapshot(from);
+        using SnapshotReader earlier = Open(from);
         using SnapshotReader? later = live is null ? _source.OpenSnapshot(to) : null;
         return SnapshotDifference.Compare(earlier, live ?? later!, new DifferenceOptions { CompareContent = false }).Streams.Sum(s => s.BytesAdded + s.BytesChanged);
     }
 
     private async Task SendAsync(MigrationStep step, int number, int steps, Func<SnapshotReader> open, CancellationToken cancel)
     {
-        using DifferenceSource source = await Task.Run(() => _source.OpenDifference(step.Base, step.Snapshot, null, open), cancel).ConfigureAwait(false);
+        using DifferenceSource source = await Task.Run(() => _source.OpenDifference(step.Base, step.Snapshot, null, open, step.Base is { } start ? () => Open(start) : null), cancel).ConfigureAwait(false);
         byte[] baseDigest = await Task.Run(source.BaseDigest, cancel).ConfigureAwait(false);
         bool ask = true;
+        long before = Interlocked.Read(ref _sent);
+        long storedBefore = 0;
+        _stored = 0;
         for (int attempt = 0; ;)
         {
             try
             {
                 await SendOnceAsync(source, baseDigest, step, number, steps, ask, cancel).ConfigureAwait(false);
+                _options.Sent?.Invoke(step, number, steps, Interlocked.Read(ref _sent) - before);
                 return;
             }
             catch (SnapshotStoreException e) when (e.Code == "transfer.gone" && ask)
@@ -198,20 +244,26 @@ public sealed class Migration
                 // An extent that the receiver had went away meanwhile: now all are sent.
                 ask = false;
             }
-            catch (Exception e) when (attempt++ < _options.Retries && IsBroken(e) && !cancel.IsCancellationRequested)
+            catch (Exception e) when (IsBroken(e) && !cancel.IsCancellationRequested && (attempt = _stored > storedBefore ? 1 : attempt + 1) <= _options.Retries)
             {
+                // Only attempts that got nothing through count: a connection that is cut again and again, but moves, goes on.
+                storedBefore = _stored;
                 _interruptions++;
+                await Task.Delay(Pause(attempt), cancel).ConfigureAwait(false);
             }
-            catch (HttpRequestException e)
+            catch (Exception e) when (e is HttpRequestException or (IOException and not SnapshotStoreException))
             {
-                throw new SnapshotStoreException("device.unreachable", $"{_destination.Name} cannot be reached: {e.Message}", e);
+                throw new SnapshotStoreException("device.unreachable", $"the connection to {_destination.Name} broke {attempt} times: {e.Message}", e);
             }
         }
     }
 
+    private static TimeSpan Pause(int attempt) => attempt <= 1 ? TimeSpan.Zero : TimeSpan.FromMilliseconds(Math.Min(2000, 50 << Math.Min(attempt, 6)));
+
     private async Task SendOnceAsync(DifferenceSource source, byte[] baseDigest, MigrationStep step, int number, int steps, bool ask, CancellationToken cancel)
     {
         TransferStatus status = await _destination.BeginAsync(source.Head.ToByteArray(), baseDigest, cancel).ConfigureAwait(false);
+        _stored = status.Received.Sum();
         if (status.Present)
         {
             byte[] theirs = await _destination.DigestAsync(step.Snapshot.Object, step.Snapshot.Id, cancel).ConfigureAwait(false);
@@ -230,7 +282,7 @@ public sealed class Migration
         for (int i = 0; i < lanes.Length; i++)
         {
             int lane = i;
-            lanes[i] = Task.Run(() => SendLaneAsync(source, status, lane, known, Count, stop), CancellationToken.None);
+            lanes[i] = Task.Run(() => InTurnAsync(() => SendLaneAsync(source, status, lane, known, Count, stop), stop.Token), CancellationToken.None);
         }
 
         try
@@ -250,6 +302,20 @@ public sealed class Migration
         {
             long sent = Interlocked.Add(ref _sent, bytes);
             _options.Progress?.Report(new MigrationProgress(step.Snapshot, number, steps, sent, source.Bytes));
+        }
+    }
+
+    /// <summary>Keeps to the number of lanes that may send at once.</summary>
+    private async Task InTurnAsync(Func<Task> send, CancellationToken cancel)
+    {
+        await _lanes.WaitAsync(cancel).ConfigureAwait(false);
+        try
+        {
+            await send().ConfigureAwait(false);
+        }
+        finally
+        {
+            _lanes.Release();
         }
     }
 
@@ -312,7 +378,7 @@ public sealed class Migration
     /// <summary>True for what may be over when it is tried again: a broken connection, a receiver that started anew.</summary>
     private static bool IsBroken(Exception e) => e switch
     {
-        SnapshotStoreException store => store.Code is "transfer.unknown" or "transfer.incomplete",
+        SnapshotStoreException store => store.Code is "transfer.unknown" or "transfer.incomplete" or "device.unreachable",
         HttpRequestException or IOException or OperationCanceledException => true,
         _ => false,
     };

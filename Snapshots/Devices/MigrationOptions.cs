@@ -22,8 +22,14 @@ public sealed record MigrationOptions
     /// <summary>Only these snapshots; null: all that the destination lacks.</summary>
     public IReadOnlyCollection<string>? Only { get; init; }
 
-    /// <summary>How often a snapshot's transfer is gone on with after the connection broke, before the migration fails.</summary>
+    /// <summary>How many parts of a snapshot are sent at once over the connection: 1 to 4 make a difference.</summary>
+    public int Parallel { get; init; } = 4;
+
+    /// <summary>How often in a row a snapshot's transfer is gone on with after the connection broke without anything getting through, before the migration fails.</summary>
     public int Retries { get; init; } = 5;
+
+    /// <summary>Told of each snapshot that is at the destination: the step, its number, the number of steps, and the bytes that it took; null for nobody.</summary>
+    public Action<MigrationStep, int, int, long>? Sent { get; init; }
 
     /// <summary>Told about the progress; null for nobody.</summary>
     public IProgress<MigrationProgress>? Progress { get; init; }

@@ -30,6 +30,37 @@ public sealed class S3Container : IBlobContainer
     /// <inheritdoc/>
     public string Name { get; }
 
+    /// <summary>Opens a bucket with what the usual AWS variables and files say: credentials, region, profile.</summary>
+    /// <param name="bucket">An existing bucket.</param>
+    /// <param name="prefix">What all keys begin with; may be empty.</param>
+    /// <param name="endpoint">The service's address when it is not AWS itself; null: what AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL say, if anything.</param>
+    /// <exception cref="SnapshotStoreException">The endpoint is no address (<c>device.invalid</c>).</exception>
+    public static S3Container Open(string bucket, string prefix, string? endpoint)
+    {
+        endpoint ??= Setting("AWS_ENDPOINT_URL_S3") ?? Setting("AWS_ENDPOINT_URL");
+        var config = new AmazonS3Config { AuthenticationRegion = Setting("AWS_REGION") ?? Setting("AWS_DEFAULT_REGION") ?? "us-east-1" };
+        if (endpoint is null)
+        {
+            config.RegionEndpoint = Amazon.RegionEndpoint.GetBySystemName(config.AuthenticationRegion);
+        }
+        else if (Uri.TryCreate(endpoint, UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https")
+        {
+            // Services other than AWS's want the bucket in the path, and know the older checksums only.
+            config.ServiceURL = endpoint;
+            config.ForcePathStyle = true;
+            config.RequestChecksumCalculation = Amazon.Runtime.RequestChecksumCalculation.WHEN_REQUIRED;
+            config.ResponseChecksumValidation = Amazon.Runtime.ResponseChecksumValidation.WHEN_REQUIRED;
+        }
+        else
+        {
+            throw new SnapshotStoreException("device.invalid", $"the endpoint '{endpoint}' is no http or https address");
+        }
+
+        return new S3Container(new AmazonS3Client(config), bucket, prefix);
+    }
+
+    private static string? Setting(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : null;
+
     /// <inheritdoc/>
     public async IAsyncEnumerable<(string Key, long Size)> ListAsync(string prefix, [EnumeratorCancellation] CancellationToken cancel)
     {
@@ -125,7 +156,9 @@ public sealed class S3Container : IBlobContainer
         }
     }
 
-    private SnapshotStoreException Unreachable(Exception e) => new("device.unreachable", $"{Name}: {e.Message}", e);
+    private SnapshotStoreException Unreachable(Exception e) => e is AmazonS3Exception { StatusCode: HttpStatusCode.Forbidden or HttpStatusCode.Unauthorized }
+        ? new SnapshotStoreException("device.denied", $"{Name}: {e.Message}", e)
+        : new SnapshotStoreException("device.unreachable", $"{Name}: {e.Message}", e);
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync()

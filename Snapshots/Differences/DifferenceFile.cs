@@ -22,6 +22,20 @@ public static class DifferenceFile
         return await WriteAsync(source, stream, null, cancel).ConfigureAwait(false);
     }
 
+    /// <summary>Writes what makes a live state out of a snapshot; where it is applied, it becomes a snapshot.</summary>
+    /// <param name="store">The store in which the state was taken.</param>
+    /// <param name="from">The base; null: the file holds the whole state.</param>
+    /// <param name="to">The state; stays the caller's.</param>
+    /// <param name="stream">Where to.</param>
+    /// <param name="cancel">Cancels.</param>
+    /// <returns>Bytes written.</returns>
+    /// <exception cref="SnapshotStoreException">The two are not of one object (<c>diff.object</c>), or cannot be read.</exception>
+    public static async Task<long> WriteAsync(SnapshotStore store, SnapshotInfo? from, LiveSnapshot to, Stream stream, CancellationToken cancel = default)
+    {
+        using DifferenceSource source = store.OpenDifference(from, to.Info, null, to.Open);
+        return await WriteAsync(source, stream, null, cancel).ConfigureAwait(false);
+    }
+
     /// <summary>Makes the snapshot of a difference visible in a store that has its base.</summary>
     /// <param name="store">The store.</param>
     /// <param name="stream">The difference; read to its end.</param>

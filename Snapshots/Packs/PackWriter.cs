@@ -62,7 +62,7 @@ internal sealed partial class PackWriter : IDisposable
 
     internal PackId Id { get; }
 
-    /// <summary>Bytes of extents written so far.</summary>
+    /// <summary>Bytes of extents written so far; once it is finished, with header, index and trailer.</summary>
     internal long Stored => Interlocked.Read(ref _stored);
 
     /// <summary>Stores bytes as they are.</summary>
@@ -218,6 +218,7 @@ internal sealed partial class PackWriter : IDisposable
         Put(footer, _next);
         Put(trailer, _next + footer.Length);
         Libc.Flush(_file, _path);
+        Interlocked.Add(ref _stored, PackFormat.HeaderSize + footer.Length + trailer.Length);
     }
 
     /// <summary>Gives the finished pack its name. The directory still has to be made durable.</summary>

@@ -43,7 +43,7 @@ public sealed partial class SnapshotStore
     internal SnapshotInfo? Exists(string objectName, string id) =>
         SnapshotId.IsValid(id) ? ReadInfo(objectName, EncodeName(objectName), id) : null;
 
-    internal DifferenceSource OpenDifference(SnapshotInfo? from, SnapshotInfo to, DifferenceOptions? options, Func<SnapshotReader>? open = null)
+    internal DifferenceSource OpenDifference(SnapshotInfo? from, SnapshotInfo to, DifferenceOptions? options, Func<SnapshotReader>? open = null, Func<SnapshotReader>? openFrom = null)
     {
         if (from is not null && from.Object != to.Object)
         {
@@ -54,7 +54,7 @@ public sealed partial class SnapshotStore
         SnapshotReader? later = null;
         try
         {
-            earlier = from is null ? null : OpenSnapshot(from);
+            earlier = from is null ? null : openFrom is null ? OpenSnapshot(from) : openFrom();
             later = open is null ? OpenSnapshot(to) : open();
             return new DifferenceSource(this, earlier, later, options ?? new DifferenceOptions());
         }

@@ -39,6 +39,10 @@ public sealed partial class SnapshotStore
         Options = Options with { Key = newKey };
     }
 
+    /// <summary>Tells whether the store in a directory is encrypted; false where there is none.</summary>
+    /// <exception cref="SnapshotDamagedException">The header and its copy are damaged.</exception>
+    public static bool IsEncryptedAt(string directory) => TryReadHeader(new StoreLayout(Path.GetFullPath(directory)))?.KeySlot is not null;
+
     /// <summary>Reads the header, or its copy when it is damaged or missing.</summary>
     /// <returns>Null when there is no store.</returns>
     private static StoreHeader? TryReadHeader(StoreLayout layout)

@@ -217,7 +217,7 @@ public sealed partial class SnapshotWriter : IDisposable
             Libc.FlushDirectory(_store.Layout.Packs);
         }
 
-        info = info with { LogicalBytes = builder.Bytes, Extents = builder.Extents, StoredBytes = _pack?.Stored ?? 0 };
+        info = info with { LogicalBytes = builder.Bytes, Extents = builder.Extents, StoredBytes = (_pack?.Stored ?? 0) + root.CalculateSize() + _state.Length };
         Verify(info, root);
         LiveSnapshot? alive = null;
         if (live)

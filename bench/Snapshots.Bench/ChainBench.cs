@@ -44,6 +44,16 @@ internal static class ChainBench
         }
     }
 
+    /// <summary>Makes the chain in a store that stays, and says how many distinct bytes it has.</summary>
+    public static int MakeStore(string directory, string[] args)
+    {
+        int megabytes = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : 1024;
+        int snapshots = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 100;
+        using SnapshotStore store = SnapshotStore.Open(directory);
+        Console.WriteLine(Make(store, megabytes, snapshots).ToString(CultureInfo.InvariantCulture));
+        return 0;
+    }
+
     private static long Make(SnapshotStore store, int megabytes, int snapshots)
     {
         var random = new Random(1);

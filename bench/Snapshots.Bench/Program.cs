@@ -5,6 +5,7 @@ return args switch
     ["memory", ..] => MemoryBench.Run(args[1..]),
     ["tables", ..] => TableBench.Run(args[1..]),
     ["chain", ..] => await ChainBench.RunAsync(args[1..]),
+    ["make", var directory, ..] => ChainBench.MakeStore(directory, args[2..]),
     ["tools", ..] => await ToolsBench.RunAsync(args[1..]),
     ["list", var directory] => ListBench.Run(directory),
     _ => Usage(),
@@ -16,6 +17,7 @@ static int Usage()
         usage: memory [MiB] [directory]       writing and reading pages beside plain write and read
                tables [extents]               opening and comparing manifests with many extents
                chain [MiB] [snapshots]        migrating a chain over loopback with TLS beside a plain TLS socket
+               make DIRECTORY [MiB] [snapshots]   only such a chain, for chain.py
                tools image [MiB] [steps]      a block image with 1 % random changes a step, beside restic, borg and rsync
                tools tree DIRECTORY [steps]   a copy of a tree with edits, beside the same
                tools redis [steps]            the memory of a busy redis, beside the same

@@ -20,7 +20,7 @@ internal sealed record Outcome(int Status, string Output, string Errors)
 /// <summary>The built program with a store of its own; whatever still runs in it is killed in the end.</summary>
 internal sealed class HoldfastProgram : IDisposable
 {
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
 
     public string Directory { get; } = System.IO.Directory.CreateTempSubdirectory("holdfast-test-").FullName;
 
@@ -91,7 +91,7 @@ internal sealed class HoldfastProgram : IDisposable
     {
         if (System.IO.Directory.Exists(Store))
         {
-            foreach (JsonElement application in Run("-o", "json", "list").JsonLines.Where(a => a.GetProperty("state").GetString() == "running"))
+            foreach (JsonElement application in Run("-o", "json", "list").JsonLines.Where(a => a.TryGetProperty("state", out JsonElement state) && state.GetString() == "running"))
             {
                 Run("kill", application.GetProperty("name").GetString()!);
             }

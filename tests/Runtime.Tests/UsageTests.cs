@@ -38,9 +38,7 @@ public sealed class UsageTests : IDisposable
     }
 
     [Theory]
-    [InlineData("node", "node")]
-    [InlineData("migrate a --to b", "migrate")]
-    [InlineData("diff a b", "diff")]
+    [InlineData("move a", "move")]
     [InlineData("restore a --lazy", "--lazy")]
     [InlineData("restore a --rehearse", "--rehearse")]
     [InlineData("restore a --tcp keep", "--tcp")]
@@ -86,7 +84,8 @@ public sealed class UsageTests : IDisposable
         string[] commands = [.. help.Split("Commands:")[1].Split("Options:")[0].Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(l => l.Trim().Split(' ')[0]).Where(c => c.Length > 0)];
 
         Assert.Equal(
-            ["check", "checkpoint", "demo", "dump", "forget", "gc", "inspect", "kill", "list", "policy", "restore", "run", "show", "snapshots", "stop", "verify"],
+            ["apply", "check", "checkpoint", "demo", "diff", "dump", "forget", "gc", "inspect", "kill", "list", "migrate", "new-key", "node", "policy", "repair", "restore",
+             "rotate-key", "run", "show", "snapshot", "snapshots", "stop", "verify"],
             commands.Order());
         Assert.All(commands, command =>
         {

@@ -21,7 +21,7 @@ public sealed class CrashTests : IDisposable
     public void A_writer_that_is_killed_at_any_call_loses_nothing_and_shows_nothing_uncommitted()
     {
         int killed = 0;
-        for (int i = 0; i < TestSeed.Count(25, 500); i++)
+        for (int i = 0; i < TestSeed.Count(50, 500); i++)
         {
             string store = _directory[$"k{i}"];
             int call = _random.Next(1, 130);
@@ -34,7 +34,7 @@ public sealed class CrashTests : IDisposable
             }
         }
 
-        Assert.True(killed > 5, $"only {killed} were killed");
+        Assert.True(killed > 10, $"only {killed} were killed");
     }
 
     [Fact]

@@ -124,8 +124,9 @@ public sealed class HttpDeviceTests : IDisposable
             [HttpDevice.Handler(other.Client, server.Certificates.Authority), HttpDevice.Handler(server.Certificates.Client, other.Authority)])
         {
             await using var device = new HttpDevice(new Uri($"https://localhost:{server.Port}"), handler);
-            Exception e = await Assert.ThrowsAsync<HttpRequestException>(() => device.ObjectsAsync(default));
-            Assert.True(e.InnerException is AuthenticationException or IOException, e.ToString());
+            SnapshotStoreException e = await Assert.ThrowsAsync<SnapshotStoreException>(() => device.ObjectsAsync(default));
+            Assert.True(e.Code is "device.certificate" or "device.unreachable", e.Code);
+            Assert.True(e.InnerException!.InnerException is AuthenticationException or IOException, e.ToString());
         }
     }
 }

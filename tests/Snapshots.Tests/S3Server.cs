@@ -32,6 +32,8 @@ internal sealed class S3Server : IAsyncDisposable
 
     public ConcurrentDictionary<string, byte[]> Objects { get; } = new(StringComparer.Ordinal);
 
+    public string Address => _application.Urls.First();
+
     public static async Task<S3Server> StartAsync()
     {
         var server = new S3Server();
@@ -44,7 +46,7 @@ internal sealed class S3Server : IAsyncDisposable
             new BasicAWSCredentials("key", "secret"),
             new AmazonS3Config
             {
-                ServiceURL = _application.Urls.First(),
+                ServiceURL = Address,
                 ForcePathStyle = true,
                 AuthenticationRegion = "us-east-1",
                 RequestChecksumCalculation = RequestChecksumCalculation.WHEN_REQUIRED,

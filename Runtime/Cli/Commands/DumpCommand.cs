@@ -46,7 +46,7 @@ internal static class DumpCommand
 
         try
         {
-            using Store store = new(to);
+            using Store store = new(to, session.StoreOptions);
             ApplicationRecord record = new()
             {
                 Name = Named(pid), Command = Host.CommandLine(pid) ?? [], Target = target, MainPid = pid,

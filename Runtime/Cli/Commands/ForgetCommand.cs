@@ -13,12 +13,14 @@ internal static class ForgetCommand
     {
         Argument<string> address = new("NAME[@SNAPSHOT]") { Description = "A snapshot; or, with --all, an application that has ended" };
         Option<bool> everything = Options.Flag("--all", "All snapshots of an application that has ended, and what is known about it");
+        Option<bool> pinned = Options.Flag("--pinned", "Also a snapshot that an interrupted migration still needs; that one then starts anew");
         DocumentedCommand command = new("forget", "Deletes a snapshot. Others are not harmed; 'holdfast gc' gives the space back.")
         {
-            Examples = [("holdfast forget web@1st", "deletes the oldest"), ("holdfast forget web --all", "deletes everything about web")],
+            Examples = [("holdfast forget web@1st", "deletes the oldest"), ("holdfast forget web --all", "deletes everything about web"), ("holdfast forget web@1st --pinned", "also when a migration was never brought to its end")],
         };
         command.Arguments.Add(address);
         command.Options.Add(everything);
+        command.Options.Add(pinned);
         command.Validators.Add(result =>
         {
             string text = result.GetValue(address) ?? "";
@@ -28,21 +30,31 @@ internal static class ForgetCommand
             }
         });
         command.SetAction(parsed => executor.Execute(parsed, false, session => Task.FromResult(parsed.GetValue(everything)
-            ? ForgetAll(session, parsed.GetRequiredValue(address))
-            : ForgetOne(session, parsed.GetRequiredValue(address)))));
+            ? ForgetAll(session, parsed.GetRequiredValue(address), parsed.GetValue(pinned))
+            : ForgetOne(session, parsed.GetRequiredValue(address), parsed.GetValue(pinned)))));
         return command;
     }
 
-    private static int ForgetOne(Session session, string address)
+    private static int ForgetOne(Session session, string address, bool pinned)
     {
         SnapshotInfo snapshot = session.Store.Snapshot(address);
         RefuseImmutable(snapshot);
-        session.Store.Snapshots().Forget(snapshot);
+        Forget(session.Store.Snapshots(), snapshot, pinned);
         Confirm(session, snapshot);
         return ExitStatus.Done;
     }
 
-    private static int ForgetAll(Session session, string name)
+    private static void Forget(SnapshotStore store, SnapshotInfo snapshot, bool pinned)
+    {
+        foreach (string owner in pinned ? store.PinsOf(snapshot) : [])
+        {
+            store.Unpin(snapshot, owner);
+        }
+
+        store.Forget(snapshot);
+    }
+
+    private static int ForgetAll(Session session, string name, bool pinned)
     {
         ApplicationDirectory directory = session.Store.Application(name);
         SnapshotStore? store = session.Store.ExistingSnapshots();
@@ -63,7 +75,7 @@ internal static class ForgetCommand
 
         foreach (SnapshotInfo snapshot in snapshots)
         {
-            store!.Forget(snapshot);
+            Forget(store!, snapshot, pinned);
             Confirm(session, snapshot);
         }
 

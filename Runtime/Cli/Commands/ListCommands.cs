@@ -10,7 +10,7 @@ internal static class ListCommands
 {
     public static Command List(Executor executor)
     {
-        DocumentedCommand command = new("list", "Lists the applications of the store.")
+        DocumentedCommand command = new("list", "Lists the applications of the store, and what it has only snapshots of.")
         {
             Examples = [("holdfast list", "one row each"), ("holdfast -o json list", "one object a line")],
         };
@@ -57,6 +57,20 @@ internal static class ListCommands
             all.Add(new ApplicationJson(
                 record.Name, runs ? "running" : "ended", runs ? record.MainPid : null, runs && IsSupervised(directory),
                 runs ? null : ApplicationDirectory.ExitStatusOf(record), record.Started, record.Ended, store?.List(record.Name).Count ?? 0, record.Command));
+        }
+
+        // What never ran here, or was moved here, has snapshots only.
+        foreach (string name in (store?.Objects() ?? []).Except(all.Select(a => a.Name)))
+        {
+            IReadOnlyList<SnapshotInfo> snapshots = store!.List(name);
+            if (snapshots.Count == 0)
+            {
+                continue;
+            }
+
+            IReadOnlyDictionary<string, string> tags = snapshots[^1].Tags;
+            string what = tags.GetValueOrDefault(PathObject.PathTag) ?? tags.GetValueOrDefault(ApplicationSnapshots.CommandTag) ?? "";
+            all.Add(new ApplicationJson(name, "stored", null, false, null, snapshots[0].CreatedAt, null, snapshots.Count, [what]));
         }
 
         if (session.Output.Json)
@@ -136,7 +150,9 @@ internal static class ListCommands
         return ExitStatus.Done;
     }
 
-    private static string State(string state, int? exitStatus, bool supervised) => state == "running"
+    private static string State(string state, int? exitStatus, bool supervised) => state == "stored"
+        ? state
+        : state == "running"
         ? supervised ? "running" : "running, not supervised"
         : exitStatus is { } status ? $"ended ({status})" : "ended";
 

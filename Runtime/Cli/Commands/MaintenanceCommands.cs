@@ -8,11 +8,25 @@ internal static class MaintenanceCommands
 {
     public static Command Verify(Executor executor)
     {
+        Option<bool> rebuild = Options.Flag("--rebuild", "First makes anew, from packs and manifests alone, the catalogue, and the header where it is damaged");
         DocumentedCommand command = new("verify", "Reads everything in the store and reports what is damaged. Ends with 1 when something is.")
         {
-            Examples = [("holdfast verify", "one line for each damage")],
+            Examples =
+            [
+                ("holdfast verify", "one line for each damage; 'holdfast repair --from DEVICE' heals with a second copy"),
+                ("holdfast verify --rebuild", "when the catalogue or the header is lost or damaged"),
+            ],
         };
-        command.SetAction(parsed => executor.Execute(parsed, false, session => Task.FromResult(Verify(session))));
+        command.Options.Add(rebuild);
+        command.SetAction(parsed => executor.Execute(parsed, false, session =>
+        {
+            if (parsed.GetValue(rebuild))
+            {
+                Rebuild(session);
+            }
+
+            return Task.FromResult(Verify(session));
+        }));
         return command;
     }
 
@@ -20,17 +34,57 @@ internal static class MaintenanceCommands
     {
         DocumentedCommand command = new("gc", "Gives back the space of what no snapshot refers to. May run while others read and write.")
         {
-            Examples = [("holdfast gc", "after 'holdfast forget'")],
+            Examples = [("holdfast gc", "after 'holdfast forget'"), ("holdfast gc --abandon 7d", "also what came of migrations to here that were broken off a week ago")],
         };
+        Option<TimeSpan?> abandon = Options.Time("--abandon", "Also gives up transfers into this store to which nothing was added for this long");
+        command.Options.Add(abandon);
         command.SetAction(parsed => executor.Execute(parsed, false, session =>
         {
+            if (parsed.GetValue(abandon) is { } idle)
+            {
+                Store(session).AbandonTransfers(idle);
+            }
+
             CollectionReport report = Store(session).CollectGarbage();
             session.Output.Confirm(
-                new GcJson(report.PacksRemoved, report.PacksTrimmed, report.PacksBusy, report.BytesFreed), OutputJson.Default.GcJson,
+                new GcJson(report.PacksRemoved, report.PacksTrimmed, report.PacksBusy, report.BytesFreed, report.Damaged.Count), OutputJson.Default.GcJson,
                 g => $"{Output.Bytes(g.BytesFreed)} freed: {g.PacksRemoved} packs removed, {g.PacksTrimmed} trimmed{(g.PacksBusy > 0 ? $", {g.PacksBusy} in use" : "")}");
-            return Task.FromResult(ExitStatus.Done);
+            foreach (SnapshotDamagedException damaged in report.Damaged)
+            {
+                // What it refers to is not known, so nothing was given back.
+                session.Output.Note($"no pack is touched while a snapshot cannot be read: {damaged.Message}; repair or forget it");
+            }
+
+            return Task.FromResult(report.Damaged.Count == 0 ? ExitStatus.Done : ExitStatus.Failed);
         }));
         return command;
+    }
+
+    private static void Rebuild(Session session)
+    {
+        SnapshotStore? store;
+        try
+        {
+            store = session.Store.ExistingSnapshots();
+        }
+        catch (SnapshotDamagedException)
+        {
+            store = null;
+        }
+
+        if (store is not null)
+        {
+            store.Rebuild();
+            return;
+        }
+
+        // Without a header, a directory with packs is a store that lost it; one without is none.
+        if (!Directory.Exists(Path.Combine(session.Store.Root, "packs")))
+        {
+            throw new HoldfastException("store.missing", $"there is no store in {session.Store.Root}; name one with --store");
+        }
+
+        SnapshotStore.RebuildHeader(session.Store.Root).Dispose();
     }
 
     private static int Verify(Session session)

@@ -20,20 +20,22 @@ internal static class RestoreCommand
             Arity = ArgumentArity.ZeroOrOne,
         };
         Option<string?> from = Options.Text("--from", "DIR", "A directory that 'dump' wrote, with the host's pids");
+        Option<string?> to = Options.Text("--to", "PATH", "For a directory, a file or a block image: where it is put; a new path, an empty directory, or, for an image, a device");
         Option<bool> detach = Options.Flag("--detach", "Runs in the background; ends when the application runs again");
         Option<string?> log = Options.Text("--log", "FILE", "Where what was inherited as standard output and error is appended (with --detach: nowhere by default)");
         Option<string?> files = Options.ChangedFiles();
-        DocumentedCommand command = new("restore", "Restores an application from a snapshot: it goes on where it was.")
+        DocumentedCommand command = new("restore", "Restores an application from a snapshot: it goes on where it was. With --to, puts a directory, a file or an image back.")
         {
             Examples =
             [
                 ("holdfast restore web", "from its latest snapshot, in the foreground"),
                 ("holdfast restore web@1st --detach", "from its oldest, in the background"),
                 ("holdfast restore --from /tmp/dump --detach", "what 'holdfast dump' wrote"),
+                ("holdfast restore data@-1 --to /srv/back", "the last but one snapshot of a directory"),
             ],
         };
         command.Arguments.Add(address);
-        foreach (Option option in (Option[])[from, detach, log, files])
+        foreach (Option option in (Option[])[from, to, detach, log, files])
         {
             command.Options.Add(option);
         }
@@ -44,9 +46,19 @@ internal static class RestoreCommand
             {
                 result.AddError("either the name of an application or --from is needed");
             }
+
+            if (result.GetValue(to) is not null && (result.GetValue(from) is not null || result.GetValue(detach)))
+            {
+                result.AddError("--to is for directories, files and images, which neither come from a dump nor run");
+            }
         });
-        command.SetAction(parsed => executor.Execute(parsed, !parsed.GetValue(detach), session =>
+        command.SetAction(parsed => executor.Execute(parsed, !parsed.GetValue(detach) && parsed.GetValue(to) is null, session =>
         {
+            if (parsed.GetValue(to) is { } path)
+            {
+                return Task.FromResult(SnapshotCommand.Restore(session, parsed.GetValue(address)!, path));
+            }
+
             int? report = parsed.GetValue(executor.Globals.DetachedReport);
             return parsed.GetValue(detach) && report is null
                 ? Task.FromResult(DetachedOutcome.Show(
@@ -60,8 +72,13 @@ internal static class RestoreCommand
 
     private static async Task<int> RestoreAsync(Session session, RestoreOptions options)
     {
-        using Store? dump = options.From is null ? null : DumpStore(options.From);
+        using Store? dump = options.From is null ? null : DumpStore(session, options.From);
         SnapshotInfo snapshot = dump is null ? session.Store.Snapshot(options.Address!) : Only(dump, options.From!);
+        if (snapshot.Kind != Store.ApplicationKind)
+        {
+            throw new HoldfastException("snapshot.kind", $"{snapshot.Address} is no application's: say where it is put with --to PATH");
+        }
+
         SnapshotStore source = (dump ?? session.Store).Snapshots();
         using SnapshotReader reader = source.OpenSnapshot(snapshot);
         session.Store.Snapshots();
@@ -133,8 +150,8 @@ internal static class RestoreCommand
             Math.Round(report.TotalTime.TotalMilliseconds, 3), report.BytesRead, answer.MainPid);
     }
 
-    private static Store DumpStore(string directory) => Directory.Exists(directory)
-        ? new Store(directory)
+    private static Store DumpStore(Session session, string directory) => Directory.Exists(directory)
+        ? new Store(directory, session.StoreOptions)
         : throw new HoldfastException("dump.missing", $"there is no directory {directory}");
 
     private static SnapshotInfo Only(Store dump, string directory)

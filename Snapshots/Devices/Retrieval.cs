@@ -1,0 +1,140 @@
+namespace Holdfast.Snapshots;
+
+/// <summary>
+/// Brings the snapshots of a storage object from a device into a store, each as the difference against the nearest snapshot that the store has by then.
+/// Doing it again fetches only what is missing; a snapshot that was interrupted is sent again, but what of it is stored already is not stored twice.
+/// </summary>
+public sealed class Retrieval
+{
+    private readonly IStorageDevice _source;
+    private readonly SnapshotStore _destination;
+    private readonly MigrationOptions _options;
+
+    /// <summary>Makes one.</summary>
+    /// <param name="source">The device that has the snapshots.</param>
+    /// <param name="destination">Where they are to be.</param>
+    /// <param name="options">Defaults when null. They come one after the other, whatever is said about parallel sending.</param>
+    public Retrieval(IStorageDevice source, SnapshotStore destination, MigrationOptions? options = null)
+    {
+        _source = source;
+        _destination = destination;
+        _options = options ?? new MigrationOptions();
+    }
+
+    /// <summary>Plans: which snapshots are missing here, in which order they come, and against which base. How many bytes that takes only the device knows.</summary>
+    public async Task<MigrationPlan> PlanAsync(string objectName, CancellationToken cancel = default)
+    {
+        IReadOnlyList<SnapshotInfo> there = [.. (await _source.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null)];
+        HashSet<string> here = [.. _destination.List(objectName).Where(s => s.Damage is null).Select(s => s.Id)];
+        List<SnapshotInfo> common = [.. there.Where(s => here.Contains(s.Id))];
+        List<SnapshotInfo> missing = [.. there.Where(s => !here.Contains(s.Id) && (_options.Only is null || _options.Only.Contains(s.Id)))];
+        int alreadyHere = common.Count;
+        if (_options.Order == MigrationOrder.Reverse)
+        {
+            missing.Reverse();
+        }
+
+        var steps = new List<MigrationStep>();
+        foreach (SnapshotInfo snapshot in missing)
+        {
+            SnapshotInfo? parent = common.FirstOrDefault(s => s.Id == snapshot.Parent);
+            SnapshotInfo? nearest = parent ?? common.MinBy(s => (s.CreatedAt - snapshot.CreatedAt).Duration());
+            steps.Add(nearest is null
+                ? new MigrationStep(snapshot, null, snapshot.LogicalBytes, "there is no snapshot of this object here: in full")
+                : new MigrationStep(snapshot, nearest, snapshot.NewBytes, nearest == parent ? "its parent" : "the nearest snapshot by time"));
+            common.Add(snapshot);
+        }
+
+        return new MigrationPlan(objectName, steps, alreadyHere, here.Count(id => there.All(s => s.Id != id)));
+    }
+
+    /// <summary>Fetches everything that is missing here.</summary>
+    /// <exception cref="SnapshotStoreException">A snapshot cannot be read or written, or the connection broke. What was completed stays.</exception>
+    public async Task<MigrationReport> RunAsync(string objectName, CancellationToken cancel = default)
+    {
+        MigrationPlan plan = await PlanAsync(objectName, cancel).ConfigureAwait(false);
+        var limit = new RateLimit(_options.BytesPerSecond);
+        string owner = $"fetching from {_source.Name}";
+        long fetched = 0;
+        for (int i = 0; i < plan.Steps.Count; i++)
+        {
+            MigrationStep step = plan.Steps[i];
+            int number = i + 1;
+            long before = fetched;
+            if (step.Base is { } start)
+            {
+                _destination.Pin(start, owner);
+                await _source.PinAsync(objectName, start.Id, owner, cancel).ConfigureAwait(false);
+            }
+
+            try
+            {
+                await using Stream difference = await _source.OpenDifferenceAsync(objectName, step.Base?.Id, step.Snapshot.Id, cancel).ConfigureAwait(false);
+                await using var counted = new MeteredStream(difference, limit, bytes =>
+                {
+                    fetched += bytes;
+                    _options.Progress?.Report(new MigrationProgress(step.Snapshot, number, plan.Steps.Count, fetched, step.Bytes));
+                });
+                await DifferenceFile.ApplyAsync(_destination, counted, cancel).ConfigureAwait(false);
+            }
+            catch (Exception e) when (e is HttpRequestException or (IOException and not SnapshotStoreException))
+            {
+                throw new SnapshotStoreException("device.unreachable", $"the connection to {_source.Name} broke: {e.Message}; fetch again to go on", e);
+            }
+            finally
+            {
+                if (step.Base is { } end)
+                {
+                    _destination.Unpin(end, owner);
+                }
+            }
+
+            if (step.Base is { } over)
+            {
+                await _source.UnpinAsync(objectName, over.Id, owner, cancel).ConfigureAwait(false);
+            }
+
+            _options.Sent?.Invoke(step, number, plan.Steps.Count, fetched - before);
+        }
+
+        return new MigrationReport(plan.Steps.Count, fetched, 0);
+    }
+
+    /// <summary>Counts what is read, and keeps it below the limit.</summary>
+    private sealed class MeteredStream(Stream inner, RateLimit limit, Action<int> count) : Stream
+    {
+        public override bool CanRead => true;
+
+        public override bool CanSeek => false;
+
+        public override bool CanWrite => false;
+
+        public override long Length => throw new NotSupportedException();
+
+        public override long Position
+        {
+            get => throw new NotSupportedException();
+            set => throw new NotSupportedException();
+        }
+
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            int read = await inner.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+            count(read);
+            await limit.TakeAsync(read, cancellationToken).ConfigureAwait(false);
+            return read;
+        }
+
+        public override int Read(byte[] buffer, int offset, int count) => ReadAsync(buffer.AsMemory(offset, count)).AsTask().GetAwaiter().GetResult();
+
+        public override void Flush()
+        {
+        }
+
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+        public override void SetLength(long value) => throw new NotSupportedException();
+
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+    }
+}
