@@ -13,13 +13,17 @@ public sealed class RestartableSequenceTests
         }
 
         // One command each; old snapshots are forgotten so that the store stays small.
+        List<string> old = [];
         for (var round = LongMode.Count(500, 10000); round > 0; round--)
         {
             var snapshot = application.Checkpoint().Text("snapshot");
-            if (round > 1)
+            if (old.Count == 50)
             {
-                application.Holdfast("forget", $"{application.Name}@{snapshot}").Required();
+                application.Holdfast("forget", old).Required();
+                old.Clear();
             }
+
+            old.Add($"{application.Name}@{snapshot}");
         }
 
         application.Kill();

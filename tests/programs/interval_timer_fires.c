@@ -33,7 +33,7 @@ int main(int argc, char **argv)
 	long real_before = real, profile_before = profile;
 
 	while (real < real_before + 5 || profile < profile_before + 2)
-		CHECK(state_now() - start < STATE_BOUND_SECONDS * 1000000000LL, "real %ld, profile %ld", real, profile);
+		CHECK(state_now() - start < state_bound * 1000000000LL, "real %ld, profile %ld", real, profile);
 	/* Never more often than the monotonic clock allows. */
 	CHECK(real <= (state_now() - start) / 10000000 + 1, "%ld alarms in %lld ms", real, (long long)(state_now() - start) / 1000000);
 	state_pass();

@@ -25,7 +25,7 @@ int main(int argc, char **argv)
 			MUST(prctl(PR_GET_PDEATHSIG, &signal));
 			EQUAL(signal, SIGUSR2);
 			state_mark("die");
-			struct timespec bound = {STATE_BOUND_SECONDS, 0};
+			struct timespec bound = {state_bound, 0};
 
 			got = sigtimedwait(&wait, NULL, &bound);
 			EQUAL(got, SIGUSR2);

@@ -42,10 +42,11 @@
 #include <unistd.h>
 
 #define STATE_UNUSED __attribute__((unused))
-#define STATE_BOUND_SECONDS 600
 #define PAGE 4096UL
 
 static char state_dir[PATH_MAX];
+/* How long any wait may last, seconds: STATE_BOUND, else ten minutes. */
+static int state_bound = 600;
 static const char *state_case = "";
 static pid_t state_children[256];
 static int state_child_count;
@@ -176,6 +177,8 @@ STATE_UNUSED static void state_begin(int argc, char **argv)
 	}
 	if (argc > 2)
 		state_case = argv[2];
+	if (getenv("STATE_BOUND"))
+		state_bound = atoi(getenv("STATE_BOUND"));
 	/* A program that is started anew instead of being restored would pass everything else. */
 	if (state_exists("started"))
 		state_fail("started a second time");
@@ -192,13 +195,13 @@ STATE_UNUSED static void state_pause(void)
 /* Waits until `name` exists in the work directory; gives up when another process has failed. */
 STATE_UNUSED static void state_await(const char *name)
 {
-	int64_t limit = state_now() + STATE_BOUND_SECONDS * 1000000000LL;
+	int64_t limit = state_now() + state_bound * 1000000000LL;
 
 	while (!state_exists(name)) {
 		if (state_exists("abandon"))
 			_exit(1);
 		if (state_now() > limit)
-			state_fail("waited %d s for %s", STATE_BOUND_SECONDS, name);
+			state_fail("waited %d s for %s", state_bound, name);
 		state_pause();
 	}
 }
@@ -238,7 +241,7 @@ STATE_UNUSED static void state_wait_go(void)
 /* Polls `condition` until it holds, within the bound. */
 #define UNTIL(condition)                                                                        \
 	do {                                                                                    \
-		int64_t limit_ = state_now() + STATE_BOUND_SECONDS * 1000000000LL;              \
+		int64_t limit_ = state_now() + state_bound * 1000000000LL;              \
 		while (!(condition)) {                                                          \
 			if (state_exists("abandon"))                                            \
 				_exit(1);                                                       \

@@ -11,37 +11,53 @@ internal static class ForgetCommand
 {
     public static Command Build(Executor executor)
     {
-        Argument<string> address = new("NAME[@SNAPSHOT]") { Description = "A snapshot; or, with --all, an application that has ended" };
+        Argument<string[]> addresses = new("NAME[@SNAPSHOT]") { Description = "Snapshots; or, with --all, applications that have ended", Arity = ArgumentArity.OneOrMore };
         Option<bool> everything = Options.Flag("--all", "All snapshots of an application that has ended, and what is known about it");
         Option<bool> pinned = Options.Flag("--pinned", "Also a snapshot that an interrupted migration still needs; that one then starts anew");
-        DocumentedCommand command = new("forget", "Deletes a snapshot. Others are not harmed; 'holdfast gc' gives the space back.")
+        DocumentedCommand command = new("forget", "Deletes snapshots. Others are not harmed; 'holdfast gc' gives the space back.")
         {
-            Examples = [("holdfast forget web@1st", "deletes the oldest"), ("holdfast forget web --all", "deletes everything about web"), ("holdfast forget web@1st --pinned", "also when a migration was never brought to its end")],
+            Examples = [("holdfast forget web@1st", "deletes the oldest"), ("holdfast forget web@1st web@2nd", "deletes the two oldest"), ("holdfast forget web --all", "deletes everything about web"), ("holdfast forget web@1st --pinned", "also when a migration was never brought to its end")],
         };
-        command.Arguments.Add(address);
+        command.Arguments.Add(addresses);
         command.Options.Add(everything);
         command.Options.Add(pinned);
         command.Validators.Add(result =>
         {
-            string text = result.GetValue(address) ?? "";
-            if (text.Contains('@') == result.GetValue(everything))
+            bool all = result.GetValue(everything);
+            if ((result.GetValue(addresses) ?? []).Any(text => text.Contains('@') == all))
             {
                 result.AddError("either NAME@SNAPSHOT, or NAME with --all");
             }
         });
-        command.SetAction(parsed => executor.Execute(parsed, false, session => Task.FromResult(parsed.GetValue(everything)
-            ? ForgetAll(session, parsed.GetRequiredValue(address), parsed.GetValue(pinned))
-            : ForgetOne(session, parsed.GetRequiredValue(address), parsed.GetValue(pinned)))));
+        command.SetAction(parsed => executor.Execute(parsed, false, session =>
+        {
+            string[] named = parsed.GetRequiredValue(addresses);
+            if (!parsed.GetValue(everything))
+            {
+                ForgetEach(session, named, parsed.GetValue(pinned));
+                return Task.FromResult(ExitStatus.Done);
+            }
+
+            foreach (string name in named)
+            {
+                ForgetAll(session, name, parsed.GetValue(pinned));
+            }
+
+            return Task.FromResult(ExitStatus.Done);
+        }));
         return command;
     }
 
-    private static int ForgetOne(Session session, string address, bool pinned)
+    private static void ForgetEach(Session session, string[] addresses, bool pinned)
     {
-        SnapshotInfo snapshot = session.Store.Snapshot(address);
-        RefuseImmutable(snapshot);
-        Forget(session.Store.Snapshots(), snapshot, pinned);
-        Confirm(session, snapshot);
-        return ExitStatus.Done;
+        // All are found before the first goes: a number such as 2nd means what it meant when the command was given.
+        List<SnapshotInfo> snapshots = [.. addresses.Select(session.Store.Snapshot).DistinctBy(snapshot => snapshot.Address)];
+        snapshots.ForEach(RefuseImmutable);
+        foreach (SnapshotInfo snapshot in snapshots)
+        {
+            Forget(session.Store.Snapshots(), snapshot, pinned);
+            Confirm(session, snapshot);
+        }
     }
 
     private static void Forget(SnapshotStore store, SnapshotInfo snapshot, bool pinned)
@@ -54,7 +70,7 @@ internal static class ForgetCommand
         store.Forget(snapshot);
     }
 
-    private static int ForgetAll(Session session, string name, bool pinned)
+    private static void ForgetAll(Session session, string name, bool pinned)
     {
         ApplicationDirectory directory = session.Store.Application(name);
         SnapshotStore? store = session.Store.ExistingSnapshots();
@@ -81,7 +97,6 @@ internal static class ForgetCommand
 
         directory.Delete();
         session.Output.Confirm(new ForgottenJson(name, null), OutputJson.Default.ForgottenJson, f => $"{f.Name} is forgotten");
-        return ExitStatus.Done;
     }
 
     private static void RefuseImmutable(SnapshotInfo snapshot)

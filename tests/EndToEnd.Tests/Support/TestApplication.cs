@@ -31,6 +31,7 @@ internal sealed class TestApplication : IDisposable
         TestApplication application = new(program.Replace('_', '-'), new Dictionary<string, string>
         {
             ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
+            ["STATE_BOUND"] = LongMode.Count(600, 6 * 3600).ToString(CultureInfo.InvariantCulture),
         });
         List<string> command = [BuiltPrograms.StateProgram(program), application.Work.Path];
         if (programCase.Length > 0)
