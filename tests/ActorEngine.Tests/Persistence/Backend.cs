@@ -9,13 +9,13 @@ internal sealed class Backend : IDisposable
 {
     private readonly string? _directory;
 
-    public Backend(string kind, PostgresCluster cluster)
+    public Backend(string kind, PostgresCluster cluster, string? parent = null)
     {
         Kind = kind;
         switch (kind)
         {
             case "sqlite":
-                _directory = Directory.CreateTempSubdirectory("holdfast-sqlite-").FullName;
+                _directory = parent is null ? Directory.CreateTempSubdirectory("holdfast-sqlite-").FullName : Directory.CreateDirectory(Path.Combine(parent, "db")).FullName;
                 Provider = "SQLite.MS";
                 ConnectionString = $"Data Source={Path.Combine(_directory, "journal.db")}";
                 break;
