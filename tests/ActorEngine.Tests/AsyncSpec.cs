@@ -8,7 +8,7 @@ namespace Holdfast.ActorEngine.Tests;
 public sealed class AsyncSpec : TestKit
 {
     public AsyncSpec()
-        : base("akka.loglevel = OFF")
+        : base(Patience.Config + "akka.loglevel = OFF")
     {
     }
 

@@ -18,7 +18,7 @@ public sealed class IdiomsSpec : TestKit
     private static readonly TimeSpan Wait = TimeSpan.FromSeconds(20);
 
     public IdiomsSpec()
-        : base("""
+        : base(Patience.Config + """
             akka {
               loglevel = OFF
               stdout-loglevel = OFF

@@ -50,7 +50,7 @@ internal sealed class Backend : IDisposable
             }
             """;
 
-    private static string Quiet => "akka { loglevel = OFF, stdout-loglevel = OFF }";
+    private static string Quiet => Patience.Config + "akka { loglevel = OFF, stdout-loglevel = OFF }";
 
     public Config Config => ConfigurationFactory.ParseString(Hocon);
 
