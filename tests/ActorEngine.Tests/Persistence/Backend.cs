@@ -45,10 +45,19 @@ internal sealed class Backend : IDisposable
         : Quiet + $$"""
 
             akka.persistence {
-              journal { plugin = "akka.persistence.journal.sql", sql { connection-string = "{{ConnectionString}}", provider-name = "{{Provider}}" } }
-              snapshot-store { plugin = "akka.persistence.snapshot-store.sql", sql { connection-string = "{{ConnectionString}}", provider-name = "{{Provider}}" } }
+              journal {
+                plugin = "akka.persistence.journal.sql"
+                sql { connection-string = "{{ConnectionString}}", provider-name = "{{Provider}}", {{Patient}} }
+              }
+              snapshot-store {
+                plugin = "akka.persistence.snapshot-store.sql"
+                sql { connection-string = "{{ConnectionString}}", provider-name = "{{Provider}}", {{Patient}} }
+              }
             }
             """;
+
+    // On a machine that is busy enough a database that is well may take longer than the defaults allow.
+    private static string Patient => "recovery-event-timeout = 300s, circuit-breaker.call-timeout = 300s";
 
     private static string Quiet => Patience.Config + "akka { loglevel = OFF, stdout-loglevel = OFF }";
 
