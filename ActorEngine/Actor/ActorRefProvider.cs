@@ -4,7 +4,7 @@ using Akka.Util;
 namespace Akka.Actor;
 
 /// <summary>The tree of one system's references: the root, /user, /system, /temp and the dead letters.</summary>
-internal sealed class ActorRefProvider
+internal sealed class ActorRefProvider : IActorRefProvider
 {
     private readonly ActorSystemImpl _system;
     private readonly TaskCompletionSource _terminated = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -34,6 +34,18 @@ internal sealed class ActorRefProvider
 
     public Task TerminationTask => _terminated.Task;
 
+    public Settings Settings => _system.Settings;
+
+    public Address DefaultAddress => RootPath.Address;
+
+    IActorRef IActorRefProvider.DeadLetters => DeadLetters;
+
+    IActorRef IActorRefProvider.IgnoreRef => IgnoreRef;
+
+    public IActorRef RootGuardianAt(Address address) => address.Equals(RootPath.Address) ? Root : DeadLetters;
+
+    public Address? GetExternalAddressFor(Address address) => address.Equals(RootPath.Address) ? address : null;
+
     public void Start()
     {
         var dispatcher = _system.Dispatchers.DefaultGlobalDispatcher;
@@ -60,30 +72,30 @@ internal sealed class ActorRefProvider
     public IActorRef ResolveActorRef(string path) =>
         ActorPath.TryParse(path, out var parsed) ? ResolveActorRef(parsed) : DeadLetters;
 
-    public IActorRef ResolveActorRef(ActorPath path)
+    public IActorRef ResolveActorRef(ActorPath actorPath)
     {
-        if (!path.Address.Equals(RootPath.Address))
+        if (!actorPath.Address.Equals(RootPath.Address))
         {
             return DeadLetters;
         }
 
-        if (path.Elements is ["deadLetters"])
+        if (actorPath.Elements is ["deadLetters"])
         {
             return DeadLetters;
         }
 
         IInternalActorRef current = Root;
-        foreach (var element in path.Elements)
+        foreach (var element in actorPath.Elements)
         {
             if (current.GetChild(element) is not { } child)
             {
-                return new EmptyLocalActorRef(_system, path);
+                return new EmptyLocalActorRef(_system, actorPath);
             }
 
             current = child;
         }
 
-        return path.Uid == 0 || path.Uid == current.Path.Uid ? current : new EmptyLocalActorRef(_system, path);
+        return actorPath.Uid == 0 || actorPath.Uid == current.Path.Uid ? current : new EmptyLocalActorRef(_system, actorPath);
     }
 
     internal sealed record WatchGuardians(LocalActorRef User, LocalActorRef System);

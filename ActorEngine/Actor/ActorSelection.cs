@@ -54,6 +54,22 @@ public class SelectChildPattern : SelectionPathElement
     public override string ToString() => PatternStr;
 }
 
+/// <summary>To all below: <c>**</c>, only at the end of a path.</summary>
+public class SelectChildRecursive : SelectionPathElement
+{
+    /// <summary>The usual instance.</summary>
+    public static readonly SelectChildRecursive Instance = new();
+
+    /// <inheritdoc/>
+    public override bool Equals(object? obj) => obj is SelectChildRecursive;
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => 0;
+
+    /// <inheritdoc/>
+    public override string ToString() => "**";
+}
+
 /// <summary>To the parent.</summary>
 public class SelectParent : SelectionPathElement
 {
@@ -90,6 +106,10 @@ public class ActorSelectionMessage : IAutoReceivedMessage, IPossiblyHarmful, IWr
     /// <summary>Whether it went through a pattern.</summary>
     public bool WildCardFanOut { get; }
 
+    /// <summary>A copy, with some of it changed; null for what stays.</summary>
+    public ActorSelectionMessage Copy(object? message = null, SelectionPathElement[]? elements = null, bool? wildCardFanOut = null) =>
+        new(message ?? Message, elements ?? Elements, wildCardFanOut ?? WildCardFanOut);
+
     /// <inheritdoc/>
     public override string ToString() => $"ActorSelectionMessage - Message: {Message} - WildCardFanOut: {WildCardFanOut} - Elements: {string.Join("/", (object[])Elements)}";
 }
@@ -121,6 +141,10 @@ public class ActorSelection : ICanTell
     public ActorSelection(IActorRef anchor, IEnumerable<string> elements)
         : this(anchor, [.. elements.Where(element => element.Length > 0 && element != ".").Select(ToElement)])
     {
+        if (Path.AsSpan()[..Math.Max(0, Path.Length - 1)].Contains(SelectChildRecursive.Instance))
+        {
+            throw new IllegalActorNameException("Double wildcard can only appear at the last path entry");
+        }
     }
 
     /// <summary>Where it starts.</summary>
@@ -133,7 +157,7 @@ public class ActorSelection : ICanTell
     public string PathString => "/" + string.Join("/", (object[])Path);
 
     private static SelectionPathElement ToElement(string element) =>
-        element == ".." ? SelectParent.Instance : element.Contains('*', StringComparison.Ordinal) || element.Contains('?', StringComparison.Ordinal) ? new SelectChildPattern(element) : new SelectChildName(element);
+        element == ".." ? SelectParent.Instance : element == "**" ? SelectChildRecursive.Instance : element.Contains('*', StringComparison.Ordinal) || element.Contains('?', StringComparison.Ordinal) ? new SelectChildPattern(element) : new SelectChildName(element);
 
     /// <summary>Sends to all that are selected; in no sender's name, in that of the actor at hand.</summary>
     public void Tell(object message, IActorRef? sender = null)
@@ -182,6 +206,14 @@ public class ActorSelection : ICanTell
 
                     current = next;
                     break;
+                case SelectChildRecursive:
+                    foreach (var below in (current as LocalActorRef)?.Cell.GetChildren() ?? [])
+                    {
+                        below.Tell(selection.Message, sender!);
+                        Deliver((IInternalActorRef)below, sender, new ActorSelectionMessage(selection.Message, [SelectChildRecursive.Instance], wildCardFanOut: true));
+                    }
+
+                    return;
                 case SelectChildPattern pattern:
                     var children = (current as LocalActorRef)?.Cell.GetChildren().Where(each => pattern.Fits(each.Path.Name)).ToArray() ?? [];
                     var rest = elements[(i + 1)..];

@@ -136,7 +136,8 @@ public abstract class ExtendedActorSystem : ActorSystem
     {
     }
 
-    internal abstract ActorRefProvider Provider { get; }
+    /// <summary>Finds and names references.</summary>
+    public abstract IActorRefProvider Provider { get; }
 
     /// <summary>Creates an actor below /system.</summary>
     public abstract IActorRef SystemActorOf(Props props, string? name = null);

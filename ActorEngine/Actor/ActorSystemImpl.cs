@@ -69,7 +69,7 @@ internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
 
     public override Task WhenTerminated => _down.Task;
 
-    internal override ActorRefProvider Provider { get; }
+    public override ActorRefProvider Provider { get; }
 
     ActorSystemImpl ISystemBound.System => this;
 
@@ -307,9 +307,9 @@ internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
     public void PublishDeadLetter(object message, IActorRef? sender, IActorRef recipient)
     {
         sender ??= DeadLetters;
-        if (message is IDeadLetterSuppression)
+        if (message is IDeadLetterSuppression suppressed)
         {
-            EventStream.Publish(new SuppressedDeadLetter(message, sender, recipient));
+            EventStream.Publish(new SuppressedDeadLetter(suppressed, sender, recipient));
         }
         else
         {

@@ -121,6 +121,22 @@ public class Cancelable : ICancelable, IDisposable
     /// <summary>One that is cancelled as soon as one of the others is.</summary>
     public static ICancelable CreateLinkedCancelable(IScheduler scheduler, params ICancelable[] cancelables) => CreateLinkedCancelable(scheduler.Advanced, cancelables);
 
+    /// <summary>One that is cancelled as soon as one of the tokens is.</summary>
+    public static ICancelable CreateLinkedCancelable(IActionScheduler scheduler, params CancellationToken[] cancellationTokens)
+    {
+        var linked = new Cancelable(scheduler);
+        foreach (var token in cancellationTokens)
+        {
+            token.Register(linked.Cancel);
+        }
+
+        return linked;
+    }
+
+    /// <summary>One that is cancelled as soon as one of the tokens is.</summary>
+    public static ICancelable CreateLinkedCancelable(IScheduler scheduler, params CancellationToken[] cancellationTokens) =>
+        CreateLinkedCancelable(scheduler.Advanced, cancellationTokens);
+
     private sealed class Canceled : ICancelable
     {
         public bool IsCancellationRequested => true;

@@ -298,6 +298,20 @@ public sealed class CoordinatedShutdown : IExtension
         public override int ExitCode => -1;
     }
 
+    /// <summary>The node could not join the cluster.</summary>
+    public class ClusterJoinUnsuccessfulReason : Reason
+    {
+        /// <summary>The only instance.</summary>
+        public static readonly Reason Instance = new ClusterJoinUnsuccessfulReason();
+
+        private ClusterJoinUnsuccessfulReason()
+        {
+        }
+
+        /// <inheritdoc/>
+        public override int ExitCode => -1;
+    }
+
     /// <summary>The node leaves the cluster.</summary>
     public class ClusterLeavingReason : Reason
     {

@@ -78,6 +78,24 @@ public class Deploy : IEquatable<Deploy>
     {
     }
 
+    /// <summary>For a path, with a scope.</summary>
+    public Deploy(string path, Scope scope)
+        : this(path, Config.Empty, NoRouter.Instance, scope, NoDispatcherGiven, NoMailboxGiven, NoStashSize)
+    {
+    }
+
+    /// <summary>With a router and a scope.</summary>
+    public Deploy(RouterConfig routerConfig, Scope scope)
+        : this(string.Empty, Config.Empty, routerConfig, scope, NoDispatcherGiven, NoMailboxGiven, NoStashSize)
+    {
+    }
+
+    /// <summary>With all there is but a mailbox and a limit of the stash.</summary>
+    public Deploy(string path, Config config, RouterConfig routerConfig, Scope scope, string dispatcher)
+        : this(path, config, routerConfig, scope, dispatcher, NoMailboxGiven, NoStashSize)
+    {
+    }
+
     /// <summary>With all there is but a limit of the stash.</summary>
     public Deploy(string path, Config config, RouterConfig routerConfig, Scope scope, string dispatcher, string mailbox)
         : this(path, config, routerConfig, scope, dispatcher, mailbox, NoStashSize)

@@ -252,7 +252,11 @@ public abstract class FSM<TState, TData> : FSMBase, IListeners
         return Stay();
     }
 
-    private void ApplyState(State<TState, TData> next)
+    internal bool IsStateTimerActive => _stateTimer is not null;
+
+    internal void LogEvents() => DebugEvent = true;
+
+    internal void ApplyState(State<TState, TData> next)
     {
         if (next.StopReason is null)
         {

@@ -166,15 +166,21 @@ internal sealed class FutureActorRef<T>(ActorSystemImpl system) : MinimalActorRe
         bool first;
         switch (message)
         {
-            case Status.Failure failure when typeof(T) != typeof(Status.Failure) && typeof(T) != typeof(Status) && typeof(T) != typeof(object):
-            case Status.Failure when typeof(T) == typeof(object):
-                first = _result.TrySetException(((Status.Failure)message).Cause ?? new TaskCanceledException("Task cancelled by actor via Failure message."));
-                break;
             case T typed:
+                // Who asks for any object gets a failure as a message, too.
                 first = _result.TrySetResult(typed);
                 break;
+            case Status.Failure failure:
+                first = _result.TrySetException(failure.Cause ?? new TaskCanceledException("Task cancelled by actor via Failure message."));
+                break;
             default:
-                first = _result.TrySetException(new ArgumentException($"Received message of type [{message.GetType()}] - Ask expected message of type [{typeof(T)}]"));
+                if (_result.TrySetException(new ArgumentException($"Received message of type [{message.GetType()}] - Ask expected message of type [{typeof(T)}]")))
+                {
+                    End();
+                }
+
+                // Nobody sees the message, whether it came first or late.
+                first = false;
                 break;
         }
 
@@ -182,7 +188,7 @@ internal sealed class FutureActorRef<T>(ActorSystemImpl system) : MinimalActorRe
         {
             End();
         }
-        else
+        else if (!_result.Task.IsCanceled)
         {
             _system.DeadLetterUserMessage(message, sender, this);
         }
@@ -247,6 +253,24 @@ public static class PipeToSupport
         }
     }
 
+    /// <summary>Sends the result, or <see cref="Status.Failure"/>, to <paramref name="recipient"/>.</summary>
+    public static Task PipeTo<T>(this ValueTask<T> taskToPipe, ICanTell recipient, IActorRef? sender = null, Func<T, object>? success = null, Func<Exception, object>? failure = null) =>
+        PipeTo(taskToPipe.AsTask(), recipient, false, sender, success, failure);
+
+    /// <summary>As the other, with a choice whether to come back to the caller's context.</summary>
+    public static Task PipeTo<T>(
+        this ValueTask<T> taskToPipe, ICanTell recipient, bool useConfigureAwait, IActorRef? sender = null, Func<T, object>? success = null, Func<Exception, object>? failure = null) =>
+        PipeTo(taskToPipe.AsTask(), recipient, useConfigureAwait, sender, success, failure);
+
+    /// <summary>Sends what <paramref name="success"/> makes, or nothing; in case of failure <see cref="Status.Failure"/>.</summary>
+    public static Task PipeTo(this ValueTask taskToPipe, ICanTell recipient, IActorRef? sender = null, Func<object>? success = null, Func<Exception, object>? failure = null) =>
+        PipeTo(taskToPipe.AsTask(), recipient, false, sender, success, failure);
+
+    /// <summary>As the other, with a choice whether to come back to the caller's context.</summary>
+    public static Task PipeTo(
+        this ValueTask taskToPipe, ICanTell recipient, bool useConfigureAwait, IActorRef? sender = null, Func<object>? success = null, Func<Exception, object>? failure = null) =>
+        PipeTo(taskToPipe.AsTask(), recipient, useConfigureAwait, sender, success, failure);
+
     /// <summary>Sends what <paramref name="success"/> makes, or nothing; in case of failure <see cref="Status.Failure"/>.</summary>
     public static Task PipeTo(this Task taskToPipe, ICanTell recipient, IActorRef? sender = null, Func<object>? success = null, Func<Exception, object>? failure = null) =>
         PipeTo(taskToPipe, recipient, false, sender, success, failure);
@@ -294,23 +318,6 @@ public static class GracefulStopSupport
         {
             subject.SendSystemMessage(new Unwatch(subject, waiter));
             throw new TaskCanceledException($"{target} did not stop within {timeout}");
-        }
-    }
-
-    private sealed class TerminationWaiter(IActorRef target) : MinimalActorRef
-    {
-        private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public Task Task => _ended.Task;
-
-        public override ActorPath Path { get; } = new RootActorPath(target.Path.Address) / "temp" / ("graceful-stop-" + ActorCell.NewUid().ToString(global::System.Globalization.CultureInfo.InvariantCulture));
-
-        public override void SendSystemMessage(SystemMessage message)
-        {
-            if (message is DeathWatchNotification notification && notification.Actor.Equals(target))
-            {
-                _ended.TrySetResult();
-            }
         }
     }
 }

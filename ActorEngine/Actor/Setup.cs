@@ -42,21 +42,50 @@ namespace Akka.Actor.Setup
 
 namespace Akka.Actor
 {
+    /// <summary>Which provider of references a system has.</summary>
+    public abstract class ProviderSelection
+    {
+        private ProviderSelection()
+        {
+        }
+
+        /// <summary>One for a system by itself: the only one of this engine.</summary>
+        public sealed class Local : ProviderSelection
+        {
+            /// <summary>The only instance.</summary>
+            public static readonly ProviderSelection Instance = new Local();
+
+            private Local()
+            {
+            }
+        }
+    }
+
     /// <summary>The configuration of a system as a part of its set-up.</summary>
     public sealed class BootstrapSetup : Setup.Setup
     {
-        private BootstrapSetup(Option<Config> config) => Config = config;
+        private BootstrapSetup(Option<Config> config, Option<ProviderSelection> provider)
+        {
+            Config = config;
+            ActorRefProvider = provider;
+        }
 
         /// <summary>The configuration.</summary>
         public Option<Config> Config { get; }
 
+        /// <summary>The provider.</summary>
+        public Option<ProviderSelection> ActorRefProvider { get; }
+
         /// <summary>Without a configuration.</summary>
-        public static BootstrapSetup Create() => new(Option<Config>.None);
+        public static BootstrapSetup Create() => new(Option<Config>.None, Option<ProviderSelection>.None);
+
+        /// <summary>With a provider.</summary>
+        public BootstrapSetup WithActorRefProvider(ProviderSelection name) => new(Config, name);
 
         /// <summary>With another configuration.</summary>
-        public BootstrapSetup WithConfig(Config config) => new(config);
+        public BootstrapSetup WithConfig(Config config) => new(config, ActorRefProvider);
 
         /// <summary>With a configuration that completes the one at hand.</summary>
-        public BootstrapSetup WithConfigFallback(Config config) => new(Config.HasValue ? Config.Value.WithFallback(config) : config);
+        public BootstrapSetup WithConfigFallback(Config config) => new(Config.HasValue ? Config.Value.SafeWithFallback(config) : config, ActorRefProvider);
     }
 }

@@ -70,6 +70,8 @@ public abstract class SupervisorStrategy : ISurrogated
     /// <summary>Lets a child go on.</summary>
     protected void ResumeChild(IActorRef child, Exception exception) => ((IInternalActorRef)child).Resume(exception);
 
+    internal Directive Decide(IActorRef child, Exception exception) => Handle(child, exception);
+
     internal bool HandleFailure(ActorCell cell, IActorRef child, Exception cause, ChildRestartStats stats, ChildrenContainer children)
     {
         var directive = Handle(child, cause);

@@ -47,9 +47,12 @@ public sealed class DeadLetter : AllDeadLetters
 public sealed class SuppressedDeadLetter : AllDeadLetters
 {
     /// <summary>Creates one.</summary>
-    public SuppressedDeadLetter(object message, IActorRef sender, IActorRef recipient)
+    /// <exception cref="ArgumentNullException">The sender or the recipient is null.</exception>
+    public SuppressedDeadLetter(IDeadLetterSuppression message, IActorRef sender, IActorRef recipient)
         : base(message, sender, recipient)
     {
+        ArgumentNullException.ThrowIfNull(sender);
+        ArgumentNullException.ThrowIfNull(recipient);
     }
 }
 

@@ -70,7 +70,7 @@ public class LoggingBus : ActorEventBus<object, Type>
         lock (_gate)
         {
             var former = _byChannel.GetValueOrDefault(classifier, []);
-            if (former.Contains(subscriber))
+            if (IndexOf(former, subscriber) >= 0)
             {
                 return false;
             }
@@ -97,6 +97,34 @@ public class LoggingBus : ActorEventBus<object, Type>
     /// <inheritdoc/>
     public override bool Unsubscribe(IActorRef subscriber, Type classifier) => Remove(subscriber, classifier);
 
+    // By hand, here and below: these run while a system starts, where a query costs more than all the rest.
+    private static int IndexOf(IActorRef[] subscribers, IActorRef subscriber)
+    {
+        for (var i = 0; i < subscribers.Length; i++)
+        {
+            if (subscribers[i].Equals(subscriber))
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+
+    private static IActorRef[] Without(IActorRef[] subscribers, IActorRef subscriber)
+    {
+        var at = IndexOf(subscribers, subscriber);
+        if (at < 0)
+        {
+            return subscribers;
+        }
+
+        var kept = new IActorRef[subscribers.Length - 1];
+        Array.Copy(subscribers, kept, at);
+        Array.Copy(subscribers, at + 1, kept, at, kept.Length - at);
+        return kept;
+    }
+
     private bool Remove(IActorRef subscriber, Type? classifier)
     {
         ArgumentNullException.ThrowIfNull(subscriber);
@@ -106,7 +134,7 @@ public class LoggingBus : ActorEventBus<object, Type>
             var found = false;
             foreach (var (channel, subscribers) in _byChannel)
             {
-                var kept = classifier is null || channel == classifier ? subscribers.Where(other => !other.Equals(subscriber)).ToArray() : subscribers;
+                var kept = classifier is null || channel == classifier ? Without(subscribers, subscriber) : subscribers;
                 found |= kept.Length != subscribers.Length;
                 if (kept.Length > 0)
                 {

@@ -201,6 +201,21 @@ public static class Logging
         _ => throw new ArgumentException($"""Unknown LogLevel: "{logLevel}". Valid values are: "Debug", "Info", "Warning", "Error" and "Off".""", nameof(logLevel)),
     };
 
+    /// <summary>The level of a type of events.</summary>
+    public static LogLevel LogLevelFor<T>()
+        where T : LogEvent =>
+        typeof(T) == typeof(Debug) ? LogLevel.DebugLevel
+        : typeof(T) == typeof(Info) ? LogLevel.InfoLevel
+        : typeof(T) == typeof(Warning) ? LogLevel.WarningLevel
+        : typeof(T) == typeof(Error) ? LogLevel.ErrorLevel
+        : throw new ArgumentException($"Unknown LogEvent type: {typeof(T).FullName}");
+
+    /// <summary>The short name of an object's type.</summary>
+    public static string SimpleName(object o) => SimpleName(o.GetType());
+
+    /// <summary>The short name of a type.</summary>
+    public static string SimpleName(Type t) => t.Name;
+
     /// <summary>The adapter of an actor.</summary>
     public static ILoggingAdapter GetLogger(this IActorContext context, ILogMessageFormatter? logMessageFormatter = null)
     {

@@ -23,11 +23,28 @@ public class OpenCircuitException : AkkaException
     {
     }
 
+    /// <summary>Creates one with a message and the time that is left.</summary>
+    public OpenCircuitException(string message, TimeSpan remainingDuration)
+        : base(message) => RemainingDuration = remainingDuration;
+
+    /// <summary>Creates one with a message, a cause and the time that is left.</summary>
+    public OpenCircuitException(string message, Exception? cause, TimeSpan remainingDuration)
+        : base(message, cause) => RemainingDuration = remainingDuration;
+
     /// <summary>Creates one with a cause.</summary>
     public OpenCircuitException(Exception? cause)
         : this("Circuit Breaker is open; calls are failing fast", cause)
     {
     }
+
+    /// <summary>Creates one with a cause and the time that is left.</summary>
+    public OpenCircuitException(Exception? cause, TimeSpan remainingDuration)
+        : this("Circuit Breaker is open; calls are failing fast", cause, remainingDuration)
+    {
+    }
+
+    /// <summary>How long the breaker stays open; zero when it is half open and tests.</summary>
+    public TimeSpan RemainingDuration { get; }
 }
 
 /// <summary>
@@ -42,6 +59,7 @@ public class CircuitBreaker
     private readonly List<Action> _onClose = [];
     private State _state = State.Closed;
     private TimeSpan _nextReset;
+    private TimeSpan _openUntil;
     private long _failures;
     private Exception? _lastFailure;
     private long _generation;
@@ -58,11 +76,32 @@ public class CircuitBreaker
 
     /// <summary>Creates one that is closed, and stays open longer with every failure to close.</summary>
     public CircuitBreaker(IScheduler scheduler, int maxFailures, TimeSpan callTimeout, TimeSpan resetTimeout, TimeSpan maxResetTimeout, double exponentialBackoffFactor)
+        : this(scheduler, maxFailures, callTimeout, resetTimeout, maxResetTimeout, exponentialBackoffFactor, 0.0)
+    {
+    }
+
+    /// <summary>Creates one that is closed, and stays open longer with every failure to close, by a time that chance makes longer.</summary>
+    /// <param name="scheduler">For the way back.</param>
+    /// <param name="maxFailures">How many failures in a row open it.</param>
+    /// <param name="callTimeout">How long a call may take.</param>
+    /// <param name="resetTimeout">How long it stays open at first.</param>
+    /// <param name="maxResetTimeout">How long it stays open at most.</param>
+    /// <param name="exponentialBackoffFactor">By how much longer each time; at least 1.</param>
+    /// <param name="randomFactor">Up to what part of it chance adds; 0 to 1.</param>
+    public CircuitBreaker(
+        IScheduler scheduler, int maxFailures, TimeSpan callTimeout, TimeSpan resetTimeout, TimeSpan maxResetTimeout, double exponentialBackoffFactor, double randomFactor)
     {
         if (exponentialBackoffFactor < 1.0)
         {
             throw new ArgumentException("factor must be >= 1.0", nameof(exponentialBackoffFactor));
         }
+
+        if (randomFactor is < 0.0 or > 1.0)
+        {
+            throw new ArgumentException("factor must be between 0.0 and 1.0", nameof(randomFactor));
+        }
+
+        RandomFactor = randomFactor;
 
         Scheduler = scheduler;
         MaxFailures = maxFailures;
@@ -98,6 +137,9 @@ public class CircuitBreaker
     /// <summary>By how much longer it stays open each time.</summary>
     public double ExponentialBackoffFactor { get; }
 
+    /// <summary>Up to what part of the time chance adds.</summary>
+    public double RandomFactor { get; }
+
     /// <summary>How many failures there were in a row.</summary>
     public long CurrentFailureCount => Interlocked.Read(ref _failures);
 
@@ -118,7 +160,10 @@ public class CircuitBreaker
         new(scheduler, maxFailures, callTimeout, resetTimeout);
 
     /// <summary>One like this that stays open twice as long each time, up to a limit.</summary>
-    public CircuitBreaker WithExponentialBackoff(TimeSpan maxResetTimeout) => new(Scheduler, MaxFailures, CallTimeout, ResetTimeout, maxResetTimeout, 2.0);
+    public CircuitBreaker WithExponentialBackoff(TimeSpan maxResetTimeout) => new(Scheduler, MaxFailures, CallTimeout, ResetTimeout, maxResetTimeout, 2.0, RandomFactor);
+
+    /// <summary>One like this whose times chance makes longer.</summary>
+    public CircuitBreaker WithRandomFactor(double randomFactor) => new(Scheduler, MaxFailures, CallTimeout, ResetTimeout, MaxResetTimeout, ExponentialBackoffFactor, randomFactor);
 
     /// <summary>Makes a call.</summary>
     /// <exception cref="OpenCircuitException">The breaker is open.</exception>
@@ -149,6 +194,16 @@ public class CircuitBreaker
         await body().ConfigureAwait(false);
         return null;
     });
+
+    /// <summary>Makes a call with a state.</summary>
+    /// <exception cref="OpenCircuitException">The breaker is open.</exception>
+    /// <exception cref="TimeoutException">The call took too long.</exception>
+    public Task<T> WithCircuitBreaker<T, TState>(TState state, Func<TState, Task<T>> body) => WithCircuitBreaker(() => body(state));
+
+    /// <summary>Makes a call with a state.</summary>
+    /// <exception cref="OpenCircuitException">The breaker is open.</exception>
+    /// <exception cref="TimeoutException">The call took too long.</exception>
+    public Task WithCircuitBreaker<TState>(TState state, Func<TState, Task> body) => WithCircuitBreaker(() => body(state));
 
     /// <summary>Makes a call that blocks.</summary>
     /// <exception cref="OpenCircuitException">The breaker is open.</exception>
@@ -232,7 +287,8 @@ public class CircuitBreaker
         {
             if (_state == State.Open || (_state == State.HalfOpen && _testing))
             {
-                throw new OpenCircuitException(_lastFailure);
+                var left = _state == State.Open ? _openUntil - Scheduler.MonotonicClock : TimeSpan.Zero;
+                throw new OpenCircuitException(_lastFailure, left > TimeSpan.Zero ? left : TimeSpan.Zero);
             }
 
             _testing = _state == State.HalfOpen;
@@ -260,7 +316,8 @@ public class CircuitBreaker
             _state = State.Open;
             _testing = false;
             generation = ++_generation;
-            reset = _nextReset;
+            reset = _nextReset * (1.0 + (Random.Shared.NextDouble() * RandomFactor));
+            _openUntil = Scheduler.MonotonicClock + reset;
         }
 
         Scheduler.Advanced.ScheduleOnce(reset, () =>

@@ -1,14 +1,17 @@
 namespace Akka.Persistence;
 
-/// <summary>A stored event.</summary>
-internal readonly record struct EventRow(string PersistenceId, long SequenceNr, string Writer, long Timestamp, int SerializerId, string Manifest, byte[] Payload);
+/// <summary>A stored event; <paramref name="Kept"/> is it itself in a store that keeps objects.</summary>
+internal readonly record struct EventRow(string PersistenceId, long SequenceNr, string Writer, long Timestamp, int SerializerId, string Manifest, byte[] Payload, object? Kept = null);
 
-/// <summary>A stored snapshot.</summary>
-internal readonly record struct SnapshotRow(string PersistenceId, long SequenceNr, DateTime Timestamp, int SerializerId, string Manifest, byte[] Payload);
+/// <summary>A stored snapshot; <paramref name="Kept"/> is it itself in a store that keeps objects.</summary>
+internal readonly record struct SnapshotRow(string PersistenceId, long SequenceNr, DateTime Timestamp, int SerializerId, string Manifest, byte[] Payload, object? Kept = null);
 
 /// <summary>Where events are kept. Everything may be called from any thread; writes come one at a time.</summary>
 internal interface IEventStore : IAsyncDisposable
 {
+    /// <summary>Whether events are kept as they are, and nothing is serialised.</summary>
+    bool KeepsObjects => false;
+
     /// <summary>Creates or migrates what is needed. Called until it succeeds once.</summary>
     Task InitializeAsync();
 
@@ -28,6 +31,9 @@ internal interface IEventStore : IAsyncDisposable
 /// <summary>Where snapshots are kept.</summary>
 internal interface ISnapshotStorage : IAsyncDisposable
 {
+    /// <summary>Whether snapshots are kept as they are, and nothing is serialised.</summary>
+    bool KeepsObjects => false;
+
     /// <summary>Creates or migrates what is needed. Called until it succeeds once.</summary>
     Task InitializeAsync();
 
@@ -41,12 +47,14 @@ internal interface ISnapshotStorage : IAsyncDisposable
     Task DeleteAsync(string persistenceId, SnapshotSelectionCriteria criteria);
 }
 
-/// <summary>Keeps events and snapshots for as long as the system lives.</summary>
+/// <summary>Keeps events and snapshots, as the objects that they are, for as long as the system lives.</summary>
 internal sealed class MemoryStore : IEventStore, ISnapshotStorage
 {
     private readonly Dictionary<string, SortedDictionary<long, EventRow>> _events = [];
     private readonly Dictionary<string, long> _highest = [];
     private readonly Dictionary<(string Id, long SequenceNr), SnapshotRow> _snapshots = [];
+
+    public bool KeepsObjects => true;
 
     public Task InitializeAsync() => Task.CompletedTask;
 

@@ -195,6 +195,12 @@ internal sealed class JournalPlugin
             {
                 foreach (var (payload, number) in item.Events)
                 {
+                    if (_store.KeepsObjects)
+                    {
+                        job.Rows.Add(new EventRow(job.PersistenceId, number, job.Writer, now, 0, "", [], payload));
+                        continue;
+                    }
+
                     var serializer = _system.Serialization.FindSerializerFor(payload);
                     job.Rows.Add(new EventRow(
                         job.PersistenceId, number, job.Writer, now, serializer.Identifier, Akka.Serialization.Serialization.ManifestFor(serializer, payload), serializer.ToBinary(payload)));
@@ -243,7 +249,7 @@ internal sealed class JournalPlugin
                 }
 
                 var handled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-                var events = rows.Select(row => (row.SequenceNr, _system.Serialization.Deserialize(row.Payload, row.SerializerId, row.Manifest))).ToArray();
+                var events = rows.Select(row => (row.SequenceNr, row.Kept ?? _system.Serialization.Deserialize(row.Payload, row.SerializerId, row.Manifest))).ToArray();
                 job.Actor.Tell(new EventsReplayed(job.Instance, events, handled), ActorRefs.NoSender!);
                 from = rows[^1].SequenceNr + 1;
                 left -= rows.Count;

@@ -131,6 +131,9 @@ public abstract class ReceivePersistentActor : UntypedPersistentActor
     /// <summary>Handles commands of a type, where <paramref name="shouldHandle"/> holds.</summary>
     protected void Command(Type messageType, Action<object> handler, Predicate<object>? shouldHandle = null) => Commands.Add(messageType, handler, shouldHandle);
 
+    /// <summary>Handles commands of a type, where <paramref name="shouldHandle"/> holds.</summary>
+    protected void Command(Type messageType, Predicate<object> shouldHandle, Action<object> handler) => Commands.Add(messageType, handler, shouldHandle);
+
     /// <summary>Handles every command that no earlier handler took.</summary>
     protected void Command(Action<object> handler) => Commands.Add(handler, null);
 
@@ -142,6 +145,13 @@ public abstract class ReceivePersistentActor : UntypedPersistentActor
 
     /// <summary>Handles commands of a type asynchronously.</summary>
     protected void CommandAsync<T>(Predicate<T> shouldHandle, Func<T, Task> handler) => CommandAsync(handler, shouldHandle);
+
+    /// <summary>Handles commands of a type asynchronously.</summary>
+    protected void CommandAsync(Type messageType, Func<object, Task> handler, Predicate<object>? shouldHandle = null) =>
+        Commands.Add(messageType, message => RunTask(() => handler(message)), shouldHandle);
+
+    /// <summary>Handles commands of a type asynchronously.</summary>
+    protected void CommandAsync(Type messageType, Predicate<object> shouldHandle, Func<object, Task> handler) => CommandAsync(messageType, handler, shouldHandle);
 
     /// <summary>Handles every command that no earlier handler took, asynchronously.</summary>
     protected void CommandAnyAsync(Func<object, Task> handler) => Commands.Add<object>(message => RunTask(() => handler(message)), null);
@@ -157,6 +167,12 @@ public abstract class ReceivePersistentActor : UntypedPersistentActor
 
     /// <summary>Handles what is recovered of a type, where <paramref name="shouldHandle"/> holds.</summary>
     protected void Recover(Type messageType, Action<object> handler, Predicate<object>? shouldHandle = null) => Recovered.Add(messageType, handler, shouldHandle);
+
+    /// <summary>Handles what is recovered of a type, where <paramref name="shouldHandle"/> holds.</summary>
+    protected void Recover(Type messageType, Predicate<object> shouldHandle, Action<object> handler) => Recovered.Add(messageType, handler, shouldHandle);
+
+    /// <summary>Handles what is recovered of a type; false passes it on to the next handler.</summary>
+    protected void Recover(Type messageType, Func<object, bool> handler) => Recovered.AddFunction(messageType, handler);
 
     /// <summary>Handles all that is recovered and that no earlier handler took.</summary>
     protected void RecoverAny(Action<object> handler) => Recovered.Add(handler, null);

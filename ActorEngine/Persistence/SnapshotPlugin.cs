@@ -42,7 +42,7 @@ internal sealed class SnapshotPlugin
                 var offer = row is { } found
                     ? new SnapshotOffer(
                         new SnapshotMetadata(persistenceId, found.SequenceNr, found.Timestamp),
-                        _system.Serialization.Deserialize(found.Payload, found.SerializerId, found.Manifest))
+                        found.Kept ?? _system.Serialization.Deserialize(found.Payload, found.SerializerId, found.Manifest))
                     : null;
                 actor.Tell(new SnapshotLoaded(instance, offer, null), ActorRefs.NoSender!);
             },
@@ -52,14 +52,9 @@ internal sealed class SnapshotPlugin
     public void Save(SnapshotMetadata metadata, object snapshot, IActorRef actor) => Enqueue(
         async store =>
         {
-            var serializer = _system.Serialization.FindSerializerFor(snapshot);
-            await store.SaveAsync(new SnapshotRow(
-                metadata.PersistenceId,
-                metadata.SequenceNr,
-                metadata.Timestamp,
-                serializer.Identifier,
-                Akka.Serialization.Serialization.ManifestFor(serializer, snapshot),
-                serializer.ToBinary(snapshot))).ConfigureAwait(false);
+            await store.SaveAsync(store.KeepsObjects
+                ? new SnapshotRow(metadata.PersistenceId, metadata.SequenceNr, metadata.Timestamp, 0, "", [], snapshot)
+                : Serialize(metadata, snapshot)).ConfigureAwait(false);
             actor.Tell(new SaveSnapshotSuccess(metadata), ActorRefs.NoSender!);
         },
         e => actor.Tell(new SaveSnapshotFailure(metadata, e), ActorRefs.NoSender!));
@@ -79,6 +74,18 @@ internal sealed class SnapshotPlugin
             actor.Tell(new DeleteSnapshotsSuccess(criteria), ActorRefs.NoSender!);
         },
         e => actor.Tell(new DeleteSnapshotsFailure(criteria, e), ActorRefs.NoSender!));
+
+    private SnapshotRow Serialize(SnapshotMetadata metadata, object snapshot)
+    {
+        var serializer = _system.Serialization.FindSerializerFor(snapshot);
+        return new SnapshotRow(
+            metadata.PersistenceId,
+            metadata.SequenceNr,
+            metadata.Timestamp,
+            serializer.Identifier,
+            Akka.Serialization.Serialization.ManifestFor(serializer, snapshot),
+            serializer.ToBinary(snapshot));
+    }
 
     public async Task CloseAsync()
     {

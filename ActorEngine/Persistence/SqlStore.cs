@@ -7,9 +7,11 @@ namespace Akka.Persistence;
 /// <summary>Keeps events and snapshots in a database. One connection writes; readers take connections from the provider's pool.</summary>
 internal sealed class SqlStore : IEventStore, ISnapshotStorage
 {
+    private const int Readers = 8;
+
     private readonly SqlDialect _dialect;
     private readonly SemaphoreSlim _writing = new(1, 1);
-    private readonly SemaphoreSlim _reading = new(8, 8);
+    private readonly SemaphoreSlim _reading = new(Readers, Readers);
     private DbConnection? _writer;
 
     public SqlStore(SqlDialect dialect) => _dialect = dialect;
@@ -196,10 +198,20 @@ internal sealed class SqlStore : IEventStore, ISnapshotStorage
         await _reading.WaitAsync().ConfigureAwait(false);
         try
         {
-            await using var connection = _dialect.CreateConnection();
-            await connection.OpenAsync().ConfigureAwait(false);
-            await _dialect.PrepareAsync(connection).ConfigureAwait(false);
-            return await work(connection).ConfigureAwait(false);
+            for (var attempt = 1; ; attempt++)
+            {
+                await using var connection = _dialect.CreateConnection();
+                await connection.OpenAsync().ConfigureAwait(false);
+                try
+                {
+                    await _dialect.PrepareAsync(connection).ConfigureAwait(false);
+                    return await work(connection).ConfigureAwait(false);
+                }
+                catch (DbException) when (connection.State != global::System.Data.ConnectionState.Open && attempt <= Readers)
+                {
+                    // One from the pool that has not been alive since the server was restarted. The pool holds no more of them than there are readers.
+                }
+            }
         }
         finally
         {

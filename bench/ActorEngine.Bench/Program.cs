@@ -5,9 +5,16 @@ using Akka.Actor;
 using Holdfast.ActorEngine.Bench;
 
 // The engine's figures, beside two threads that ping-pong over channels in the same run.
-// Options: --quick for a tenth of the work, --json FILE, --sqlite FILE, --postgres CONNECTION, --startup for the time of a first start only.
+// Options: --quick for a tenth of the work, --json FILE, --sqlite FILE, --postgres CONNECTION, --startup for the time of a first start only,
+// --diagnose for what a tell and an ask allocate by the memory diagnoser.
 CultureInfo.DefaultThreadCurrentCulture = CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 string? Option(string name) => Array.IndexOf(args, name) is >= 0 and var at && at + 1 < args.Length ? args[at + 1] : null;
+
+if (args.Contains("--diagnose"))
+{
+    Diagnosed.Run();
+    return;
+}
 
 var jitted = System.Runtime.JitInfo.GetCompiledMethodCount();
 var jitTime = System.Runtime.JitInfo.GetCompilationTime();

@@ -8,7 +8,7 @@ namespace Holdfast.ActorEngine.Tests;
 public sealed class AsyncSpec : TestKit
 {
     public AsyncSpec()
-        : base("akka.loglevel = OFF")
+        : base(Patience.Config + "akka.loglevel = OFF")
     {
     }
 
@@ -144,7 +144,7 @@ public sealed class AsyncSpec : TestKit
         Assert.Equal(4, await replier.Ask<int>(4));
         await Assert.ThrowsAsync<ArgumentException>(() => replier.Ask<int>("text"));
         await Assert.ThrowsAsync<NotSupportedException>(() => replier.Ask<int>(new Status.Failure(new NotSupportedException())));
-        await Assert.ThrowsAsync<NotSupportedException>(() => replier.Ask(new Status.Failure(new NotSupportedException())));
+        Assert.IsType<Status.Failure>(await replier.Ask(new Status.Failure(new NotSupportedException())));
         Assert.IsType<Status.Failure>(await replier.Ask<Status.Failure>(new Status.Failure(new NotSupportedException())));
         Assert.Equal("from factory", await silent.Ask<string>(
             reply =>

@@ -8,7 +8,7 @@ namespace Holdfast.ActorEngine.Tests;
 public sealed class DeathWatchSpec : TestKit
 {
     public DeathWatchSpec()
-        : base("akka.loglevel = OFF")
+        : base(Patience.Config + "akka.loglevel = OFF")
     {
     }
 

@@ -8,7 +8,7 @@ namespace Holdfast.ActorEngine.Tests;
 public sealed class FsmSpec : TestKit
 {
     public FsmSpec()
-        : base("akka.loglevel = OFF\nakka.scheduler.implementation = \"Akka.TestKit.TestScheduler, Akka.TestKit\"")
+        : base(Patience.Config + "akka.loglevel = OFF\nakka.scheduler.implementation = \"Akka.TestKit.TestScheduler, Akka.TestKit\"")
     {
     }
 

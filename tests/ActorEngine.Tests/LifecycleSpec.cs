@@ -4,7 +4,7 @@ using Xunit;
 
 namespace Holdfast.ActorEngine.Tests;
 
-public sealed class LifecycleSpec : TestKit
+public sealed class LifecycleSpec() : TestKit(Patience.Config)
 {
     private sealed class Recorder : ReceiveActor
     {
@@ -59,7 +59,7 @@ public sealed class LifecycleSpec : TestKit
     public async Task Ask_returns_the_reply()
     {
         var actor = Sys.ActorOf(Props.Create(() => new Recorder(TestActor)));
-        Assert.Equal("echo hello", await actor.Ask<string>("hello", TimeSpan.FromSeconds(5)));
+        Assert.Equal("echo hello", await actor.Ask<string>("hello", TimeSpan.FromSeconds(30)));
     }
 
     private sealed class Pinned : ReceiveActor

@@ -9,7 +9,7 @@ using Xunit.Abstractions;
 namespace Holdfast.ActorEngine.Tests;
 
 /// <summary>Random cases against a reference model. A case is made from one number, which FsCheck prints when the case fails.</summary>
-public sealed class ModelSpec(ITestOutputHelper output) : TestKit("akka.loglevel = OFF")
+public sealed class ModelSpec(ITestOutputHelper output) : TestKit(Patience.Config + "akka.loglevel = OFF")
 {
     private static int Cases => Environment.GetEnvironmentVariable("HOLDFAST_LONG") == "1" ? 400 : 40;
 

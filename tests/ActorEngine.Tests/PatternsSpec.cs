@@ -12,7 +12,7 @@ namespace Holdfast.ActorEngine.Tests;
 public sealed class PatternsSpec : TestKit
 {
     public PatternsSpec()
-        : base("""
+        : base(Patience.Config + """
             akka {
               loglevel = OFF
               scheduler.implementation = "Akka.TestKit.TestScheduler, Akka.TestKit"
@@ -284,7 +284,7 @@ public sealed class PatternsSpec : TestKit
 public sealed class MailboxSpec : TestKit
 {
     public MailboxSpec()
-        : base("akka.loglevel = OFF\n" + $$"""
+        : base(Patience.Config + "akka.loglevel = OFF\n" + $$"""
             bounded { mailbox-type = "Akka.Dispatch.BoundedMailbox, Akka", mailbox-capacity = 2, mailbox-push-timeout-time = 20ms }
             control { mailbox-type = "{{typeof(ControlFirst).FullName!.Replace("+", "+", StringComparison.Ordinal)}}, Holdfast.ActorEngine.Tests" }
             dedicated { type = ForkJoinDispatcher, dedicated-thread-pool.thread-count = 2 }
@@ -436,7 +436,7 @@ public sealed class MailboxSpec : TestKit
         }
 
         last.Tell(ring);
-        Assert.Equal("through", await ring.Ask<string>(20_000, TimeSpan.FromSeconds(60)));
+        Assert.Equal("through", await ring.Ask<string>(4_000, TimeSpan.FromMinutes(3)));
     }
 
     [Fact]

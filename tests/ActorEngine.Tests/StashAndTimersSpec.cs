@@ -8,7 +8,7 @@ namespace Holdfast.ActorEngine.Tests;
 public sealed class StashAndTimersSpec : TestKit
 {
     public StashAndTimersSpec()
-        : base("akka.loglevel = OFF\nakka.scheduler.implementation = \"Akka.TestKit.TestScheduler, Akka.TestKit\"")
+        : base(Patience.Config + "akka.loglevel = OFF\nakka.scheduler.implementation = \"Akka.TestKit.TestScheduler, Akka.TestKit\"")
     {
     }
 

@@ -8,7 +8,7 @@ namespace Holdfast.ActorEngine.Tests;
 public sealed class SupervisionSpec : TestKit
 {
     public SupervisionSpec()
-        : base("akka.loglevel = OFF")
+        : base(Patience.Config + "akka.loglevel = OFF")
     {
     }
 
@@ -54,7 +54,7 @@ public sealed class SupervisionSpec : TestKit
     private IActorRef Create(SupervisorStrategy strategy, IActorRef? probe = null) => Sys.ActorOf(Props.Create(() => new Boss(strategy, probe)));
 
     private async Task<IActorRef> Hire(IActorRef boss, string name, IActorRef probe) =>
-        await boss.Ask<IActorRef>(new Make(Props.Create(() => new Worker(probe)), name), TimeSpan.FromSeconds(5));
+        await boss.Ask<IActorRef>(new Make(Props.Create(() => new Worker(probe)), name), TimeSpan.FromSeconds(30));
 
     [Fact]
     public async Task Resume_keeps_the_state_and_drops_the_message()
@@ -100,7 +100,7 @@ public sealed class SupervisionSpec : TestKit
         var second = await Hire(boss, "b", TestActor);
         second.Tell("x");
         first.Tell(new InvalidOperationException());
-        var got = ReceiveN(4, TimeSpan.FromSeconds(5)).Cast<(string Name, string Event, bool Failed)>().ToArray();
+        var got = ReceiveN(4, TimeSpan.FromSeconds(30)).Cast<(string Name, string Event, bool Failed)>().ToArray();
         Assert.Contains(("a", "restart", true), got);
         Assert.Contains(("b", "restart", false), got);
         Assert.Equal(0, await second.Ask<int>("count"));
@@ -131,7 +131,7 @@ public sealed class SupervisionSpec : TestKit
         }
 
         watcher.ExpectTerminated(worker);
-        var events = ReceiveN(5, TimeSpan.FromSeconds(5)).Cast<(string, string Event, bool)>().Select(each => each.Event).ToArray();
+        var events = ReceiveN(5, TimeSpan.FromSeconds(30)).Cast<(string, string Event, bool)>().Select(each => each.Event).ToArray();
         Assert.Equal(["restart", "stop", "restart", "stop", "stop"], events);
     }
 
@@ -155,7 +155,7 @@ public sealed class SupervisionSpec : TestKit
         // The restart of the middle stops its children.
         ExpectMsg(("a", "stop", false));
         ExpectTerminated(worker);
-        Assert.Empty(await middle.Ask<string[]>("children", TimeSpan.FromSeconds(5)));
+        Assert.Empty(await middle.Ask<string[]>("children", TimeSpan.FromSeconds(30)));
     }
 
     [Fact]
@@ -167,7 +167,7 @@ public sealed class SupervisionSpec : TestKit
         worker.Tell("x");
         worker.Tell(new InvalidOperationException());
         worker.Tell("x");
-        Assert.Equal(2, await worker.Ask<int>("count", TimeSpan.FromSeconds(5)));
+        Assert.Equal(2, await worker.Ask<int>("count", TimeSpan.FromSeconds(30)));
     }
 
     [Fact]
@@ -239,7 +239,7 @@ public sealed class SupervisionSpec : TestKit
     {
         var parent = Create(new OneForOneStrategy(_ => Directive.Restart)).Ask<IActorRef>(new Make(Props.Create(() => new Family(TestActor, false)), "f")).Result;
         parent.Tell(new InvalidOperationException());
-        var first = ReceiveN(3, TimeSpan.FromSeconds(5)).ToArray();
+        var first = ReceiveN(3, TimeSpan.FromSeconds(30)).ToArray();
         Assert.Equal("PostRestart with 1 children", first[2]);
         Assert.Contains("base of PreRestart is through", first);
         Assert.IsType<ValueTuple<string, string, bool>>(first.Single(each => each is not string));
@@ -311,7 +311,7 @@ public sealed class SupervisionSpec : TestKit
         var worker = await Hire(middle, "a", TestActor);
         worker.Tell(new InvalidOperationException());
         ExpectMsg(("a", "stop", false));
-        Assert.Empty(await middle.Ask<string[]>("children", TimeSpan.FromSeconds(5)));
+        Assert.Empty(await middle.Ask<string[]>("children", TimeSpan.FromSeconds(30)));
     }
 
     private static Directive Throwing(Exception cause) => throw new NotSupportedException("cannot decide");

@@ -8,7 +8,7 @@ using Xunit;
 
 namespace Holdfast.ActorEngine.Tests;
 
-public sealed class SystemSpec : TestKit
+public sealed class SystemSpec() : TestKit(Patience.Config)
 {
     private const string Quiet = "akka { loglevel = OFF, stdout-loglevel = OFF }\n";
 
@@ -81,14 +81,14 @@ public sealed class SystemSpec : TestKit
     {
         var parent = Sys.ActorOf(Props.Create<Echo>(), "parent");
         var child = await parent.Ask<IActorRef>("child");
-        Assert.Equal(child, await Sys.ActorSelection("/user/parent/child").ResolveOne(TimeSpan.FromSeconds(5)));
-        Assert.Equal(child, await Sys.ActorSelection(child.Path).ResolveOne(TimeSpan.FromSeconds(5)));
-        Assert.Equal(child, await Sys.ActorSelection("akka://test/user/parent/child").ResolveOne(TimeSpan.FromSeconds(5)));
-        Assert.Equal(parent, await new ActorSelection(child, "..").ResolveOne(TimeSpan.FromSeconds(5)));
+        Assert.Equal(child, await Sys.ActorSelection("/user/parent/child").ResolveOne(TimeSpan.FromSeconds(30)));
+        Assert.Equal(child, await Sys.ActorSelection(child.Path).ResolveOne(TimeSpan.FromSeconds(30)));
+        Assert.Equal(child, await Sys.ActorSelection("akka://test/user/parent/child").ResolveOne(TimeSpan.FromSeconds(30)));
+        Assert.Equal(parent, await new ActorSelection(child, "..").ResolveOne(TimeSpan.FromSeconds(30)));
         Sys.ActorSelection("/user/p*/chi?d").Tell("hello");
         ExpectMsg("hello");
         Assert.Equal(child, LastSender);
-        await Assert.ThrowsAsync<ActorNotFoundException>(() => Sys.ActorSelection("/user/none").ResolveOne(TimeSpan.FromSeconds(5)));
+        await Assert.ThrowsAsync<ActorNotFoundException>(() => Sys.ActorSelection("/user/none").ResolveOne(TimeSpan.FromSeconds(30)));
         EventFilter.DeadLetter<string>().ExpectOne(() => Sys.ActorSelection("/user/none").Tell("lost"));
     }
 
@@ -144,7 +144,7 @@ public sealed class SystemSpec : TestKit
         Assert.False(log.IsDebugEnabled);
         Assert.True(log.IsInfoEnabled);
         EventFilter.Info("three plus four is 7").ExpectOne(() => log.Info("three plus {0} is {1}", "four", 7));
-        EventFilter.Debug().Expect(0, () => log.Debug("quiet"));
+        EventFilter.Debug().Expect(0, TimeSpan.FromMilliseconds(100), () => log.Debug("quiet"));
         Sys.EventStream.SetLogLevel(LogLevel.DebugLevel);
         EventFilter.Debug("loud").ExpectOne(() => log.Debug("loud"));
         EventFilter.Exception<InvalidOperationException>(contains: "wrong").ExpectOne(() => log.Error(new InvalidOperationException("it"), "went wrong"));

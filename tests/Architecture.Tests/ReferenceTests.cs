@@ -77,6 +77,23 @@ public sealed class ReferenceTests
         Assert.Empty(offenders);
     }
 
+    [Fact]
+    public void A_project_that_refers_to_the_engine_takes_the_packages_of_the_original_instead_when_the_build_says_so()
+    {
+        string[] engine = ["ActorEngine", "TestKit"];
+        string[] offenders = [.. Directory.EnumerateFiles(Repository.Root, "*.csproj", SearchOption.AllDirectories)
+            .Where(p => !engine.Contains(Path.GetFileNameWithoutExtension(p)))
+            .Where(p =>
+            {
+                XElement[] references = [.. XDocument.Load(p).Descendants("ProjectReference")
+                    .Where(r => engine.Contains(Path.GetFileNameWithoutExtension(r.Attribute("Include")!.Value.Replace('\\', '/'))))];
+                return references.Any(r => !new[] { r, r.Parent! }.Any(e => e.Attribute("Condition")?.Value == "'$(ActorEngine)' != 'AkkaNet'")) ||
+                    (references.Length > 0 && !XDocument.Load(p).Descendants("Import").Any(i => i.Attribute("Project")!.Value.EndsWith("ActorEngine/AkkaNet.targets")));
+            })];
+
+        Assert.Empty(offenders);
+    }
+
     private static IEnumerable<string> Sources(string room) =>
         Directory.EnumerateFiles(Path.Combine(Repository.Root, room), "*.cs", SearchOption.AllDirectories)
             .Where(p => !p.Contains("/obj/") && !p.Contains("/bin/"));

@@ -29,7 +29,7 @@ public class RealMessageEnvelope : MessageEnvelope
 /// <summary>No message.</summary>
 public sealed class NullMessageEnvelope : MessageEnvelope
 {
-    public static readonly NullMessageEnvelope Instance = new();
+    public static NullMessageEnvelope Instance = new();
 
     private NullMessageEnvelope()
     {
@@ -38,6 +38,8 @@ public sealed class NullMessageEnvelope : MessageEnvelope
     public override object Message => throw new IllegalActorStateException("last receive did not dequeue a message");
 
     public override IActorRef Sender => throw new IllegalActorStateException("last receive did not dequeue a message");
+
+    public override string ToString() => "<null>";
 }
 
 /// <summary>What a test actor got and the test has not looked at.</summary>
@@ -101,112 +103,4 @@ internal sealed class EnvelopeQueue
             return first;
         }
     }
-}
-
-/// <summary>The actor behind <see cref="TestKitBase.TestActor"/>.</summary>
-internal sealed class InternalTestActor(EnvelopeQueue queue) : ActorBase
-{
-    private Func<object, bool>? _ignore;
-    private AutoPilot? _autoPilot;
-    private DelegatingStrategy? _supervisor;
-
-    protected override SupervisorStrategy SupervisorStrategy() => _supervisor ??= new DelegatingStrategy();
-
-    protected override bool Receive(object message)
-    {
-        switch (message)
-        {
-            case SetIgnore set:
-                _ignore = set.Ignore;
-                return true;
-            case WatchCommand watch:
-                Context.Watch(watch.Actor);
-                return true;
-            case UnwatchCommand unwatch:
-                Context.Unwatch(unwatch.Actor);
-                return true;
-            case SetAutoPilot set:
-                _autoPilot = set.Pilot;
-                return true;
-            case SpawnCommand spawn:
-                Sender.Tell(Context.ActorOf(spawn.Strategy is null ? spawn.Props : spawn.Props, spawn.Name));
-                return true;
-            default:
-                break;
-        }
-
-        if (_autoPilot is not null && _autoPilot is not NoAutoPilot)
-        {
-            var next = _autoPilot.Run(Sender, message);
-            if (next is not KeepRunning)
-            {
-                _autoPilot = next;
-            }
-        }
-
-        if (_ignore?.Invoke(message) != true)
-        {
-            queue.Add(new RealMessageEnvelope(message, Sender.Equals(Context.System.DeadLetters) ? Sender : Sender));
-        }
-
-        return true;
-    }
-
-    private sealed class DelegatingStrategy : OneForOneStrategy
-    {
-    }
-
-    internal sealed record SetIgnore(Func<object, bool>? Ignore);
-
-    internal sealed record WatchCommand(IActorRef Actor);
-
-    internal sealed record UnwatchCommand(IActorRef Actor);
-
-    internal sealed record SetAutoPilot(AutoPilot Pilot);
-
-    internal sealed record SpawnCommand(Props Props, string? Name, SupervisorStrategy? Strategy);
-}
-
-/// <summary>Answers in the test actor's name.</summary>
-public abstract class AutoPilot
-{
-    public static readonly KeepRunning KeepRunning = KeepRunning.Instance;
-
-    public static readonly NoAutoPilot NoAutoPilot = NoAutoPilot.Instance;
-
-    /// <summary>Sees a message and says who sees the next.</summary>
-    public abstract AutoPilot Run(IActorRef sender, object message);
-}
-
-public sealed class NoAutoPilot : AutoPilot
-{
-    public static NoAutoPilot Instance { get; } = new();
-
-    private NoAutoPilot()
-    {
-    }
-
-    public override AutoPilot Run(IActorRef sender, object message) => this;
-}
-
-public sealed class KeepRunning : AutoPilot
-{
-    public static KeepRunning Instance { get; } = new();
-
-    private KeepRunning()
-    {
-    }
-
-    public override AutoPilot Run(IActorRef sender, object message) => throw new InvalidOperationException("must not be called");
-}
-
-public delegate AutoPilot AutoPilotDelegate(IActorRef sender, object message);
-
-public sealed class DelegateAutoPilot : AutoPilot
-{
-    private readonly AutoPilotDelegate _autoPilotDelegate;
-
-    public DelegateAutoPilot(AutoPilotDelegate autoPilotDelegate) => _autoPilotDelegate = autoPilotDelegate;
-
-    public override AutoPilot Run(IActorRef sender, object message) => _autoPilotDelegate(sender, message);
 }

@@ -10,12 +10,12 @@ public abstract class TestActorRefBase<TActor> : ICanTell, IEquatable<IActorRef>
 {
     private readonly LocalActorRef _inner;
 
-    protected TestActorRefBase(ActorSystem system, Props actorProps, IActorRef? supervisor = null, string? name = null, Action<TActor>? actorHandler = null)
+    protected TestActorRefBase(ActorSystem system, Props actorProps, IActorRef? supervisor = null, string? name = null)
     {
         var props = actorProps.Deploy.Dispatcher == Deploy.NoDispatcherGiven ? actorProps.WithDispatcher(CallingThreadDispatcher.Id) : actorProps;
         var parent = supervisor switch
         {
-            null => ((ExtendedActorSystem)system).Provider.Guardian,
+            null => ((ActorSystemImpl)system).Provider.Guardian,
             LocalActorRef local => local,
             TestProbe probe => (LocalActorRef)probe.Ref,
             TestActorRefBase<TActor> other => other._inner,
@@ -36,8 +36,6 @@ public abstract class TestActorRefBase<TActor> : ICanTell, IEquatable<IActorRef>
     bool IActorRefScope.IsLocal => true;
 
     bool IInternalActorRef.IsTerminated => _inner.IsTerminated;
-
-    public bool IsTerminated => _inner.IsTerminated;
 
     internal LocalActorRef Inner => _inner;
 
@@ -67,7 +65,21 @@ public abstract class TestActorRefBase<TActor> : ICanTell, IEquatable<IActorRef>
 
     public void Unwatch(IActorRef subject) => Run(cell => cell.Unwatch(subject));
 
+    public void Tell(object message) => ActorRefImplicitSenderExtensions.Tell(_inner, message);
+
     public void Tell(object message, IActorRef sender) => _inner.Tell(message, sender);
+
+    public void Forward(object message) => ActorRefImplicitSenderExtensions.Forward(_inner, message);
+
+    public static IActorRef ToActorRef(TestActorRefBase<TActor> actorRef) => actorRef._inner;
+
+    public static bool operator ==(TestActorRefBase<TActor>? testActorRef, IActorRef? actorRef) => testActorRef is null ? actorRef is null : testActorRef.Equals(actorRef);
+
+    public static bool operator !=(TestActorRefBase<TActor>? testActorRef, IActorRef? actorRef) => !(testActorRef == actorRef);
+
+    public static bool operator ==(IActorRef? actorRef, TestActorRefBase<TActor>? testActorRef) => testActorRef == actorRef;
+
+    public static bool operator !=(IActorRef? actorRef, TestActorRefBase<TActor>? testActorRef) => !(testActorRef == actorRef);
 
     private void Run(Action<ActorCell> action)
     {
@@ -110,9 +122,9 @@ public abstract class TestActorRefBase<TActor> : ICanTell, IEquatable<IActorRef>
 
     public int CompareTo(object? obj) => _inner.CompareTo(obj);
 
-    public int CompareTo(IActorRef? other) => _inner.CompareTo(other);
+    int IComparable<IActorRef>.CompareTo(IActorRef? other) => _inner.CompareTo(other);
 
-    public ISurrogate ToSurrogate(ActorSystem system) => _inner.ToSurrogate(system);
+    ISurrogate ISurrogated.ToSurrogate(ActorSystem system) => _inner.ToSurrogate(system);
 
     public override string ToString() => _inner.ToString();
 }
@@ -126,5 +138,15 @@ public class TestActorRef<TActor> : TestActorRefBase<TActor>
     {
     }
 
-    public static implicit operator TActor(TestActorRef<TActor> actorRef) => actorRef.UnderlyingActor;
+    public static bool operator ==(TestActorRef<TActor>? testActorRef, IActorRef? actorRef) => testActorRef is null ? actorRef is null : testActorRef.Equals(actorRef);
+
+    public static bool operator !=(TestActorRef<TActor>? testActorRef, IActorRef? actorRef) => !(testActorRef == actorRef);
+
+    public static bool operator ==(IActorRef? actorRef, TestActorRef<TActor>? testActorRef) => testActorRef == actorRef;
+
+    public static bool operator !=(IActorRef? actorRef, TestActorRef<TActor>? testActorRef) => !(testActorRef == actorRef);
+
+    public override bool Equals(object? obj) => base.Equals(obj);
+
+    public override int GetHashCode() => base.GetHashCode();
 }

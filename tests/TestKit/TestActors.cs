@@ -27,3 +27,24 @@ public class EchoActor : ReceiveActor
 
     public static Props Props(TestKitBase testkit, bool echoBackToSenderAsWell = true) => Actor.Props.Create(() => new EchoActor(testkit, echoBackToSenderAsWell));
 }
+
+/// <summary>Sends everything on.</summary>
+public class ForwardActor : ActorBase
+{
+    public ForwardActor(IActorRef actorRef) => Ref = actorRef;
+
+    public IActorRef Ref { get; }
+
+    public static Props Props(IActorRef actorRef) => Actor.Props.Create(() => new ForwardActor(actorRef));
+
+    protected override bool Receive(object message)
+    {
+        Ref.Forward(message);
+        return true;
+    }
+}
+
+/// <summary>Handles nothing.</summary>
+public class UnhandledMessageActor : ReceiveActor
+{
+}

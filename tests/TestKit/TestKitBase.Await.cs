@@ -2,6 +2,8 @@ namespace Akka.TestKit;
 
 public abstract partial class TestKitBase
 {
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(20);
+
     public void AwaitAssert(Action assertion, TimeSpan? duration = null, TimeSpan? interval = null, CancellationToken cancellationToken = default)
     {
         var pause = PositiveOrDefault(interval);
@@ -75,24 +77,32 @@ public abstract partial class TestKitBase
         }
     }
 
-    public Task AwaitConditionAsync(Func<Task<bool>> conditionIsFulfilled, CancellationToken cancellationToken = default) => AwaitConditionAsync(conditionIsFulfilled, null, null, null, cancellationToken);
+    public Task AwaitConditionAsync(Func<Task<bool>> conditionIsFulfilled, CancellationToken cancellationToken = default) =>
+        AwaitConditionAsync(conditionIsFulfilled, null, null, null, cancellationToken);
+
+    public Task AwaitConditionAsync(Func<bool> conditionIsFulfilled, CancellationToken cancellationToken = default) =>
+        AwaitConditionAsync(conditionIsFulfilled, null, null, null, cancellationToken);
 
     public Task AwaitConditionAsync(Func<Task<bool>> conditionIsFulfilled, TimeSpan? max, CancellationToken cancellationToken = default) =>
         AwaitConditionAsync(conditionIsFulfilled, max, null, null, cancellationToken);
+
+    public Task AwaitConditionAsync(Func<Task<bool>> conditionIsFulfilled, TimeSpan? max, string message, CancellationToken cancellationToken = default) =>
+        AwaitConditionAsync(conditionIsFulfilled, max, null, message, cancellationToken);
+
+    public Task AwaitConditionAsync(Func<bool> conditionIsFulfilled, TimeSpan? max, string message, CancellationToken cancellationToken = default) =>
+        AwaitConditionAsync(conditionIsFulfilled, max, null, message, cancellationToken);
+
+    public Task AwaitConditionAsync(
+        Func<bool> conditionIsFulfilled, TimeSpan? max, TimeSpan? interval, string? message = null, CancellationToken cancellationToken = default) =>
+        AwaitConditionAsync(() => Task.FromResult(conditionIsFulfilled()), max, interval, message, cancellationToken);
 
     public async Task AwaitConditionAsync(
         Func<Task<bool>> conditionIsFulfilled, TimeSpan? max, TimeSpan? interval, string? message = null, CancellationToken cancellationToken = default)
     {
         var limit = RemainingOrDilated(max);
-        var stop = Now + limit;
-        while (!await conditionIsFulfilled())
+        if (!await AwaitConditionNoThrowAsync(conditionIsFulfilled, limit, interval, cancellationToken))
         {
-            if (Now >= stop)
-            {
-                _assertions.Fail("Timeout - {0} was not fulfilled within {1}", message ?? "the condition", limit);
-            }
-
-            await Task.Delay(interval ?? TimeSpan.FromMilliseconds(20), cancellationToken);
+            _assertions.Fail("Timeout - {0} was not fulfilled within {1}", message ?? "the condition", limit);
         }
     }
 
@@ -106,8 +116,28 @@ public abstract partial class TestKitBase
                 return false;
             }
 
-            cancellationToken.WaitHandle.WaitOne(interval ?? TimeSpan.FromMilliseconds(20));
+            cancellationToken.WaitHandle.WaitOne(Shorter(stop - Now, interval ?? PollInterval));
             cancellationToken.ThrowIfCancellationRequested();
+        }
+
+        return true;
+    }
+
+    public Task<bool> AwaitConditionNoThrowAsync(Func<bool> conditionIsFulfilled, TimeSpan max, TimeSpan? interval = null, CancellationToken cancellationToken = default) =>
+        AwaitConditionNoThrowAsync(() => Task.FromResult(conditionIsFulfilled()), max, interval, cancellationToken);
+
+    public async Task<bool> AwaitConditionNoThrowAsync(
+        Func<Task<bool>> conditionIsFulfilled, TimeSpan max, TimeSpan? interval = null, CancellationToken cancellationToken = default)
+    {
+        var stop = Now + max;
+        while (!await conditionIsFulfilled())
+        {
+            if (Now >= stop)
+            {
+                return false;
+            }
+
+            await Task.Delay(Shorter(stop - Now, interval ?? PollInterval), cancellationToken);
         }
 
         return true;
@@ -145,12 +175,25 @@ public abstract partial class TestKitBase
     public Task WithinAsync(TimeSpan max, Func<Task> actionAsync, TimeSpan? epsilonValue = null, CancellationToken cancellationToken = default) =>
         WithinAsync(TimeSpan.Zero, max, actionAsync, null, epsilonValue, cancellationToken);
 
-    public async Task WithinAsync(TimeSpan min, TimeSpan max, Func<Task> actionAsync, string? hint = null, TimeSpan? epsilonValue = null, CancellationToken cancellationToken = default)
-    {
-        var frame = Enter(min, ref max, hint);
-        try
+    public Task WithinAsync(
+        TimeSpan min, TimeSpan max, Func<Task> actionAsync, string? hint = null, TimeSpan? epsilonValue = null, CancellationToken cancellationToken = default) =>
+        WithinAsync<object>(min, max, async () =>
         {
             await actionAsync();
+            return null!;
+        }, hint, epsilonValue, cancellationToken);
+
+    public Task<T> WithinAsync<T>(TimeSpan max, Func<Task<T>> function, TimeSpan? epsilonValue = null, CancellationToken cancellationToken = default) =>
+        WithinAsync(TimeSpan.Zero, max, function, null, epsilonValue, cancellationToken);
+
+    public async Task<T> WithinAsync<T>(
+        TimeSpan min, TimeSpan max, Func<Task<T>> function, string? hint = null, TimeSpan? epsilonValue = null, CancellationToken cancellationToken = default)
+    {
+        var frame = Enter(min, ref max, hint);
+        T result;
+        try
+        {
+            result = await function();
         }
         finally
         {
@@ -158,6 +201,7 @@ public abstract partial class TestKitBase
         }
 
         Leave(frame, min, hint, epsilonValue);
+        return result;
     }
 
     private (TimeSpan Start, TimeSpan Limit, TimeSpan? Outer) Enter(TimeSpan min, ref TimeSpan max, string? hint)

@@ -1,5 +1,5 @@
 using System.Collections;
-using Akka.Actor;
+using System.Runtime.CompilerServices;
 
 namespace Akka.TestKit;
 
@@ -8,39 +8,21 @@ public abstract partial class TestKitBase
     public object ReceiveOne(TimeSpan? max = null, CancellationToken cancellationToken = default) =>
         TryReceiveOne(out var envelope, max, cancellationToken) ? envelope.Message : null!;
 
-    public object ReceiveOne(CancellationToken cancellationToken) =>
-        TryReceiveOne(out var envelope, Timeout.InfiniteTimeSpan, cancellationToken) ? envelope.Message : null!;
-
     public async ValueTask<object> ReceiveOneAsync(TimeSpan? max = null, CancellationToken cancellationToken = default)
     {
         var (success, envelope) = await TryReceiveOneAsync(max, cancellationToken).ConfigureAwait(false);
         return success ? envelope.Message : null!;
     }
 
-    public ValueTask<object> ReceiveOneAsync(CancellationToken cancellationToken) => ReceiveOneAsync(Timeout.InfiniteTimeSpan, cancellationToken);
-
-    public bool TryReceiveOne(out MessageEnvelope envelope, TimeSpan? max = null) => TryReceiveOne(out envelope, max, CancellationToken.None);
-
-    public bool TryReceiveOne(out MessageEnvelope envelope, TimeSpan? max, CancellationToken cancellationToken)
+    public bool TryReceiveOne(out MessageEnvelope envelope, TimeSpan? max = null, CancellationToken cancellationToken = default)
     {
-        MessageEnvelope? taken = null;
-        try
-        {
-            taken = _queue.Take(GetTimeoutOrDefault(max), remove: true, cancellationToken);
-        }
-        catch (OperationCanceledException)
-        {
-            // As if nothing had come.
-        }
-
-        _last = envelope = taken ?? NullMessageEnvelope.Instance;
-        _lastWasNoMsg = false;
+        var taken = Quietly(() => _queue.Take(GetTimeoutOrDefault(max), remove: true, cancellationToken));
+        Note(taken);
+        envelope = _last;
         return taken is not null;
     }
 
-    public ValueTask<(bool success, MessageEnvelope envelope)> TryReceiveOneAsync(TimeSpan? max = null) => TryReceiveOneAsync(max, CancellationToken.None);
-
-    public async ValueTask<(bool success, MessageEnvelope envelope)> TryReceiveOneAsync(TimeSpan? max, CancellationToken cancellationToken)
+    public async ValueTask<(bool success, MessageEnvelope envelope)> TryReceiveOneAsync(TimeSpan? max, CancellationToken cancellationToken = default)
     {
         MessageEnvelope? taken = null;
         try
@@ -52,16 +34,58 @@ public abstract partial class TestKitBase
             // As if nothing had come.
         }
 
-        _last = taken ?? NullMessageEnvelope.Instance;
-        _lastWasNoMsg = false;
+        Note(taken);
         return (taken is not null, _last);
     }
 
     public object PeekOne(TimeSpan? max = null, CancellationToken cancellationToken = default) =>
-        _queue.Take(GetTimeoutOrDefault(max), remove: false, cancellationToken)?.Message!;
+        TryPeekOne(out var envelope, max, cancellationToken) ? envelope.Message : null!;
 
-    public async ValueTask<object> PeekOneAsync(TimeSpan? max = null, CancellationToken cancellationToken = default) =>
-        (await _queue.TakeAsync(GetTimeoutOrDefault(max), remove: false, cancellationToken).ConfigureAwait(false))?.Message!;
+    public object PeekOne(CancellationToken cancellationToken) => PeekOne(Timeout.InfiniteTimeSpan, cancellationToken);
+
+    public async ValueTask<object> PeekOneAsync(TimeSpan? max = null, CancellationToken cancellationToken = default)
+    {
+        var (success, envelope) = await TryPeekOneAsync(max, cancellationToken).ConfigureAwait(false);
+        return success ? envelope.Message : null!;
+    }
+
+    public ValueTask<object> PeekOneAsync(CancellationToken cancellationToken) => PeekOneAsync(Timeout.InfiniteTimeSpan, cancellationToken);
+
+    public bool TryPeekOne(out MessageEnvelope envelope, TimeSpan? max, CancellationToken cancellationToken)
+    {
+        var peeked = Quietly(() => _queue.Take(GetTimeoutOrDefault(max), remove: false, cancellationToken));
+        Note(peeked);
+        envelope = _last;
+        return peeked is not null;
+    }
+
+    public async ValueTask<(bool success, MessageEnvelope envelope)> TryPeekOneAsync(TimeSpan? max, CancellationToken cancellationToken)
+    {
+        MessageEnvelope? peeked = null;
+        try
+        {
+            peeked = await _queue.TakeAsync(GetTimeoutOrDefault(max), remove: false, cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // As if nothing had come.
+        }
+
+        Note(peeked);
+        return (peeked is not null, _last);
+    }
+
+    private static MessageEnvelope? Quietly(Func<MessageEnvelope?> take)
+    {
+        try
+        {
+            return take();
+        }
+        catch (OperationCanceledException)
+        {
+            return null;
+        }
+    }
 
     public object FishForMessage(Predicate<object> isMessage, TimeSpan? max = null, string hint = "", CancellationToken cancellationToken = default) =>
         FishForMessage<object>(isMessage, max, hint, cancellationToken);
@@ -76,98 +100,148 @@ public abstract partial class TestKitBase
         allMessages?.Clear();
         while (true)
         {
-            var left = end - Now;
-            var message = left > TimeSpan.Zero ? ReceiveOne(left, cancellationToken) : null;
-            _assertions.AssertTrue(message is not null, "Timeout ({0}) during fishForMessage{1}", limit, string.IsNullOrEmpty(hint) ? "" : ", hint: " + hint);
-            if (message is T typed && isMessage(typed))
+            if (Fished(Take(end - Now, cancellationToken), isMessage, allMessages, limit, hint, out var message))
             {
-                return typed;
+                return message;
             }
-
-            allMessages?.Add(message);
         }
     }
 
     public ValueTask<object> FishForMessageAsync(Predicate<object> isMessage, TimeSpan? max = null, string hint = "", CancellationToken cancellationToken = default) =>
         FishForMessageAsync<object>(isMessage, max, hint, cancellationToken);
 
-    public async ValueTask<T> FishForMessageAsync<T>(Predicate<T> isMessage, TimeSpan? max = null, string hint = "", CancellationToken cancellationToken = default)
+    public ValueTask<T> FishForMessageAsync<T>(Predicate<T> isMessage, TimeSpan? max = null, string hint = "", CancellationToken cancellationToken = default) =>
+        FishForMessageAsync(isMessage, null!, max, hint, cancellationToken);
+
+    public async ValueTask<T> FishForMessageAsync<T>(
+        Predicate<T> isMessage, ArrayList allMessages, TimeSpan? max = null, string hint = "", CancellationToken cancellationToken = default)
     {
         var limit = RemainingOrDilated(max);
         var end = Now + limit;
+        allMessages?.Clear();
         while (true)
         {
-            var left = end - Now;
-            var message = left > TimeSpan.Zero ? await ReceiveOneAsync(left, cancellationToken).ConfigureAwait(false) : null;
-            _assertions.AssertTrue(message is not null, "Timeout ({0}) during fishForMessage{1}", limit, string.IsNullOrEmpty(hint) ? "" : ", hint: " + hint);
-            if (message is T typed && isMessage(typed))
+            if (Fished(await TakeAsync(end - Now, cancellationToken).ConfigureAwait(false), isMessage, allMessages, limit, hint, out var message))
             {
-                return typed;
+                return message;
             }
         }
     }
 
-    public IReadOnlyList<T> ReceiveWhile<T>(TimeSpan? max, Func<object, T> filter, int msgs = int.MaxValue, CancellationToken cancellationToken = default)
-        where T : class => ReceiveWhile(filter, max, Timeout.InfiniteTimeSpan, msgs, true, cancellationToken);
-
-    public IReadOnlyList<T> ReceiveWhile<T>(TimeSpan? max, TimeSpan? idle, Func<object, T> filter, int msgs = int.MaxValue, CancellationToken cancellationToken = default)
-        where T : class => ReceiveWhile(filter, max, idle, msgs, true, cancellationToken);
-
-    public IReadOnlyList<T> ReceiveWhile<T>(
-        Func<object, T> filter, TimeSpan? max = null, TimeSpan? idle = null, int msgs = int.MaxValue, bool shouldIgnoreOtherMessageTypes = true, CancellationToken cancellationToken = default)
-        where T : class
+    private bool Fished<T>(MessageEnvelope? envelope, Predicate<T> isMessage, ArrayList? all, TimeSpan limit, string hint, out T message)
     {
-        var result = new List<T>();
-        Collect(max, idle, msgs, cancellationToken, message =>
+        _assertions.AssertTrue(envelope is not null, "Timeout ({0}) during fishForMessage{1}", limit, string.IsNullOrEmpty(hint) ? "" : ", hint: " + hint);
+        if (envelope!.Message is T typed && isMessage(typed))
         {
-            if (filter(message) is { } value)
+            message = typed;
+            return true;
+        }
+
+        all?.Add(envelope.Message);
+        message = default!;
+        return false;
+    }
+
+    /// <summary>Waits for silence; a message of the type on the way fails the test.</summary>
+    public async Task FishUntilMessageAsync<T>(TimeSpan? max = null, CancellationToken cancellationToken = default)
+    {
+        while (await ReceiveOneAsync(max, cancellationToken).ConfigureAwait(false) is { } message)
+        {
+            _assertions.AssertFalse(message is T, "did not expect a message of type {0}", typeof(T));
+        }
+    }
+
+    public async Task<ArrayList> WaitForRadioSilenceAsync(TimeSpan? max = null, uint? maxMessages = null, CancellationToken cancellationToken = default)
+    {
+        var messages = new ArrayList();
+        for (uint i = 0; ; i++)
+        {
+            _assertions.AssertFalse(maxMessages.HasValue && i > maxMessages.Value, "maxMessages violated (current iteration: {0}).", i);
+            if (await ReceiveOneAsync(max, cancellationToken).ConfigureAwait(false) is not { } message)
             {
-                result.Add(value);
-                return true;
+                return ArrayList.ReadOnly(messages);
             }
 
-            return false;
-        });
+            messages.Add(message);
+        }
+    }
+
+    public IReadOnlyList<T> ReceiveWhile<T>(TimeSpan? max, Func<object, T> filter, int msgs = int.MaxValue, CancellationToken cancellationToken = default) =>
+        ReceiveWhile(filter, max, Timeout.InfiniteTimeSpan, msgs, cancellationToken);
+
+    public IReadOnlyList<T> ReceiveWhile<T>(TimeSpan? max, TimeSpan? idle, Func<object, T> filter, int msgs = int.MaxValue, CancellationToken cancellationToken = default) =>
+        ReceiveWhile(filter, max, idle, msgs, cancellationToken);
+
+    public IReadOnlyList<T> ReceiveWhile<T>(
+        Func<object, T> filter, TimeSpan? max = null, TimeSpan? idle = null, int msgs = int.MaxValue, CancellationToken cancellationToken = default)
+    {
+        var result = new List<T>();
+        Collect(max, idle, msgs, cancellationToken, Filtered(filter, result));
         return result;
     }
 
     public IReadOnlyList<T> ReceiveWhile<T>(
         Predicate<T> shouldContinue, TimeSpan? max = null, TimeSpan? idle = null, int msgs = int.MaxValue, bool shouldIgnoreOtherMessageTypes = true, CancellationToken cancellationToken = default)
-        where T : class
     {
         var result = new List<T>();
-        Collect(max, idle, msgs, cancellationToken, message =>
-        {
-            if (message is T typed)
-            {
-                if (!shouldContinue(typed))
-                {
-                    return false;
-                }
-
-                result.Add(typed);
-                return true;
-            }
-
-            return shouldIgnoreOtherMessageTypes;
-        });
+        Collect(max, idle, msgs, cancellationToken, Continued(shouldContinue, shouldIgnoreOtherMessageTypes, result));
         return result;
     }
+
+    public IAsyncEnumerable<T> ReceiveWhileAsync<T>(TimeSpan? max, Func<object, T> filter, int msgs = int.MaxValue, CancellationToken cancellationToken = default) =>
+        ReceiveWhileAsync(filter, max, Timeout.InfiniteTimeSpan, msgs, cancellationToken);
+
+    public IAsyncEnumerable<T> ReceiveWhileAsync<T>(TimeSpan? max, TimeSpan? idle, Func<object, T> filter, int msgs = int.MaxValue, CancellationToken cancellationToken = default) =>
+        ReceiveWhileAsync(filter, max, idle, msgs, cancellationToken);
+
+    public IAsyncEnumerable<T> ReceiveWhileAsync<T>(
+        Func<object, T> filter, TimeSpan? max = null, TimeSpan? idle = null, int msgs = int.MaxValue, CancellationToken cancellationToken = default)
+    {
+        var result = new List<T>();
+        return CollectAsync(max, idle, msgs, Filtered(filter, result), result, cancellationToken);
+    }
+
+    public IAsyncEnumerable<T> ReceiveWhileAsync<T>(
+        Predicate<T> shouldContinue, TimeSpan? max = null, TimeSpan? idle = null, int msgs = int.MaxValue, bool shouldIgnoreOtherMessageTypes = true, CancellationToken cancellationToken = default)
+    {
+        var result = new List<T>();
+        return CollectAsync(max, idle, msgs, Continued(shouldContinue, shouldIgnoreOtherMessageTypes, result), result, cancellationToken);
+    }
+
+    private static Func<object, bool> Filtered<T>(Func<object, T> filter, List<T> result) => message =>
+    {
+        if (filter(message) is { } value)
+        {
+            result.Add(value);
+            return true;
+        }
+
+        return false;
+    };
+
+    private static Func<object, bool> Continued<T>(Predicate<T> shouldContinue, bool ignoreOthers, List<T> result) => message =>
+    {
+        if (message is T typed)
+        {
+            if (!shouldContinue(typed))
+            {
+                return false;
+            }
+
+            result.Add(typed);
+            return true;
+        }
+
+        return ignoreOthers;
+    };
 
     private void Collect(TimeSpan? max, TimeSpan? idle, int msgs, CancellationToken cancellationToken, Func<object, bool> take)
     {
         var stop = Now + RemainingOrDilated(max);
-        var idleLimit = idle is null || idle == Timeout.InfiniteTimeSpan ? (TimeSpan?)null : idle;
         var last = _last;
         for (var count = 0; count < msgs; count++)
         {
-            var left = stop - Now;
-            if (idleLimit is { } limit && limit < left)
-            {
-                left = limit;
-            }
-
-            var peeked = left > TimeSpan.Zero ? _queue.Take(left, remove: false, cancellationToken) : null;
+            var peeked = _queue.Take(Wait(stop, idle), remove: false, cancellationToken);
             if (peeked is null || !take(peeked.Message))
             {
                 break;
@@ -180,38 +254,77 @@ public abstract partial class TestKitBase
         _lastWasNoMsg = true;
     }
 
-    public IReadOnlyCollection<object> ReceiveN(int numberOfMessages, CancellationToken cancellationToken = default) => ReceiveN(numberOfMessages, RemainingOrDefault, cancellationToken);
-
-    public IReadOnlyCollection<object> ReceiveN(int numberOfMessages, TimeSpan max, CancellationToken cancellationToken = default)
+    private async IAsyncEnumerable<T> CollectAsync<T>(
+        TimeSpan? max, TimeSpan? idle, int msgs, Func<object, bool> take, List<T> result, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        max = Dilated(max);
+        var stop = Now + RemainingOrDilated(max);
+        var last = _last;
+        for (var count = 0; count < msgs; count++)
+        {
+            var peeked = await _queue.TakeAsync(Wait(stop, idle), remove: false, cancellationToken).ConfigureAwait(false);
+            if (peeked is null || !take(peeked.Message))
+            {
+                break;
+            }
+
+            last = _queue.Take(TimeSpan.Zero, remove: true, cancellationToken)!;
+            foreach (var value in result)
+            {
+                yield return value;
+            }
+
+            result.Clear();
+        }
+
+        _last = last;
+        _lastWasNoMsg = true;
+    }
+
+    private static TimeSpan Wait(TimeSpan stop, TimeSpan? idle)
+    {
+        var left = stop - Now;
+        if (idle is { } limit && limit >= TimeSpan.Zero && limit < left)
+        {
+            left = limit;
+        }
+
+        return left > TimeSpan.Zero ? left : TimeSpan.Zero;
+    }
+
+    public IReadOnlyCollection<object> ReceiveN(int numberOfMessages, CancellationToken cancellationToken = default) => ReceiveNDilated(numberOfMessages, RemainingOrDefault, cancellationToken);
+
+    public IReadOnlyCollection<object> ReceiveN(int numberOfMessages, TimeSpan max, CancellationToken cancellationToken = default) => ReceiveNDilated(numberOfMessages, Dilated(max), cancellationToken);
+
+    public IAsyncEnumerable<object> ReceiveNAsync(int numberOfMessages, CancellationToken cancellationToken = default) =>
+        ReceiveNDilatedAsync(numberOfMessages, RemainingOrDefault, cancellationToken);
+
+    public IAsyncEnumerable<object> ReceiveNAsync(int numberOfMessages, TimeSpan max, CancellationToken cancellationToken = default) =>
+        ReceiveNDilatedAsync(numberOfMessages, Dilated(max), cancellationToken);
+
+    private List<object> ReceiveNDilated(int numberOfMessages, TimeSpan max, CancellationToken cancellationToken)
+    {
         var stop = Now + max;
         var messages = new List<object>();
         for (var i = 1; i <= numberOfMessages; i++)
         {
-            var left = stop - Now;
-            var message = ReceiveOne(left > TimeSpan.Zero ? left : TimeSpan.Zero, cancellationToken);
-            _assertions.AssertTrue(message is not null, "Timeout ({0}) while expecting {1} messages. Only got {2} after {3}.", max, numberOfMessages, i - 1, max);
-            messages.Add(message!);
+            messages.Add(Nth(Take(stop - Now, cancellationToken), i, numberOfMessages, max));
         }
 
         return messages;
     }
 
-    public async IAsyncEnumerable<object> ReceiveNAsync(
-        int numberOfMessages, TimeSpan max, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken = default)
+    private async IAsyncEnumerable<object> ReceiveNDilatedAsync(int numberOfMessages, TimeSpan max, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        max = Dilated(max);
         var stop = Now + max;
         for (var i = 1; i <= numberOfMessages; i++)
         {
-            var left = stop - Now;
-            var message = await ReceiveOneAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
-            _assertions.AssertTrue(message is not null, "Timeout ({0}) while expecting {1} messages. Only got {2} after {3}.", max, numberOfMessages, i - 1, max);
-            yield return message!;
+            yield return Nth(await TakeAsync(stop - Now, cancellationToken).ConfigureAwait(false), i, numberOfMessages, max);
         }
     }
 
-    public IAsyncEnumerable<object> ReceiveNAsync(int numberOfMessages, CancellationToken cancellationToken = default) =>
-        ReceiveNAsync(numberOfMessages, RemainingOrDefault, cancellationToken);
+    private object Nth(MessageEnvelope? envelope, int index, int of, TimeSpan max)
+    {
+        _assertions.AssertTrue(envelope is not null, "Timeout ({0}) while expecting {1} messages. Only got {2} after {3}.", max, of, index - 1, max);
+        return envelope!.Message;
+    }
 }

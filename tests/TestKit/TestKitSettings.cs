@@ -12,6 +12,7 @@ public class TestKitSettings : IExtension
         SingleExpectDefault = config.GetTimeSpan("akka.test.single-expect-default", null, false);
         ExpectNoMessageDefault = config.GetTimeSpan("akka.test.expect-no-message-default", null, false);
         TestEventFilterLeeway = config.GetTimeSpan("akka.test.filter-leeway", null, false);
+        TestKitStartupTimeout = config.GetTimeSpan("akka.test.testkit.startup-timeout", null, false);
         TestTimeFactor = config.GetDouble("akka.test.timefactor");
         LogTestKitCalls = config.GetBoolean("akka.test.testkit.debug");
         if (TestTimeFactor <= 0)
@@ -27,6 +28,8 @@ public class TestKitSettings : IExtension
     public TimeSpan ExpectNoMessageDefault { get; }
 
     public TimeSpan TestEventFilterLeeway { get; }
+
+    public TimeSpan TestKitStartupTimeout { get; }
 
     public double TestTimeFactor { get; }
 
@@ -55,7 +58,7 @@ internal static class TestKitDefaults
             single-expect-default = 3s
             expect-no-message-default = 100ms
             default-timeout = 5s
-            testkit.debug = false
+            testkit { debug = false, startup-timeout = 5s }
             calling-thread-dispatcher {
               type = "Akka.TestKit.CallingThreadDispatcherConfigurator, Akka.TestKit"
               throughput = 2147483647

@@ -16,7 +16,7 @@ public class TestProbe : TestKitBase, INoImplicitSender, IInternalActorRef
 
     public IActorRef Sender => LastSender;
 
-    public ActorPath Path => TestActor.Path;
+    ActorPath IActorRef.Path => TestActor.Path;
 
     IInternalActorRef? IInternalActorRef.Parent => Inner.Parent;
 
@@ -34,9 +34,36 @@ public class TestProbe : TestKitBase, INoImplicitSender, IInternalActorRef
 
     public void Forward(IActorRef actor) => Forward(actor, LastMessage);
 
-    public void Tell(object message, IActorRef sender) => TestActor.Tell(message, sender);
+    void ICanTell.Tell(object message, IActorRef sender) => TestActor.Tell(message, sender);
 
+#pragma warning disable CS0809 // as in the original: a mistake shall not compile
+    [Obsolete("Cannot create a TestProbe from a TestProbe", true)]
     public override TestProbe CreateTestProbe(string? name = null) => throw new NotSupportedException("Cannot create a TestProbe from a TestProbe");
+#pragma warning restore CS0809
+
+    public IActorRef ChildActorOf<T>(string name, SupervisorStrategy supervisorStrategy, CancellationToken cancellationToken = default)
+        where T : ActorBase => ChildActorOf(Props.Create<T>(), name, supervisorStrategy, cancellationToken);
+
+    public IActorRef ChildActorOf<T>(SupervisorStrategy supervisorStrategy, CancellationToken cancellationToken = default)
+        where T : ActorBase => ChildActorOf(Props.Create<T>(), supervisorStrategy, cancellationToken);
+
+    public IActorRef ChildActorOf<T>(string name, CancellationToken cancellationToken = default)
+        where T : ActorBase => ChildActorOf(Props.Create<T>(), name, cancellationToken);
+
+    public IActorRef ChildActorOf<T>(CancellationToken cancellationToken = default)
+        where T : ActorBase => ChildActorOf(Props.Create<T>(), cancellationToken);
+
+    public Task<IActorRef> ChildActorOfAsync<T>(string name, SupervisorStrategy supervisorStrategy, CancellationToken cancellationToken = default)
+        where T : ActorBase => ChildActorOfAsync(Props.Create<T>(), name, supervisorStrategy, cancellationToken);
+
+    public Task<IActorRef> ChildActorOfAsync<T>(SupervisorStrategy supervisorStrategy, CancellationToken cancellationToken = default)
+        where T : ActorBase => ChildActorOfAsync(Props.Create<T>(), supervisorStrategy, cancellationToken);
+
+    public Task<IActorRef> ChildActorOfAsync<T>(string name, CancellationToken cancellationToken = default)
+        where T : ActorBase => ChildActorOfAsync(Props.Create<T>(), name, cancellationToken);
+
+    public Task<IActorRef> ChildActorOfAsync<T>(CancellationToken cancellationToken = default)
+        where T : ActorBase => ChildActorOfAsync(Props.Create<T>(), cancellationToken);
 
     void IInternalActorRef.Start() => Inner.Start();
 
@@ -58,15 +85,15 @@ public class TestProbe : TestKitBase, INoImplicitSender, IInternalActorRef
 
     IInternalActorRef? IInternalActorRef.GetChild(string name) => Inner.GetChild(name);
 
-    public bool Equals(IActorRef? other) => TestActor.Equals(other is TestProbe probe ? probe.TestActor : other);
+    bool IEquatable<IActorRef>.Equals(IActorRef? other) => TestActor.Equals(other is TestProbe probe ? probe.TestActor : other);
 
-    public int CompareTo(IActorRef? other) => TestActor.CompareTo(other);
+    int IComparable<IActorRef>.CompareTo(IActorRef? other) => TestActor.CompareTo(other);
 
     public int CompareTo(object? obj) => TestActor.CompareTo(obj);
 
-    public ISurrogate ToSurrogate(ActorSystem system) => TestActor.ToSurrogate(system);
+    ISurrogate ISurrogated.ToSurrogate(ActorSystem system) => TestActor.ToSurrogate(system);
 
-    public override bool Equals(object? obj) => obj is IActorRef other && Equals(other);
+    public override bool Equals(object? obj) => TestActor.Equals(obj is TestProbe probe ? probe.TestActor : obj);
 
     public override int GetHashCode() => TestActor.GetHashCode();
 

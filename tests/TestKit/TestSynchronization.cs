@@ -7,12 +7,14 @@ public class TestBarrier
 
     private readonly TestKitBase _testKit;
     private readonly TimeSpan _timeout;
-    private readonly Barrier _barrier;
+    private readonly int _count;
+    private Barrier _barrier;
 
     public TestBarrier(TestKitBase testKit, int count, TimeSpan? defaultTimeout = null)
     {
         _testKit = testKit;
-        _timeout = testKit.Dilated(defaultTimeout ?? testKit.TestKitSettings.DefaultTimeout);
+        _timeout = defaultTimeout ?? testKit.TestKitSettings.DefaultTimeout;
+        _count = count;
         _barrier = new Barrier(count);
     }
 
@@ -25,13 +27,18 @@ public class TestBarrier
             throw new TimeoutException($"Timeout of {timeout} while waiting at the barrier");
         }
     }
+
+    public void Reset() => _barrier = new Barrier(_count);
 }
 
 /// <summary>Lets threads wait until it was counted down.</summary>
 public class TestLatch
 {
+    public static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(5);
+
     private readonly CountdownEvent _latch;
     private readonly Func<TimeSpan, TimeSpan> _dilate;
+    private readonly TimeSpan _timeout;
 
     public TestLatch()
         : this(1)
@@ -39,20 +46,25 @@ public class TestLatch
     }
 
     public TestLatch(int count)
-        : this(static duration => duration, count, TimeSpan.FromSeconds(5))
+        : this(count, DefaultTimeout)
     {
     }
 
-    public TestLatch(Func<TimeSpan, TimeSpan> dilate, int count, TimeSpan defaultTimeout)
+    public TestLatch(int count, TimeSpan defaultTimeout)
+        : this(static duration => duration, defaultTimeout, count)
+    {
+    }
+
+    protected TestLatch(Func<TimeSpan, TimeSpan> dilate, TimeSpan defaultTimeout, int count)
     {
         _dilate = dilate;
         _latch = new CountdownEvent(count);
-        DefaultTimeout = defaultTimeout;
+        _timeout = defaultTimeout;
     }
 
-    public TimeSpan DefaultTimeout { get; }
+    public bool IsOpen => _latch.IsSet;
 
-    public bool IsOpen => _latch.CurrentCount == 0;
+    internal static TestLatch Create(Func<TimeSpan, TimeSpan> dilate, TimeSpan defaultTimeout, int count) => new(dilate, defaultTimeout, count);
 
     public void CountDown() => _latch.Signal();
 
@@ -66,7 +78,7 @@ public class TestLatch
 
     public void Reset() => _latch.Reset();
 
-    public void Ready() => Ready(DefaultTimeout);
+    public void Ready() => Ready(_timeout);
 
     public void Ready(TimeSpan timeout)
     {

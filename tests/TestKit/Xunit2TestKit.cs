@@ -9,32 +9,29 @@ namespace Akka.TestKit.Xunit2;
 /// <summary>Base of a test class: a system per test, with a test actor as the implicit sender.</summary>
 public class TestKit : TestKitBase, IDisposable
 {
-    private static readonly ITestKitAssertions SharedAssertions = new XunitAssertions();
+    /// <summary>Where log events go; null for nowhere.</summary>
+    protected readonly ITestOutputHelper? Output;
+
     private bool _disposed;
 
     public TestKit(ActorSystem? system = null, ITestOutputHelper? output = null)
-        : base(SharedAssertions, system)
+        : base(Assertions, system)
     {
-        Output = output!;
+        Output = output;
         InitializeLogger(Sys);
     }
 
-    public TestKit(ITestOutputHelper output)
-        : this((ActorSystem?)null, output)
-    {
-    }
-
     public TestKit(ActorSystemSetup config, string? actorSystemName = null, ITestOutputHelper? output = null)
-        : base(SharedAssertions, config, actorSystemName)
+        : base(Assertions, config, actorSystemName)
     {
-        Output = output!;
+        Output = output;
         InitializeLogger(Sys);
     }
 
     public TestKit(Config config, string? actorSystemName = null, ITestOutputHelper? output = null)
-        : base(SharedAssertions, config, actorSystemName)
+        : base(Assertions, config, actorSystemName)
     {
-        Output = output!;
+        Output = output;
         InitializeLogger(Sys);
     }
 
@@ -49,20 +46,24 @@ public class TestKit : TestKitBase, IDisposable
 
     protected static XunitAssertions Assertions { get; } = new();
 
-    protected ITestOutputHelper Output { get; }
+    protected void InitializeLogger(ActorSystem system) => InitializeLogger(system, "");
 
-    protected void InitializeLogger(ActorSystem system)
+    protected void InitializeLogger(ActorSystem system, string prefix)
     {
-        if (Output is null)
+        if (Output is not { } output)
         {
             return;
         }
 
-        var logger = ((ExtendedActorSystem)system).SystemActorOf(Props.Create(() => new Internals.TestOutputLogger(Output)), "log-test");
-        logger.Ask<LoggerInitialized>(new InitializeLogger(system.EventStream), TestKitSettings.TestEventFilterLeeway).GetAwaiter().GetResult();
+        var target = string.IsNullOrEmpty(prefix) ? output : new PrefixedOutput(output, prefix);
+        var logger = ((ExtendedActorSystem)system).SystemActorOf(Props.Create(() => new Internals.TestOutputLogger(target)), "log-test");
+        logger.Ask<LoggerInitialized>(new InitializeLogger(system.EventStream), TestKitSettings.TestKitStartupTimeout).GetAwaiter().GetResult();
     }
 
-    protected virtual void AfterAll() => Shutdown();
+    /// <summary>Runs before the system ends.</summary>
+    protected virtual void AfterAll()
+    {
+    }
 
     public void Dispose()
     {
@@ -72,10 +73,26 @@ public class TestKit : TestKitBase, IDisposable
 
     protected virtual void Dispose(bool disposing)
     {
-        if (!_disposed)
+        if (_disposed)
         {
-            _disposed = true;
+            return;
+        }
+
+        _disposed = true;
+        try
+        {
             AfterAll();
         }
+        finally
+        {
+            Shutdown();
+        }
+    }
+
+    private sealed class PrefixedOutput(ITestOutputHelper output, string prefix) : ITestOutputHelper
+    {
+        public void WriteLine(string message) => output.WriteLine(prefix + message);
+
+        public void WriteLine(string format, params object[] args) => output.WriteLine(prefix + format, args);
     }
 }

@@ -6,30 +6,33 @@ using Xunit;
 
 namespace Holdfast.ActorEngine.Tests;
 
-/// <summary>Every public member of the engine is a line of Api.approved.txt. A line more or less is to be a decision: the engine may offer nothing that Akka.NET lacks.</summary>
+/// <summary>Every public member of the engine and of its TestKit is a line of an approved file. A line more or less is to be a decision: the engine may offer nothing that Akka.NET lacks.</summary>
 public sealed class ApiSpec
 {
-    private static readonly string Approved = Path.Combine(SourceDirectory(), "Api.approved.txt");
-
-    [Fact]
-    public void The_public_surface_is_the_approved_one()
+    [Theory]
+    [InlineData("Api.approved.txt", typeof(ActorSystem))]
+    [InlineData("TestKitApi.approved.txt", typeof(Akka.TestKit.TestKitBase))]
+    public void The_public_surface_is_the_approved_one(string file, Type member)
     {
-        var actual = Surface(typeof(ActorSystem).Assembly);
+        var actual = Surface(member.Assembly);
+        var path = Path.Combine(SourceDirectory(), file);
         if (Environment.GetEnvironmentVariable("HOLDFAST_APPROVE_API") == "1")
         {
-            File.WriteAllLines(Approved, actual);
+            File.WriteAllLines(path, actual);
         }
 
-        var approved = File.ReadAllLines(Approved);
+        var approved = File.ReadAllLines(path);
         Assert.True(
             approved.SequenceEqual(actual),
             "not approved: " + string.Join("\n  ", actual.Except(approved)) + "\ngone: " + string.Join("\n  ", approved.Except(actual)) +
             "\nAfter comparing with Akka.NET's own approved surface, run this test once with HOLDFAST_APPROVE_API=1.");
     }
 
-    [Fact]
-    public void All_public_types_are_in_namespaces_of_the_original() =>
-        Assert.All(typeof(ActorSystem).Assembly.GetExportedTypes(), type => Assert.True(type.Namespace == "Akka" || type.Namespace!.StartsWith("Akka.", StringComparison.Ordinal), type.FullName));
+    [Theory]
+    [InlineData(typeof(ActorSystem))]
+    [InlineData(typeof(Akka.TestKit.TestKitBase))]
+    public void All_public_types_are_in_namespaces_of_the_original(Type member) =>
+        Assert.All(member.Assembly.GetExportedTypes(), type => Assert.True(type.Namespace == "Akka" || type.Namespace!.StartsWith("Akka.", StringComparison.Ordinal), type.FullName));
 
     private static string SourceDirectory([CallerFilePath] string path = "") => Path.GetDirectoryName(path)!;
 

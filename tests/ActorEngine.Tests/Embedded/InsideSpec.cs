@@ -9,7 +9,7 @@ namespace Holdfast.ActorEngine.Tests;
 
 /// <summary>What can only be tested from inside of the engine.</summary>
 [Collection("databases")]
-public sealed class InsideSpec(PostgresCluster cluster) : TestKit
+public sealed class InsideSpec(PostgresCluster cluster) : TestKit(Patience.Config)
 {
     private sealed class Any : UntypedActor
     {

@@ -9,13 +9,13 @@ internal sealed class Backend : IDisposable
 {
     private readonly string? _directory;
 
-    public Backend(string kind, PostgresCluster cluster)
+    public Backend(string kind, PostgresCluster cluster, string? parent = null)
     {
         Kind = kind;
         switch (kind)
         {
             case "sqlite":
-                _directory = Directory.CreateTempSubdirectory("holdfast-sqlite-").FullName;
+                _directory = parent is null ? Directory.CreateTempSubdirectory("holdfast-sqlite-").FullName : Directory.CreateDirectory(Path.Combine(parent, "db")).FullName;
                 Provider = "SQLite.MS";
                 ConnectionString = $"Data Source={Path.Combine(_directory, "journal.db")}";
                 break;
@@ -45,12 +45,21 @@ internal sealed class Backend : IDisposable
         : Quiet + $$"""
 
             akka.persistence {
-              journal { plugin = "akka.persistence.journal.sql", sql { connection-string = "{{ConnectionString}}", provider-name = "{{Provider}}" } }
-              snapshot-store { plugin = "akka.persistence.snapshot-store.sql", sql { connection-string = "{{ConnectionString}}", provider-name = "{{Provider}}" } }
+              journal {
+                plugin = "akka.persistence.journal.sql"
+                sql { connection-string = "{{ConnectionString}}", provider-name = "{{Provider}}", {{Patient}} }
+              }
+              snapshot-store {
+                plugin = "akka.persistence.snapshot-store.sql"
+                sql { connection-string = "{{ConnectionString}}", provider-name = "{{Provider}}", {{Patient}} }
+              }
             }
             """;
 
-    private static string Quiet => "akka { loglevel = OFF, stdout-loglevel = OFF }";
+    // On a machine that is busy enough a database that is well may take longer than the defaults allow.
+    private static string Patient => "recovery-event-timeout = 300s, circuit-breaker.call-timeout = 300s";
+
+    private static string Quiet => Patience.Config + "akka { loglevel = OFF, stdout-loglevel = OFF }";
 
     public Config Config => ConfigurationFactory.ParseString(Hocon);
 

@@ -173,7 +173,8 @@ public sealed class PersistenceSpec(PostgresCluster cluster)
     });
 
     [Theory]
-    [MemberData(nameof(Backends))]
+    [InlineData("sqlite")]
+    [InlineData("postgres")]
     public void What_cannot_be_serialised_is_rejected_and_the_actor_goes_on(string kind) => Run(kind, (system, probe) =>
     {
         var actor = Open(system, probe, "a");
@@ -245,6 +246,85 @@ public sealed class PersistenceSpec(PostgresCluster cluster)
         Open(system, probe, "long");
         probe.ExpectMsg("recovered " + string.Join(",", Enumerable.Range(0, 2300)));
     });
+
+    private sealed record Opened(string Owner, int Amount);
+
+    private sealed class InMemory : ReceivePersistentActor
+    {
+        private readonly List<object> _seen = [];
+
+        public InMemory()
+        {
+            RecoverAny(_seen.Add);
+            Command<Opened>(opened => Persist(opened, each => Sender.Tell(each.Amount)));
+            Command<string>(text => text == "save", _ => SaveSnapshot(new Opened("all", _seen.Count)));
+            Command<SaveSnapshotSuccess>(_ => Context.Parent.Tell("saved"));
+            Command<string>(_ => Sender.Tell(_seen.ToArray()));
+        }
+
+        public override string PersistenceId => "plain";
+    }
+
+    [Fact]
+    public void The_journal_in_memory_keeps_plain_objects() => Run("memory", (system, probe) =>
+    {
+        var first = system.ActorOf(Props.Create<InMemory>());
+        probe.Send(first, new Opened("me", 7));
+        probe.ExpectMsg(7);
+        Close(first, probe);
+        var second = system.ActorOf(Props.Create<InMemory>());
+        probe.Send(second, "all");
+        Assert.Equal(new Opened("me", 7), probe.ExpectMsg<object[]>()[0]);
+    });
+
+    [Fact]
+    public void A_database_that_restarts_fails_writes_meanwhile_and_loses_nothing_that_was_acknowledged() => Run("postgres", (system, probe) =>
+    {
+        var actor = Open(system, probe, "a");
+        probe.ExpectMsg("recovered ");
+        actor.Tell("before");
+        probe.ExpectMsg("stored before");
+        cluster.Restart(() =>
+        {
+            probe.Watch(actor);
+            actor.Tell("meanwhile");
+            probe.ExpectMsg("failure meanwhile 2", TimeSpan.FromSeconds(60));
+            probe.ExpectMsg("stopped");
+            probe.ExpectTerminated(actor);
+        });
+        var again = Open(system, probe, "a");
+        probe.ExpectMsg("recovered before", TimeSpan.FromSeconds(60));
+        again.Tell("after");
+        probe.ExpectMsg("stored after");
+    });
+
+    [Fact]
+    public void A_disk_that_is_full_fails_the_write_and_keeps_what_it_has()
+    {
+        using var disk = new SmallDisk();
+        using var backend = new Backend("sqlite", cluster, disk.Path);
+        using var system = ActorSystem.Create("full", backend.Config);
+        var probe = new TestKit(system).CreateTestProbe();
+        var actor = Open(system, probe, "a");
+        probe.ExpectMsg("recovered ");
+        actor.Tell("fits");
+        probe.ExpectMsg("stored fits");
+        probe.Watch(actor);
+        disk.Fill();
+        var big = new string('x', 100_000);
+        actor.Tell(big);
+        probe.ExpectMsg($"failure {big} 2", TimeSpan.FromSeconds(60));
+        probe.ExpectMsg("stopped");
+        probe.ExpectTerminated(actor);
+        disk.MakeRoom();
+        var again = Open(system, probe, "a");
+        probe.ExpectMsg("recovered fits", TimeSpan.FromSeconds(60));
+        again.Tell("fits, too");
+        probe.ExpectMsg("stored fits, too");
+        Close(again, probe);
+        Open(system, probe, "a");
+        probe.ExpectMsg("recovered fits,fits, too");
+    }
 
     [Fact]
     public void Two_writers_of_one_id_do_not_overwrite_each_other() => Run("sqlite", (system, probe) =>

@@ -11,7 +11,8 @@ public sealed class PostgresCluster : IDisposable
     private const int Nobody = 65534;
 
     private readonly string? _directory;
-    private readonly Process? _server;
+    private readonly string _postgres = "";
+    private Process? _server;
 
     public PostgresCluster()
     {
@@ -33,7 +34,8 @@ public sealed class PostgresCluster : IDisposable
         }
 
         RunAsNobody(Path.Combine(bin, "initdb"), "-D", data, "-U", "holdfast", "--auth=trust", "-E", "UTF8", "--no-locale", "--no-sync");
-        _server = Start(Path.Combine(bin, "postgres"), "-D", data, "-k", _directory, "-c", "listen_addresses=", "-c", "max_connections=60", "-c", "logging_collector=off");
+        _postgres = Path.Combine(bin, "postgres");
+        StartServer();
         ConnectionString = $"Host={_directory};Username=holdfast;Database=postgres;Timeout=10;Maximum Pool Size=20";
         AppDomain.CurrentDomain.ProcessExit += (_, _) => Dispose();
         AwaitReady();
@@ -47,24 +49,47 @@ public sealed class PostgresCluster : IDisposable
     public string CreateDatabase()
     {
         var name = "t" + Guid.NewGuid().ToString("N");
-        using var connection = new NpgsqlConnection(ConnectionString);
+        using var connection = new NpgsqlConnection(ConnectionString + ";Pooling=false");
         connection.Open();
         using var command = new NpgsqlCommand($"CREATE DATABASE {name}", connection);
         command.ExecuteNonQuery();
         return ConnectionString.Replace("Database=postgres", "Database=" + name, StringComparison.Ordinal);
     }
 
-    public void Dispose()
+    /// <summary>Ends the server without notice, as a crash does, and starts it again after <paramref name="meanwhile"/>.</summary>
+    public void Restart(Action meanwhile)
+    {
+        StopServer();
+        try
+        {
+            meanwhile();
+        }
+        finally
+        {
+            StartServer();
+            AwaitReady();
+        }
+    }
+
+    private void StartServer() => _server = Start(
+        _postgres, "-D", Path.Combine(_directory!, "data"), "-k", _directory!, "-c", "listen_addresses=", "-c", "max_connections=60", "-c", "logging_collector=off");
+
+    // SIGQUIT is the immediate shutdown.
+    private void StopServer()
     {
         if (_server is { HasExited: false })
         {
-            // Immediate shutdown: nothing here is to be kept.
             _ = Kill(_server.Id, 3);
             if (!_server.WaitForExit(10_000))
             {
                 _server.Kill(entireProcessTree: true);
             }
         }
+    }
+
+    public void Dispose()
+    {
+        StopServer();
 
         if (_directory is not null && Directory.Exists(_directory))
         {

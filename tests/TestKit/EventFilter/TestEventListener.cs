@@ -6,11 +6,7 @@ namespace Akka.TestKit
     /// <summary>Decides which log events a filter is for.</summary>
     public interface IEventFilter
     {
-        bool Apply(ActorSystem system, LogEvent logEvent);
-
-        bool AwaitDone(TimeSpan timeout);
-
-        void EventMatched(LogEvent logEvent);
+        bool Apply(LogEvent logEvent);
     }
 
     /// <summary>Ends the muting of events.</summary>
@@ -56,11 +52,16 @@ namespace Akka.TestKit
 
                     return true;
                 case DeadLetter letter:
-                    IsFiltered(new DeadLetterEvent(letter));
+                    // Not printed: the system's own listener logs dead letters, up to its limit.
+                    IsFiltered(new Warning(letter.Recipient.Path.ToString(), letter.Recipient.GetType(), letter));
                     return true;
                 case UnhandledMessage unhandled:
-                    var warning = new Warning(unhandled.Recipient.Path.ToString(), unhandled.Recipient.GetType(), $"Unhandled message from {unhandled.Sender}: {unhandled.Message}");
-                    IsFiltered(warning);
+                    var warning = new Warning(unhandled.Recipient.Path.ToString(), unhandled.Recipient.GetType(), "Unhandled message from " + unhandled.Sender + ": " + unhandled.Message);
+                    if (!IsFiltered(warning))
+                    {
+                        Print(warning);
+                    }
+
                     return true;
                 default:
                     return false;
@@ -71,19 +72,20 @@ namespace Akka.TestKit
         {
             foreach (var filter in _filters)
             {
-                if (filter.Apply(Context.System, @event))
+                try
                 {
-                    filter.EventMatched(@event);
-                    return true;
+                    if (filter.Apply(@event))
+                    {
+                        return true;
+                    }
+                }
+                catch (Exception)
+                {
+                    // A test's predicate that throws does not match.
                 }
             }
 
             return false;
-        }
-
-        internal sealed class DeadLetterEvent(DeadLetter letter) : Warning(letter.Recipient.Path.ToString(), letter.Recipient.GetType(), letter)
-        {
-            public DeadLetter Letter { get; } = letter;
         }
     }
 }
@@ -95,6 +97,8 @@ namespace Akka.TestKit.TestEvent
     {
         public Mute(params IEventFilter[] filters) => Filters = filters;
 
+        public Mute(IReadOnlyCollection<IEventFilter> filters) => Filters = filters;
+
         public IReadOnlyCollection<IEventFilter> Filters { get; }
 
         internal TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -104,6 +108,8 @@ namespace Akka.TestKit.TestEvent
     public sealed class Unmute : INoSerializationVerificationNeeded
     {
         public Unmute(params IEventFilter[] filters) => Filters = filters;
+
+        public Unmute(IReadOnlyCollection<IEventFilter> filters) => Filters = filters;
 
         public IReadOnlyCollection<IEventFilter> Filters { get; }
 
