@@ -51,8 +51,12 @@ internal sealed class ProtectionLedger(string name)
         return _served.TryGetValue(rule, out DateTimeOffset served) && served > since ? served : since;
     }
 
-    /// <summary>Whether it belongs to a rule of the object that has not been served so far.</summary>
-    public bool IsNews(ServedTag tag) => _since.ContainsKey(tag.Rule) && tag.Occurrence > ServedThrough(tag.Rule);
+    /// <summary>
+    /// Whether it belongs to a rule of the object that has not been served so far, or answers an event that still waits: events count in whole
+    /// seconds, so that one in the second of its assignment seems to be earlier than that.
+    /// </summary>
+    public bool IsNews(ServedTag tag) => _since.ContainsKey(tag.Rule)
+        && (tag.Occurrence > ServedThrough(tag.Rule) || _pending.Exists(e => e.Rule == tag.Rule && e.At <= tag.Occurrence));
 
     /// <summary>What a plan must know.</summary>
     public PlanState PlanState()

@@ -60,7 +60,7 @@ public sealed class PolicyCommandTests : IDisposable
         string[] lines = table.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(4, lines.Length);
         Assert.StartsWith("2026-01-05 01:30:00+01", lines[1]);
-        Assert.Contains("gold.night (for 2026-01-05 01:00:00+01)", lines[1]);
+        Assert.Contains("gold.night (for 2026-01-05 01:00:00+01", lines[1]);
         Assert.Contains("gold.often (every 6h)", lines[1]);
 
         Outcome json = _holdfast.Run("-o", "json", "policy", "plan", gold, "--horizon", "90d", "--from", "2026-01-05T00:00:00Z", "--svg", svg).Succeeds();

@@ -53,7 +53,7 @@ public sealed class PolicyRunTests : IDisposable
         Assert.Equal(1, _holdfast.Run("policy", "unassign", "silver", "app").Status);
         _holdfast.Run("policy", "unassign", "gold", "app").Succeeds();
         Assert.Empty(Assigned(Status()));
-        Assert.Contains("no policy is assigned to app", _holdfast.Run("policy", "explain", "app").Succeeds().Output);
+        Assert.Contains("no policy is assigned to app", _holdfast.Run("policy", "explain", "app@1st").Succeeds().Output);
     }
 
     [RootFact]

@@ -76,6 +76,7 @@ public sealed class TriggerTests
 
         TriggerPulled pulled = await world.Ask<TriggerPulled>(new PullTrigger(null));
         Assert.Equal(["t.mine"], pulled.Fired);
+        await ProtectedWorld.Until(world.Hangs, "the checkpoint is under way");
         await world.Reborn();
         world.OnCheckpoint = _ => CheckpointFate.Committed;
         await world.EndHanging(committed: false);
@@ -87,9 +88,31 @@ public sealed class TriggerTests
         Assert.Single(world.Committed);
     }
 
+    [Fact]
+    public async Task What_an_administrator_asked_for_in_the_second_of_the_assignment_is_not_taken_twice_when_the_entity_dies_after_the_commit()
+    {
+        await using ProtectedWorld world = new();
+        world.Advance(TimeSpan.FromMilliseconds(700));
+        await world.Assign(ProtectedWorld.Text("t", "triggers { mine { on = administrator, at-most-every = 5m, keep { last = 9 } } }"));
+        world.OnCheckpoint = _ => CheckpointFate.CommittedUnheard;
+
+        await world.Ask<TriggerPulled>(new PullTrigger(null));
+        await ProtectedWorld.Until(world.Hangs, "the checkpoint is under way");
+        world.OnCheckpoint = _ => CheckpointFate.Committed;
+        await world.Reborn();
+        await world.EndHanging(committed: false);
+        ProtectionState state = await world.Settle();
+
+        Assert.Single(world.Committed);
+        Assert.Empty(state.Pending);
+        Assert.Equal(1, state.PointsTaken);
+    }
+
     // The first look is at once; from then on there is one at a time.
     private static async Task Begin(ProtectedWorld world)
     {
+        // It has to be carried out before time moves, or the first look is due only later.
+        await world.Settle();
         world.Advance(TimeSpan.FromMilliseconds(1));
         await world.Looked(1);
         await world.Settle();
