@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Holdfast.KernelBridge;
 using Holdfast.Snapshots;
 
@@ -8,9 +9,17 @@ namespace Holdfast.Actors;
 public interface ISnapshotStore
 {
     /// <summary>Opens a new snapshot. Nothing of it is visible before <see cref="ISnapshotWriter.Commit"/>.</summary>
-    /// <param name="live">True: it is only a state to compare with or to send, and never becomes a visible snapshot; <see cref="SnapshotReceipt.Live"/> says where it is.</param>
     /// <exception cref="SnapshotStoreException">The store cannot take one.</exception>
-    ISnapshotWriter Begin(bool live);
+    ISnapshotWriter Begin();
+
+    /// <summary>Opens a new snapshot that is compressed as is asked for; a store that knows no compression takes it as it is.</summary>
+    /// <param name="compression">At least this strong.</param>
+    /// <exception cref="SnapshotStoreException">The store cannot take one.</exception>
+    ISnapshotWriter Begin(Policies.Compression compression) => Begin();
+
+    /// <summary>Opens a state to compare with or to send, which never becomes a visible snapshot; <see cref="SnapshotReceipt.Live"/> says where it is.</summary>
+    /// <exception cref="SnapshotStoreException">The store cannot take one.</exception>
+    ISnapshotWriter BeginLive() => throw new NotSupportedException("This store takes no live states.");
 }
 
 /// <summary>A snapshot being written. Disposing it before it is committed drops all of it.</summary>
@@ -28,7 +37,14 @@ public interface ISnapshotWriter : IPageSink, IDisposable
 /// <param name="Threads">How many threads they have.</param>
 /// <param name="FreezeTime">For how long the application stood; zero when it is still standing.</param>
 /// <param name="Pages">What was pumped.</param>
-public sealed record SnapshotFacts(int Processes, int Threads, TimeSpan FreezeTime, PageCounts Pages);
+public sealed record SnapshotFacts(int Processes, int Threads, TimeSpan FreezeTime, PageCounts Pages)
+{
+    /// <summary>What whoever asked for it wants recorded.</summary>
+    public IReadOnlyDictionary<string, string> Tags { get; init; } = ImmutableDictionary<string, string>.Empty;
+
+    /// <summary>From the request until the commit begins.</summary>
+    public TimeSpan Elapsed { get; init; }
+}
 
 /// <summary>A committed snapshot.</summary>
 /// <param name="Snapshot">Its id.</param>

@@ -19,7 +19,10 @@ public interface IKernelBridge
     /// </summary>
     IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target);
 
-    /// <summary>Starts an unmodified application in a virtualisation space of its own.</summary>
+    /// <summary>
+    /// Starts an unmodified application in a virtualisation space of its own. It runs when this returns, but dies with this process until
+    /// <see cref="IRunningApplication.Keep"/>.
+    /// </summary>
     /// <exception cref="BridgeException">The space or the command could not be started; nothing is left.</exception>
     IRunningApplication Launch(LaunchRequest request);
 
@@ -154,6 +157,12 @@ public interface IRunningApplication : IDisposable
 
     /// <summary>Completes when the application has ended: 0–255 as the main process exited, 128+n when signal n killed it, -1 when no one knows.</summary>
     Task<int> Exited { get; }
+
+    /// <summary>
+    /// From now on it outlives whoever started it: to be called when it can be found again by <see cref="Target"/>. Until then an application that
+    /// was launched or restored here is killed when this process dies or lets go of it. Does nothing for one that was found.
+    /// </summary>
+    void Keep();
 
     /// <summary>Sends a signal to the main process. See signal(7).</summary>
     void Signal(int signal);

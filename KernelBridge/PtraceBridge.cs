@@ -33,7 +33,7 @@ public sealed class PtraceBridge : IKernelBridge
             WorkingDirectory = request.WorkingDirectory, Detach = request.Detach, StandardStreams = request.StandardStreams, HostName = request.HostName,
             Isolate = request.Isolate,
         });
-        return space.Commit();
+        return space.HandOver();
     }
 
     /// <inheritdoc/>

@@ -11,7 +11,7 @@ internal sealed partial class CheckpointCoordinator
         CancelTimer("limit");
         ISnapshotWriter writer = data.Writer!;
         ApplicationImage image = data.Image!;
-        SnapshotFacts facts = new(data.Processes.Count, data.Threads, data.FreezeTime, data.Pages);
+        SnapshotFacts facts = new(data.Processes.Count, data.Threads, data.FreezeTime, data.Pages) { Tags = _request.Message.Tags, Elapsed = Elapsed };
         Attempt(() => new SnapshotCommitted(writer.Commit(image, facts)), cause => new CommitFailed(cause));
         return data with { CommitPending = true };
     }

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Akka.Actor;
 using Holdfast.KernelBridge;
+using Holdfast.Policies;
 
 namespace Holdfast.Actors.Checkpoint;
 
@@ -61,7 +62,8 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
             ActorProps.Of(() => new ApplicationThread(_checkpoint)).WithDispatcher(ActorProps.PinnedDispatcher), "application"));
         ISnapshotStore store = _request.Store;
         bool live = _request.Message.Live;
-        Attempt(() => new SnapshotBegun(store.Begin(live)), cause => new SnapshotRefused(cause));
+        Compression compression = _request.Message.Compression;
+        Attempt(() => new SnapshotBegun(live ? store.BeginLive() : store.Begin(compression)), cause => new SnapshotRefused(cause));
         _application.Tell(new FindProcesses());
     }
 

@@ -1,12 +1,29 @@
+using System.Collections.Immutable;
 using Holdfast.KernelBridge;
+using Holdfast.Policies;
 
 namespace Holdfast.Actors.Checkpoint;
 
 /// <summary>Asks an <see cref="Supervision.ApplicationSupervisor"/> for a checkpoint; answered by <see cref="CheckpointTaken"/> or <see cref="CheckpointFailed"/>.</summary>
 /// <param name="EndAfterwards">The application ends with its checkpoint, once that is committed.</param>
 /// <param name="Timeout">Instead of <see cref="CheckpointSettings.Timeout"/>.</param>
-/// <param name="Live">The state is for a comparison or a migration: no snapshot is kept.</param>
-public sealed record TakeCheckpoint(bool EndAfterwards = false, TimeSpan? Timeout = null, bool Live = false);
+public sealed record TakeCheckpoint(bool EndAfterwards = false, TimeSpan? Timeout = null)
+{
+    /// <summary>What is recorded with the snapshot, committed with it in one step.</summary>
+    public IReadOnlyDictionary<string, string> Tags { get; init; } = ImmutableDictionary<string, string>.Empty;
+
+    /// <summary>How the snapshot is to be compressed.</summary>
+    public Compression Compression { get; init; }
+
+    /// <summary>The state is for a comparison or a migration: no snapshot is kept.</summary>
+    public bool Live { get; init; }
+}
+
+/// <summary>Asks an <see cref="Supervision.ApplicationSupervisor"/> for <see cref="NoCheckpointUnderWay"/>, once that is so: every checkpoint that was asked for before is over.</summary>
+public sealed record AwaitNoCheckpoint;
+
+/// <summary>No checkpoint is under way.</summary>
+public sealed record NoCheckpointUnderWay;
 
 /// <summary>Calls a checkpoint off; it is answered with <see cref="CheckpointFailed"/> unless it was committed already.</summary>
 public sealed record CancelCheckpoint;

@@ -109,6 +109,8 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         try
         {
             _services.Host.Started(application);
+            // Only now: what a dying supervisor leaves can be found.
+            application.Keep();
         }
         catch (Exception e)
         {
@@ -140,6 +142,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         Receive<Terminated>(m => _checkpoint?.Coordinator.Equals(m.ActorRef) == true, _ => EndCheckpoint());
         Receive<Terminated>(_ => { });
         Receive<CancelCheckpoint>(m => _checkpoint?.Coordinator.Tell(m));
+        Receive<AwaitNoCheckpoint>(_ => WhenFree(() => Sender.Tell(new NoCheckpointUnderWay())));
         Receive<CancelStart>(_ => { });
 
         Receive<SendSignal>(m => Signal(m.Signal));

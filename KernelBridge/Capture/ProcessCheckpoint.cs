@@ -198,8 +198,9 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             UserRegisters registers = Corrected(tid, status, slot, captured.Count);
             byte[] state = PtraceCall.GetExtendedState(tid);
             ulong mask = PtraceCall.GetSignalMask(tid);
-            long sinceCapture = image.SinceCapture();
             (registers, long? remaining) = TimedWait(tid, status.Innermost("NSpid"), registers, notes, waits);
+            // Read after what is left: a wait may end late, by what lies between the two, never early.
+            long sinceCapture = image.SinceCapture();
             // So that a thread which is stopped again before it ran is still known to be in the noted wait.
             UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
             using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, state, mask);

@@ -84,9 +84,6 @@ internal static unsafe partial class Libc
     private static partial long syscall(long number, long a0, long a1, long a2, long a3, long a4, long a5);
 
     [LibraryImport("libc", SetLastError = true)]
-    public static partial int sched_yield();
-
-    [LibraryImport("libc", SetLastError = true)]
     public static partial int usleep(uint microseconds);
 
     public static int LastError => Marshal.GetLastPInvokeError();

@@ -89,8 +89,8 @@ internal sealed class Tracee
                         "it may wait for a child of vfork or for a slow device: try again, or give a longer --timeout");
                 }
 
-                // A thread usually stands within 0.2 ms: look often first, then seldom.
-                _ = rounds++ < 50 ? Libc.sched_yield() : Libc.usleep(100);
+                // A thread usually stands within 0.2 ms: look often first, then seldom. Asleep in between, since it may need this processor to get there.
+                _ = Libc.usleep(rounds++ < 50 ? 20u : 200u);
                 continue;
             }
 

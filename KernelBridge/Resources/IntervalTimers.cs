@@ -21,8 +21,9 @@ internal sealed class IntervalTimers : IProcessResource
         List<IntervalTimerImage> timers = [];
         for (int which = 0; which < 3; which++)
         {
-            long sinceCapture = image.SinceCapture();
             Itimerval value = calls.Ask<Itimerval>(X64.Getitimer, (ulong)which, calls.Scratch);
+            // Read after what is left: a timer may fire late, by what lies between the two, never early.
+            long sinceCapture = image.SinceCapture();
             if (value.ValueSeconds == 0 && value.ValueMicroseconds == 0)
             {
                 // Expired, with its signal still pending: the kernel arms it again when the signal is taken.

@@ -13,6 +13,9 @@ internal sealed partial class PtraceRestore
 
     private readonly Dictionary<int, ulong> vdsoSyscalls = [];
 
+    /// <summary>Where this kernel's own vDSO is put beside a foreign one: behind the arena, in the gap that the work area leaves there.</summary>
+    private ulong VdsoRoom => area.Arena + WorkArea.ArenaSize + 0x100000;
+
     public void FillMemory()
     {
         foreach (ProcessImage process in Living)
@@ -27,7 +30,7 @@ internal sealed partial class PtraceRestore
         }
     }
 
-    /// <summary>Unmaps everything but the work area, and moves the vDSO to where the image had it.</summary>
+    /// <summary>Unmaps everything but the work area, and moves the vDSO to where the image had it, or beside that of another kernel.</summary>
     private void ClearAddressSpace(Stub stub, MemoryImage memory)
     {
         List<MemoryMap> maps = MemoryMap.Read(stub.HostPid);
@@ -46,12 +49,39 @@ internal sealed partial class PtraceRestore
                 tape.Add("unmapping the vDSO", X64.Munmap, map.Start, map.Length);
             }
         }
+        else if (VdsoIsForeign)
+        {
+            Move(tape, vdso, VdsoRoom);
+            PlaceForeignVdso(stub, tape, wanted.First(a => a.Name == "[vdso]"), VdsoRoom + (vdso.First(map => map.Name == "[vdso]").Start - vdso[0].Start));
+            return;
+        }
         else
         {
             MoveVdso(tape, vdso, wanted);
         }
 
         stub.Run(tape);
+    }
+
+    /// <summary>Lets the snapshot's vDSO lie where it was, as memory, with its functions passed on to this kernel's.</summary>
+    private void PlaceForeignVdso(Stub stub, SyscallTape tape, AreaImage old, ulong own)
+    {
+        byte[] code;
+        try
+        {
+            code = ForeignVdso.PassOn(Image.Host.Vdso, ownVdso.Value, own);
+        }
+        catch (FormatException e)
+        {
+            throw new BridgeException("kernel.vdso", "passing on the vDSO of another kernel", e.Message, "restore under the same kernel");
+        }
+
+        tape.Add("room for the snapshot's vDSO", X64.Mmap, old.Start, old.Length, Libc.PROT_READ | Libc.PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ulong.MaxValue, 0);
+        stub.Run(tape);
+        stub.Memory.Write(old.Start, code);
+        SyscallTape finish = stub.NewTape();
+        finish.Add("protection of the snapshot's vDSO", X64.Mprotect, old.Start, old.Length, Libc.PROT_READ | Libc.PROT_EXEC);
+        stub.Run(finish);
     }
 
     private void MoveVdso(SyscallTape tape, List<MemoryMap> own, List<AreaImage> wanted)
@@ -67,15 +97,18 @@ internal sealed partial class PtraceRestore
         }
 
         // By way of a room of its own, since old and new place may overlap.
-        ulong room = area.Arena + WorkArea.ArenaSize + 0x100000;
-        foreach (MemoryMap map in own)
-        {
-            tape.Add($"moving {map.Name}", X64.Mremap, map.Start, map.Length, map.Length, MREMAP_MAYMOVE_FIXED, room + (map.Start - own[0].Start));
-        }
-
+        Move(tape, own, VdsoRoom);
         foreach ((MemoryMap map, AreaImage to) in own.Zip(wanted))
         {
-            tape.Add($"moving {map.Name}", X64.Mremap, room + (map.Start - own[0].Start), map.Length, map.Length, MREMAP_MAYMOVE_FIXED, to.Start);
+            tape.Add($"moving {map.Name}", X64.Mremap, VdsoRoom + (map.Start - own[0].Start), map.Length, map.Length, MREMAP_MAYMOVE_FIXED, to.Start);
+        }
+    }
+
+    private static void Move(SyscallTape tape, List<MemoryMap> maps, ulong to)
+    {
+        foreach (MemoryMap map in maps)
+        {
+            tape.Add($"moving {map.Name}", X64.Mremap, map.Start, map.Length, map.Length, MREMAP_MAYMOVE_FIXED, to + (map.Start - maps[0].Start));
         }
     }
 
@@ -170,8 +203,8 @@ internal sealed partial class PtraceRestore
         AddMmMap(tape, memory);
         tape.Add("closing the builder's descriptors", X64.CloseRange, (ulong)firstFree, uint.MaxValue, 0);
         stub.Run(tape);
-        AreaImage? vdso = memory.Areas.FirstOrDefault(a => a.Name == "[vdso]");
-        int at = vdso is null ? -1 : Image.Host.Vdso.AsSpan().IndexOf((ReadOnlySpan<byte>)[0x0f, 0x05]);
+        MemoryMap? vdso = MemoryMap.Read(stub.HostPid).Find(map => map.Name == "[vdso]");
+        int at = vdso is null ? -1 : ownVdso.Value.AsSpan().IndexOf((ReadOnlySpan<byte>)[0x0f, 0x05]);
         vdsoSyscalls[stub.HostPid] = at >= 0
             ? vdso!.Start + (ulong)at
             : throw new BridgeException("restore.vdso", $"looking for a system call in process {stub.HostPid}", "the image has no vDSO");

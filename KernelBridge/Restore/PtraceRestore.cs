@@ -1,5 +1,7 @@
+using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
 using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Spaces;
@@ -16,6 +18,7 @@ internal sealed partial class PtraceRestore : IRestore
     private readonly RestoreChecks checks;
     private readonly WorkArea area;
     private readonly BuildPlan plan;
+    private readonly Lazy<byte[]> ownVdso = new(OwnVdso);
     private readonly RestoreContext context;
     private readonly Dictionary<int, Stub> stubs = [];
     private SpaceHandle? space;
@@ -123,13 +126,42 @@ internal sealed partial class PtraceRestore : IRestore
             yield break;
         }
 
-        byte[] own = OwnVdso();
-        if (!own.AsSpan().SequenceEqual(Image.Host.Vdso))
+        if (!VdsoIsForeign)
+        {
+            yield break;
+        }
+
+        string? problem = null;
+        try
+        {
+            _ = ForeignVdso.PassOn(Image.Host.Vdso, ownVdso.Value, 0);
+        }
+        catch (FormatException e)
+        {
+            problem = e.Message;
+        }
+
+        if (problem is not null)
         {
             yield return new Refusal(
-                "kernel.vdso", 0, null, "vDSO", $"it differs from that of the kernel of the snapshot ({Image.Host.KernelRelease})", "restore under the same kernel");
+                "kernel.vdso", 0, null, "vDSO", $"that of the kernel of the snapshot ({Image.Host.KernelRelease}) cannot be passed on: {problem}", "restore under the same kernel");
+        }
+
+        foreach (ProcessImage process in Living)
+        {
+            AreaImage? code = process.Memory!.Areas.FirstOrDefault(area => area.Name == "[vdso]");
+            foreach (ThreadImage thread in process.Threads.Where(thread => code is not null
+                && MemoryMarshal.Read<UserRegisters>(thread.Registers).Rip is var at && at >= code.Start && at < code.End))
+            {
+                yield return new Refusal(
+                    "kernel.vdso", process.Pid, null, $"thread {thread.Tid}", $"it stands inside the vDSO of the kernel of the snapshot ({Image.Host.KernelRelease})",
+                    "restore another snapshot, or restore under the same kernel");
+            }
         }
     }
+
+    /// <summary>Whether the snapshot's kernel had another vDSO than this one's.</summary>
+    private bool VdsoIsForeign => !ownVdso.Value.AsSpan().SequenceEqual(Image.Host.Vdso);
 
     private static byte[] OwnVdso()
     {

@@ -15,6 +15,7 @@ internal sealed class RunningApplication : IRunningApplication
     private readonly SafeFileHandle main;
     private readonly SafeFileHandle wake;
     private readonly bool isChild;
+    private readonly SafeFileHandle? lifeline;
     private int disposed;
 
     /// <summary>Takes over the descriptors and begins to wait.</summary>
@@ -23,13 +24,16 @@ internal sealed class RunningApplication : IRunningApplication
     /// <param name="root">A pidfd of the space's init or the tree's root.</param>
     /// <param name="main">A pidfd of the main process; may be another handle of the same process.</param>
     /// <param name="isChild">Whether the root is a child of this process that nobody else reaps; then this does.</param>
-    public RunningApplication(ApplicationTarget target, int mainPid, SafeFileHandle root, SafeFileHandle main, bool isChild)
+    /// <param name="lifeline">The pipe whose end kills the space until <see cref="Keep"/>; null when it is kept already.</param>
+    public RunningApplication(
+        ApplicationTarget target, int mainPid, SafeFileHandle root, SafeFileHandle main, bool isChild, SafeFileHandle? lifeline = null)
     {
         Target = target;
         MainPid = mainPid;
         this.root = root;
         this.main = main;
         this.isChild = isChild;
+        this.lifeline = lifeline;
         wake = Descriptors.Own(EventFd(0, O_CLOEXEC), "space.eventfd", "eventfd");
         new Thread(WaitForEnd, maxStackSize: 256 * 1024) { IsBackground = true, Name = $"wait for pid {target.RootPid}" }.Start();
     }
@@ -42,6 +46,26 @@ internal sealed class RunningApplication : IRunningApplication
 
     /// <inheritdoc/>
     public Task<int> Exited => exited.Task;
+
+    /// <inheritdoc/>
+    public void Keep()
+    {
+        if (lifeline is null || lifeline.IsClosed)
+        {
+            return;
+        }
+
+        try
+        {
+            Descriptors.WriteAll(lifeline, "c"u8);
+        }
+        catch (BridgeException)
+        {
+            // EPIPE: a short program has ended already, and its init with it. Exited tells.
+        }
+
+        lifeline.Dispose();
+    }
 
     /// <inheritdoc/>
     /// <remarks>Does nothing when the main process has ended.</remarks>
@@ -92,6 +116,7 @@ internal sealed class RunningApplication : IRunningApplication
         }
 
         main.Dispose();
+        lifeline?.Dispose();
         // A child must be reaped whoever still asks: there the thread waits on. It closes what it uses itself.
         if (!isChild)
         {

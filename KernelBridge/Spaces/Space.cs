@@ -11,7 +11,7 @@ internal static class Space
 
     /// <summary>
     /// Starts a space. In <see cref="SpaceMode.Run"/> the program runs when this returns; in <see cref="SpaceMode.Build"/> the root stub
-    /// pauses. Until <see cref="SpaceHandle.Commit"/> the space dies with its handle, and with this process.
+    /// pauses. Until <see cref="IRunningApplication.Keep"/> the space dies with this process.
     /// </summary>
     /// <exception cref="BridgeException">
     /// It could not be started, and nothing is left: <c>rights.missing</c>, <c>space.*</c>, <c>launch.not-found</c>,
@@ -76,7 +76,7 @@ internal static class Space
                         throw report.Failure(program, request.WorkingDirectory, request.WantedPid);
                     }
 
-                    return new SpaceHandle(new RunningApplication(target, mainPid, init, main, isChild: true), report.MainPid, lifeline);
+                    return new SpaceHandle(new RunningApplication(target, mainPid, init, main, isChild: true, lifeline), report.MainPid);
                 }
                 catch
                 {

@@ -1,26 +1,21 @@
-using Microsoft.Win32.SafeHandles;
-
 namespace Holdfast.KernelBridge.Spaces;
 
 /// <summary>
-/// A space that came up and is not committed yet: when this process dies, or the handle is disposed without <see cref="Commit"/>,
-/// everything in the space is killed.
+/// A space that came up: when this process dies, or the handle is disposed without <see cref="HandOver"/>, everything in the space is killed.
 /// </summary>
 internal sealed class SpaceHandle : IDisposable
 {
     private readonly RunningApplication application;
-    private readonly SafeFileHandle lifeline;
-    private bool committed;
+    private bool handedOver;
 
     /// <summary>Wraps what was started.</summary>
-    public SpaceHandle(RunningApplication application, int mainPidInside, SafeFileHandle lifeline)
+    public SpaceHandle(RunningApplication application, int mainPidInside)
     {
         this.application = application;
-        this.lifeline = lifeline;
         MainPidInside = mainPidInside;
     }
 
-    /// <summary>How to find the application again, once it is committed.</summary>
+    /// <summary>How to find the application again, once it is kept.</summary>
     public ApplicationTarget Target => application.Target;
 
     /// <summary>Host pid of the main process or root stub.</summary>
@@ -35,34 +30,23 @@ internal sealed class SpaceHandle : IDisposable
     /// <summary>The group of the application, or null where it has none.</summary>
     public string? CgroupPath => application.Target.CgroupPath;
 
-    /// <summary>From now on the space lives on without this process.</summary>
+    /// <summary>Gives the application away; the space still dies with this process until <see cref="IRunningApplication.Keep"/>.</summary>
     /// <returns>The application; the caller disposes it.</returns>
-    public IRunningApplication Commit()
+    public IRunningApplication HandOver()
     {
-        ObjectDisposedException.ThrowIf(lifeline.IsClosed, this);
-        try
-        {
-            Descriptors.WriteAll(lifeline, "c"u8);
-        }
-        catch (BridgeException)
-        {
-            // EPIPE: a short program has ended already, and its init with it. Its Exited tells.
-        }
-
-        committed = true;
-        lifeline.Dispose();
+        ObjectDisposedException.ThrowIf(handedOver, this);
+        handedOver = true;
         return application;
     }
 
-    /// <summary>Kills the space and removes it, unless it is committed.</summary>
+    /// <summary>Kills the space and removes it, unless it is handed over.</summary>
     public void Dispose()
     {
-        if (committed)
+        if (handedOver)
         {
             return;
         }
 
-        lifeline.Dispose();
         application.Kill();
         if (application.Target.ExitFile is { } exit)
         {

@@ -208,6 +208,7 @@ public static class PolicyWriter
             TriggerKind.Storage => $"on = storage, above = {number}%",
             TriggerKind.MemoryChange => $"on = memory-change, above = {Quantity.FormatExactSize((long)c.Above)}",
             TriggerKind.Network => $"on = network, above = {Quantity.FormatExactSize((long)c.Above)}/s",
+            TriggerKind.Pressure => $"on = pressure, of = {c.Target}, above = {number}%",
             TriggerKind.ConfigurationChange => $"on = configuration-change, path = \"{Escape(c.Target)}\"",
             TriggerKind.Program => $"on = program, run = \"{Escape(c.Target)}\", exit = {c.ExitStatus}, poll = {Quantity.Format(c.Poll)}",
             _ => "on = administrator",

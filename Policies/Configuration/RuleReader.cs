@@ -54,6 +54,7 @@ internal sealed class RuleReader(ProblemList problems)
             ("memory-change", TriggerKind.MemoryChange),
             ("network", TriggerKind.Network),
             ("storage", TriggerKind.Storage),
+            ("pressure", TriggerKind.Pressure),
             ("configuration-change", TriggerKind.ConfigurationChange),
             ("program", TriggerKind.Program),
             ("administrator", TriggerKind.Administrator));
@@ -62,6 +63,7 @@ internal sealed class RuleReader(ProblemList problems)
         var above = fields.Text("above");
         var sustained = fields.Time("sustained", Duration.Zero, Duration.FromDays(1)) ?? Duration.Zero;
         var path = fields.Text("path");
+        var resource = fields.Text("of");
         var run = fields.Text("run");
         var exit = fields.Number("exit", 0, 255) ?? 0;
         var poll = fields.Time("poll", Second, Duration.FromDays(1)) ?? Duration.FromMinutes(1);
@@ -69,20 +71,20 @@ internal sealed class RuleReader(ProblemList problems)
         {
             if (!fields.Has("on"))
             {
-                problems.Error(fields.Source.Position, "a trigger needs on = cpu, memory-change, network, storage, configuration-change, program or administrator");
+                problems.Error(fields.Source.Position, "a trigger needs on = cpu, memory-change, network, storage, pressure, configuration-change, program or administrator");
             }
 
             return null;
         }
 
         var threshold = 0.0;
-        if (known <= TriggerKind.Storage)
+        if (known <= TriggerKind.Pressure)
         {
             if (above is null || !TryThreshold(known, above, out threshold))
             {
                 fields.Wrong("above", known switch
                 {
-                    TriggerKind.Cpu or TriggerKind.Storage => "the trigger needs above = a share from 1% to 100%",
+                    TriggerKind.Cpu or TriggerKind.Storage or TriggerKind.Pressure => "the trigger needs above = a share from 1% to 100%",
                     TriggerKind.Network => "the trigger needs above = a rate such as 100MiB/s",
                     _ => "the trigger needs above = a size such as 2GiB",
                 });
@@ -94,10 +96,21 @@ internal sealed class RuleReader(ProblemList problems)
             fields.Wrong("above", "this trigger has no threshold");
         }
 
-        var target = known switch { TriggerKind.ConfigurationChange => path, TriggerKind.Program => run, _ => "" };
+        if (known == TriggerKind.Pressure && resource is not (null or "cpu" or "memory" or "io"))
+        {
+            fields.Wrong("of", $"'{resource}' has no pressure; write cpu, memory or io");
+            return null;
+        }
+
+        var target = known switch { TriggerKind.ConfigurationChange => path, TriggerKind.Program => run, TriggerKind.Pressure => resource, _ => "" };
         if (target is null)
         {
-            problems.Error(fields.Source.Position, known == TriggerKind.Program ? "the trigger needs run = \"COMMAND\"" : "the trigger needs path = \"FILE\"");
+            problems.Error(fields.Source.Position, known switch
+            {
+                TriggerKind.Program => "the trigger needs run = \"COMMAND\"",
+                TriggerKind.Pressure => "the trigger needs of = cpu, memory or io",
+                _ => "the trigger needs path = \"FILE\"",
+            });
             return null;
         }
 
@@ -342,7 +355,7 @@ internal sealed class RuleReader(ProblemList problems)
         value = 0;
         switch (kind)
         {
-            case TriggerKind.Cpu or TriggerKind.Storage:
+            case TriggerKind.Cpu or TriggerKind.Storage or TriggerKind.Pressure:
                 return text.EndsWith('%')
                     && double.TryParse(text.AsSpan(0, text.Length - 1).Trim(), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out value)
                     && value is >= 1 and <= 100;

@@ -66,6 +66,9 @@ public enum TriggerKind
     /// <summary>The share of the storage that is used, 0 to 100 percent.</summary>
     Storage,
 
+    /// <summary>The share of time in which something of the object waits for a resource, 0 to 100 percent.</summary>
+    Pressure,
+
     /// <summary>A configuration file was changed.</summary>
     ConfigurationChange,
 
@@ -80,7 +83,7 @@ public enum TriggerKind
 /// <param name="Kind">What is watched.</param>
 /// <param name="Above">For thresholds: the value above which it fires, in the unit of the kind.</param>
 /// <param name="Sustained">For thresholds: how long the value must stay above.</param>
-/// <param name="Target">The path of the file, or the command line of the program.</param>
+/// <param name="Target">The path of the file, the command line of the program, or the resource whose pressure is meant: <c>cpu</c>, <c>memory</c> or <c>io</c>.</param>
 /// <param name="ExitStatus">For programs: the status that fires, 0 to 255.</param>
 /// <param name="Poll">For programs: how often it is run.</param>
 public sealed record TriggerCondition(TriggerKind Kind, double Above, Duration Sustained, string Target, int ExitStatus, Duration Poll);

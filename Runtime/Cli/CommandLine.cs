@@ -56,7 +56,8 @@ internal static class CommandLine
             ListCommands.Snapshots(executor), InspectCommand.Build(executor), EndCommands.Stop(executor), EndCommands.Kill(executor),
             ForgetCommand.Build(executor), MaintenanceCommands.Verify(executor), MaintenanceCommands.Gc(executor),
             SnapshotCommand.Build(executor), DiffCommand.Build(executor), ApplyCommand.Build(executor), MigrateCommand.Build(executor),
-            RepairCommand.Build(executor), KeyCommands.NewKey(executor), KeyCommands.RotateKey(executor), NodeCommand.Build(executor)])
+            RepairCommand.Build(executor), KeyCommands.NewKey(executor), KeyCommands.RotateKey(executor), NodeCommand.Build(executor),
+            PolicyCommand.Build(executor)])
         {
             root.Subcommands.Add(command);
         }
@@ -93,10 +94,10 @@ internal static class CommandLine
     private static int Usage(ParseResult parsed, Output output)
     {
         Command command = parsed.CommandResult.Command;
-        string path = command is RootCommand ? "" : $" {command.Name}";
+        string path = command is RootCommand ? "" : $" {HelpText.PathOf(command)}";
         string message = LaterCommands.Explain(parsed)
             ?? string.Join(' ', parsed.Errors[0].Message.Split((char[])['\n', '\r', '\t'], StringSplitOptions.RemoveEmptyEntries)).TrimEnd('.');
-        message = $"{(path.Length == 0 ? "" : $"{command.Name}: ")}{message}; see 'holdfast{path} --help'";
+        message = $"{(path.Length == 0 ? "" : $"{HelpText.PathOf(command)}: ")}{message}; see 'holdfast{path} --help'";
         bool own = command.Name == "run" && !parsed.Tokens.TakeWhile(t => t.Type != TokenType.DoubleDash).Any(t => t.Value == "--detach");
         output.Error(new HoldfastException("usage", message, ExitStatus.Usage));
         return own ? ExitStatus.HoldfastFailed : ExitStatus.Usage;

@@ -27,7 +27,7 @@ internal static class HelpText
         StringBuilder text = new();
         bool isRoot = command == root;
         text.AppendLine(command.Description).AppendLine().AppendLine("Usage:");
-        text.AppendLine(isRoot ? "  holdfast COMMAND [options]" : $"  holdfast {command.Name}{Synopsis(command)} [options]").AppendLine();
+        text.AppendLine(isRoot ? "  holdfast COMMAND [options]" : $"  holdfast {PathOf(command)}{(command.Subcommands.Count > 0 ? " COMMAND" : "")}{Synopsis(command)} [options]").AppendLine();
         Section(text, "Commands", command.Subcommands.Where(c => !c.Hidden).Select(c => (c.Name, c.Description)));
         Section(text, "Arguments", command.Arguments.Select(a => (a.Name, a.Description)));
         Section(text, "Options", Visible(command).Concat(isRoot ? [] : Visible(root).Where(o => o.Recursive && o is not HelpOption)).Select(o => (Label(o), o.Description)));
@@ -44,6 +44,10 @@ internal static class HelpText
 
         return text.AppendLine(isRoot ? ExitStatuses : "").ToString().TrimEnd() + "\n";
     }
+
+    /// <summary>Its name with those of the commands that it belongs to.</summary>
+    public static string PathOf(Command command) =>
+        command.Parents.OfType<Command>().FirstOrDefault(c => c is not RootCommand) is { } parent ? $"{PathOf(parent)} {command.Name}" : command.Name;
 
     private static IEnumerable<Option> Visible(Command command) => command.Options.Where(o => !o.Hidden);
 

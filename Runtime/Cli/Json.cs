@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Holdfast.Actors.Protection;
 
 namespace Holdfast.Runtime.Cli;
 
@@ -50,6 +51,20 @@ internal sealed record DemoJson(
     string Application, int Processes, int Threads, double CheckpointMs, double FreezeMs, long BytesStored, double RestoreMs,
     long KilledAfterLine, long ResumedAtLine, long LinesAfter);
 
+internal sealed record PolicyAssignmentJson(string Policy, string Target, bool Assigned)
+{
+    public string? From { get; init; }
+
+    public DateTimeOffset? Since { get; init; }
+}
+
+internal sealed record PolicyTriggerJson(string Name, IReadOnlyList<string> Fired, IReadOnlyList<string> Held);
+
+internal sealed record PolicyStatusJson(
+    string Name, bool CarriedOut, IReadOnlyList<PolicyAssignmentJson> Assignments, DateTimeOffset? Next, IReadOnlyList<string> NextFor,
+    long PointsTaken, long SnapshotsRemoved, IReadOnlyList<PromiseCount> Promises, IReadOnlyList<PromiseBroken> Broken, IReadOnlyList<PointTaken> Points,
+    IReadOnlyList<TriggerSeen> Watched, PointFailed? Failure, IReadOnlyList<string> Troubles);
+
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(ErrorJson))]
 [JsonSerializable(typeof(CheckpointJson))]
@@ -65,4 +80,7 @@ internal sealed record DemoJson(
 [JsonSerializable(typeof(VerifyJson))]
 [JsonSerializable(typeof(GcJson))]
 [JsonSerializable(typeof(DemoJson))]
+[JsonSerializable(typeof(PolicyAssignmentJson))]
+[JsonSerializable(typeof(PolicyTriggerJson))]
+[JsonSerializable(typeof(PolicyStatusJson))]
 internal sealed partial class OutputJson : JsonSerializerContext;

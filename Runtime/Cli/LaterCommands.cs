@@ -5,9 +5,9 @@ namespace Holdfast.Runtime.Cli;
 /// <summary>What is asked for and does not exist in this version is refused by name: it must never look like a typing mistake, or be ignored.</summary>
 internal static class LaterCommands
 {
-    private static readonly string[] Commands = ["policy", "move"];
+    private static readonly string[] Commands = ["move"];
 
-    private static readonly string[] Options = ["--lazy", "--rehearse", "--tcp", "--volume", "--policy"];
+    private static readonly string[] Options = ["--lazy", "--rehearse", "--tcp", "--volume"];
 
     /// <summary>Explains an option; null when it is none of those.</summary>
     public static string? Explain(string option) =>

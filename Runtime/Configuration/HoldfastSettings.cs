@@ -1,5 +1,6 @@
 using Akka.Configuration;
 using Holdfast.Actors.Checkpoint;
+using Holdfast.Actors.Protection;
 using Holdfast.Actors.Restore;
 
 namespace Holdfast.Runtime.Configuration;
@@ -18,6 +19,8 @@ internal sealed record HoldfastSettings
     public required TimeSpan ConnectTimeout { get; init; }
 
     public required StorageSettings Storage { get; init; }
+
+    public required ProtectionSettings Protection { get; init; }
 
     /// <summary>Reads the file that HOLDFAST_CONFIG names, else <c>STORE/holdfast.conf</c> if there is one, over the defaults.</summary>
     public static HoldfastSettings Load(string storeRoot)
@@ -82,6 +85,14 @@ internal sealed record HoldfastSettings
             Storage = StorageSettings.From(config),
             StopGrace = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "stop-grace"),
             ConnectTimeout = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "connect-timeout"),
+            Protection = new ProtectionSettings
+            {
+                Reserve = Time(config.GetConfig("holdfast.policies"), "holdfast.policies", "reserve"),
+                RetryFirst = Time(config.GetConfig("holdfast.policies"), "holdfast.policies", "retry-first"),
+                RetryLast = Time(config.GetConfig("holdfast.policies"), "holdfast.policies", "retry-last"),
+                Watch = Time(config.GetConfig("holdfast.policies"), "holdfast.policies", "watch"),
+                CollectGarbage = Time(config.GetConfig("holdfast.policies"), "holdfast.policies", "collect-garbage"),
+            },
         };
     }
 

@@ -41,6 +41,15 @@ internal static class Host
         return found;
     }
 
+    /// <summary>utime and stime of a process and its descendants, in ticks of USER_HZ; fields 14 and 15 of /proc/PID/stat.</summary>
+    public static long ProcessorTicks(int root) => Descendants(root).Prepend(root).Select(Stat).Where(f => f is not null)
+        .Sum(f => long.Parse(f![11], CultureInfo.InvariantCulture) + long.Parse(f[12], CultureInfo.InvariantCulture));
+
+    /// <summary>RssAnon and RssShmem of a process and its descendants, in bytes; /proc/PID/status.</summary>
+    public static long ResidentBytes(int root) => Descendants(root).Prepend(root).Select(pid => Read(pid, "status") ?? "").Sum(status => status.Split('\n')
+        .Where(l => l.StartsWith("RssAnon:", StringComparison.Ordinal) || l.StartsWith("RssShmem:", StringComparison.Ordinal))
+        .Sum(l => long.Parse(l.Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) * 1024));
+
     // The name stands in parentheses and may hold anything, parentheses too: the fields begin after the last one.
     private static string[]? Stat(int pid) => Read(pid, "stat") is { } text && text.LastIndexOf(')') is var end and >= 0
         ? text[(end + 2)..].Split(' ')

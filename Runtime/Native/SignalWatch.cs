@@ -18,9 +18,12 @@ internal sealed class SignalWatch : IDisposable
     {
     }
 
-    /// <summary>Passes signals on to an application that runs in this process group.</summary>
-    /// <param name="forward">Called with the signal's number.</param>
-    public static SignalWatch Forward(Action<int> forward)
+    /// <summary>
+    /// Passes signals on to an application that runs in this process group, from now until this process ends. There is no way back: a
+    /// signal that came before the application's end may be looked at after it, and would then end this process instead of being dropped.
+    /// </summary>
+    /// <param name="forward">Called with the signal's number, also when the application has ended.</param>
+    public static void Forward(Action<int> forward)
     {
         SignalWatch watch = new();
         foreach (int signal in (int[])[SIGHUP, SIGUSR1, SIGUSR2, Libc.SIGTERM, SIGWINCH])
@@ -40,7 +43,8 @@ internal sealed class SignalWatch : IDisposable
             });
         }
 
-        return watch;
+        // A registration that nobody refers to is undone by its finalizer.
+        watch._registrations.ForEach(GC.SuppressFinalize);
     }
 
     /// <summary>Cancels on SIGINT, SIGTERM and SIGHUP.</summary>

@@ -33,6 +33,12 @@ internal sealed record ApplicationRecord
     /// <summary>How often a checkpoint is taken, in seconds, or null.</summary>
     public double? EverySeconds { get; init; }
 
+    /// <summary>Its labels, each <c>KEY=VALUE</c>; policies can be assigned to all applications with one.</summary>
+    public IReadOnlyList<string> Labels { get; init; } = [];
+
+    /// <summary>The directory in which it was run, or null when that is not known.</summary>
+    public string? WorkingDirectory { get; init; }
+
     /// <summary>When it was seen to have ended, UTC, or null.</summary>
     public DateTimeOffset? Ended { get; init; }
 

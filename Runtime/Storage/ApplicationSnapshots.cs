@@ -12,30 +12,44 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
     public const string ProcessesTag = "processes";
     public const string ThreadsTag = "threads";
     public const string FreezeTag = "freeze-ms";
+    public const string ElapsedTag = "total-ms";
     public const string CommandTag = "command";
 
     private readonly ConcurrentDictionary<string, LiveSnapshot> _live = new(StringComparer.Ordinal);
 
     public IReadOnlyList<string> Command { get; init; } = [];
 
-    /// <summary>How checkpoints are written.</summary>
+    /// <summary>How checkpoints are written, where no policy says otherwise.</summary>
     public SnapshotWriterOptions Options { get; init; } = new();
 
     /// <summary>Pages that equal the parent's are referred to.</summary>
     public bool Incremental { get; init; } = true;
 
-    public ISnapshotWriter Begin(bool live)
+    public ISnapshotWriter Begin() => Begin(Options, live: false);
+
+    public ISnapshotWriter Begin(Policies.Compression compression) => Begin(
+        compression switch
+        {
+            Policies.Compression.Fast => Options with { Compression = Compression.Auto, CompressionLevel = 1 },
+            Policies.Compression.Strong => Options with { Compression = Compression.Auto, CompressionLevel = 9 },
+            _ => Options,
+        },
+        live: false);
+
+    public ISnapshotWriter BeginLive() => Begin(Options, live: true);
+
+    private Writer Begin(SnapshotWriterOptions options, bool live)
     {
         SnapshotInfo? parent = store.List(name).LastOrDefault(s => s.Damage is null && s.Kind == Store.ApplicationKind);
         SnapshotWriter writer;
         try
         {
-            writer = store.BeginSnapshot(name, Store.ApplicationKind, parent, Options);
+            writer = store.BeginSnapshot(name, Store.ApplicationKind, parent, options);
         }
         catch (SnapshotStoreException) when (parent is not null)
         {
             // Forgotten or damaged meanwhile: then everything is stored.
-            writer = store.BeginSnapshot(name, Store.ApplicationKind, null, Options);
+            writer = store.BeginSnapshot(name, Store.ApplicationKind, null, options);
         }
 
         return new Writer(this, writer, live);
@@ -86,7 +100,13 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
                 writer.SetTag(ProcessesTag, facts.Processes.ToString(CultureInfo.InvariantCulture));
                 writer.SetTag(ThreadsTag, facts.Threads.ToString(CultureInfo.InvariantCulture));
                 writer.SetTag(FreezeTag, facts.FreezeTime.TotalMilliseconds.ToString("0.###", CultureInfo.InvariantCulture));
+                writer.SetTag(ElapsedTag, facts.Elapsed.TotalMilliseconds.ToString("0.###", CultureInfo.InvariantCulture));
                 writer.SetTag(CommandTag, string.Join(' ', owner.Command));
+                foreach ((string tag, string value) in facts.Tags)
+                {
+                    writer.SetTag(tag, value);
+                }
+
                 if (!live)
                 {
                     SnapshotInfo info = writer.Commit();

@@ -1,6 +1,7 @@
 using Holdfast.Actors.Supervision;
 using Holdfast.Runtime.Cli;
 using Holdfast.Runtime.Native;
+using Holdfast.Runtime.Protection;
 using Holdfast.Runtime.Storage;
 
 namespace Holdfast.Runtime.Supervision;
@@ -96,6 +97,8 @@ internal static class ApplicationAccess
             Recorded(await host.StopAsync(grace, cancellation).ConfigureAwait(false));
 
         public async Task<int> KillAsync(CancellationToken cancellation) => Recorded(await host.KillAsync(cancellation).ConfigureAwait(false));
+
+        public Task<PolicyAnswer> PolicyAsync(PolicyOrder order, CancellationToken cancellation) => host.PolicyAsync(order, cancellation);
 
         public async ValueTask DisposeAsync()
         {

@@ -1,4 +1,5 @@
 using Holdfast.Runtime.Cli;
+using Holdfast.Runtime.Protection;
 
 namespace Holdfast.Runtime.Supervision;
 
@@ -20,4 +21,7 @@ internal interface IApplicationControl : IAsyncDisposable
 
     /// <summary>Kills every process; returns its exit status.</summary>
     Task<int> KillAsync(CancellationToken cancellation);
+
+    /// <summary>Looks at its policies, or changes them.</summary>
+    Task<PolicyAnswer> PolicyAsync(PolicyOrder order, CancellationToken cancellation);
 }

@@ -4,19 +4,21 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Holdfast.Runtime.Cli;
+using Holdfast.Runtime.Protection;
 
 namespace Holdfast.Runtime.Supervision;
 
 /// <summary>What is asked of a supervisor over its socket: one request per connection.</summary>
-/// <param name="Operation"><c>checkpoint</c>, <c>live</c>, <c>stop</c> or <c>kill</c>.</param>
+/// <param name="Operation"><c>checkpoint</c>, <c>live</c>, <c>stop</c>, <c>kill</c> or <c>policy</c>.</param>
 /// <param name="EndAfterwards">For <c>checkpoint</c>.</param>
 /// <param name="Milliseconds">The time-out of <c>checkpoint</c>, the grace of <c>stop</c>; null for the default.</param>
-internal sealed record SupervisorRequest(string Operation, bool EndAfterwards = false, double? Milliseconds = null);
+/// <param name="Policy">For <c>policy</c>.</param>
+internal sealed record SupervisorRequest(string Operation, bool EndAfterwards = false, double? Milliseconds = null, PolicyOrder? Policy = null);
 
 /// <summary>What a supervisor says: any number with <paramref name="Phase"/>, then one that has one of the others.</summary>
 internal sealed record SupervisorReply(
     string? Phase = null, long Bytes = 0, CheckpointJson? Checkpoint = null, int? ExitStatus = null, ErrorJson? Error = null, int ErrorStatus = 0,
-    string? Live = null);
+    string? Live = null, PolicyAnswer? Policy = null);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(SupervisorRequest))]
@@ -27,7 +29,7 @@ internal sealed partial class ProtocolJson : JsonSerializerContext;
 /// <summary>Frames on a stream socket: four bytes of length, little endian, then JSON.</summary>
 internal static class Frames
 {
-    private const int MaximumLength = 1 << 20;
+    private const int MaximumLength = 64 << 20;
 
     public static async Task SendAsync<T>(Socket socket, T value, JsonTypeInfo<T> type)
     {

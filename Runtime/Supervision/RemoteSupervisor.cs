@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Text.Json;
 using Holdfast.KernelBridge;
 using Holdfast.Runtime.Cli;
+using Holdfast.Runtime.Protection;
 
 namespace Holdfast.Runtime.Supervision;
 
@@ -62,6 +63,9 @@ internal sealed class RemoteSupervisor : IApplicationControl
 
     public async Task<int> KillAsync(CancellationToken cancellation) =>
         (await AskAsync(new SupervisorRequest("kill"), null, cancellation).ConfigureAwait(false)).ExitStatus ?? throw Lost();
+
+    public async Task<PolicyAnswer> PolicyAsync(PolicyOrder order, CancellationToken cancellation) =>
+        (await AskAsync(new SupervisorRequest("policy", Policy: order), null, cancellation).ConfigureAwait(false)).Policy ?? throw Lost();
 
     public ValueTask DisposeAsync()
     {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Holdfast.Actors.Checkpoint;
+using Holdfast.Actors.Protection;
 using Holdfast.Actors.Supervision;
 using Holdfast.Runtime.Cli;
 using Holdfast.Runtime.Native;
@@ -21,6 +22,9 @@ internal sealed record SupervisionOrder
     public required StartApplication Start { get; init; }
 
     public TimeSpan? Every { get; init; }
+
+    /// <summary>Policies to assign before it runs.</summary>
+    public IReadOnlyList<PolicyText> Policies { get; init; } = [];
 
     /// <summary>Called once it runs.</summary>
     public required Action<ApplicationStarted> Started { get; init; }
@@ -45,11 +49,12 @@ internal static class Supervision
         {
             // From before the start on: what comes while the application is coming up is passed on as soon as it runs.
             PendingSignals pending = new(interrupted);
-            using SignalWatch signals = SignalWatch.Forward(pending.Take);
+            SignalWatch.Forward(pending.Take);
             host = new SupervisorHost(session, session.Store.Snapshots(), order.Directory, order.Template, order.Every);
             ProgressLine progress = new(session.Output);
             host.OnProgress(progress.Show);
             host.OnPeriodicCheckpoint(outcome => Log(order.Directory, Describe(outcome)));
+            await host.ProtectAsync(order.Policies).ConfigureAwait(false);
             ApplicationStarted answer = await host.StartAsync(order.Start, interrupted.Token).ConfigureAwait(false);
             started = true;
             pending.PassOn(host.Signal);

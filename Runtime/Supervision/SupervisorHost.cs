@@ -1,12 +1,14 @@
 using Akka.Actor;
 using Holdfast.Actors;
 using Holdfast.Actors.Checkpoint;
+using Holdfast.Actors.Protection;
 using Holdfast.Actors.Restore;
 using Holdfast.Actors.Supervision;
 using Holdfast.KernelBridge;
 using Holdfast.Runtime.Cli;
 using Holdfast.Runtime.Hosting;
 using Holdfast.Runtime.Native;
+using Holdfast.Runtime.Protection;
 using Holdfast.Runtime.Storage;
 using Holdfast.Snapshots;
 
@@ -21,7 +23,12 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     private readonly ApplicationRecord _template;
     private readonly TimeProvider _time = TimeProvider.System;
     private readonly bool _keepsRecord;
-    private readonly ApplicationSnapshots _snapshots;
+    private readonly ApplicationSnapshots _storage;
+    private readonly Session _session;
+    private readonly SnapshotStore _snapshots;
+    private readonly Lock _gate = new();
+    private ProtectionHost? _protection;
+    private bool _runs;
     private ApplicationRecord? _record;
     private Action<string, long>? _progress;
 
@@ -38,13 +45,15 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         _directory = directory;
         _template = template;
         _keepsRecord = keepsRecord;
-        _node = new ActorNode(session.Settings.Config);
-        _snapshots = new ApplicationSnapshots(snapshots, template.Name)
+        _session = session;
+        _snapshots = snapshots;
+        _storage = new ApplicationSnapshots(snapshots, template.Name)
         {
             Command = template.Command, Options = session.Settings.Storage.Checkpoints, Incremental = session.Settings.Storage.Incremental,
         };
+        _node = new ActorNode(Journal.In(ProtectionHost.JournalOf(directory), session.Settings.Config));
         ApplicationServices services = new(
-            session.Bridge, _snapshots, this,
+            session.Bridge, _storage, this,
             session.Settings.Checkpoints, session.Settings.Restores, _time);
         _supervisor = _node.System.ActorOf(ApplicationSupervisor.Props(services, every), "application");
         _node.Subscribe<CheckpointProgress>(p => _progress?.Invoke(p.Phase.ToString(), p.BytesWritten));
@@ -62,7 +71,53 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     public async Task<ApplicationStarted> StartAsync(StartApplication message, CancellationToken cancellation)
     {
         using CancellationTokenRegistration _ = cancellation.Register(() => _supervisor.Tell(new CancelStart(), ActorRefs.NoSender));
-        return Expect<ApplicationStarted>(await Ask(message).ConfigureAwait(false));
+        ApplicationStarted started = Expect<ApplicationStarted>(await Ask(message).ConfigureAwait(false));
+        lock (_gate)
+        {
+            _runs = true;
+            _protection?.Begin(_supervisor);
+        }
+
+        return started;
+    }
+
+    /// <summary>
+    /// Its policies: those that it is given now, those that it had before, those of its groups. Asked for before it runs, so that what
+    /// cannot be assigned keeps it from starting; carried out from its start on.
+    /// </summary>
+    public async Task ProtectAsync(IReadOnlyList<PolicyText> policies)
+    {
+        IReadOnlyList<InheritedPolicy> inherited = await PolicyGroups.OfAsync(_session, _template).ConfigureAwait(false);
+        if (policies.Count == 0 && inherited.Count == 0 && !File.Exists(ProtectionHost.JournalOf(_directory)))
+        {
+            return;
+        }
+
+        await Protection().AskAsync(new PolicyOrder("inherit", Inherited: inherited)).ConfigureAwait(false);
+        if (policies.Count > 0)
+        {
+            await Protection().AskAsync(new PolicyOrder("assign", policies)).ConfigureAwait(false);
+        }
+    }
+
+    public Task<PolicyAnswer> PolicyAsync(PolicyOrder order, CancellationToken cancellation) => Protection().AskAsync(order);
+
+    private ProtectionHost Protection()
+    {
+        lock (_gate)
+        {
+            if (_protection is null)
+            {
+                _protection = new ProtectionHost(
+                    _node, new ProtectedApplication(Name, _snapshots, () => _record), _session.Settings.Protection);
+                if (_runs)
+                {
+                    _protection.Begin(_supervisor);
+                }
+            }
+
+            return _protection;
+        }
     }
 
     public async Task<CheckpointJson> CheckpointAsync(
@@ -70,7 +125,13 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     {
         using CancellationTokenRegistration _ = cancellation.Register(() => _supervisor.Tell(new CancelCheckpoint(), ActorRefs.NoSender));
         _progress = progress ?? _progress;
-        CheckpointTaken taken = Expect<CheckpointTaken>(await Ask(new TakeCheckpoint(endAfterwards, timeout)).ConfigureAwait(false));
+        TakeCheckpoint message = new(endAfterwards, timeout);
+        if (_protection is not null)
+        {
+            message = message with { Tags = await _protection.HandTagsAsync().ConfigureAwait(false) };
+        }
+
+        CheckpointTaken taken = Expect<CheckpointTaken>(await Ask(message).ConfigureAwait(false));
         return ToJson(Name, taken);
     }
 
@@ -78,10 +139,10 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     {
         using CancellationTokenRegistration _ = cancellation.Register(() => _supervisor.Tell(new CancelCheckpoint(), ActorRefs.NoSender));
         _progress = progress ?? _progress;
-        return Expect<CheckpointTaken>(await Ask(new TakeCheckpoint(Live: true)).ConfigureAwait(false)).Receipt.Live!;
+        return Expect<CheckpointTaken>(await Ask(new TakeCheckpoint { Live = true }).ConfigureAwait(false)).Receipt.Live!;
     }
 
-    public void ReleaseLive(string live) => _snapshots.Release(live);
+    public void ReleaseLive(string live) => _storage.Release(live);
 
     public async Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) =>
         Expect<ApplicationExited>(await Ask(new StopApplication(grace)).WaitAsync(cancellation).ConfigureAwait(false)).Status;
@@ -123,7 +184,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     public async ValueTask DisposeAsync()
     {
         await _node.DisposeAsync().ConfigureAwait(false);
-        _snapshots.Dispose();
+        _storage.Dispose();
     }
 
     public static CheckpointJson ToJson(string name, CheckpointTaken taken) => new(

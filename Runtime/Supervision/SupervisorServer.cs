@@ -174,6 +174,9 @@ internal sealed class SupervisorServer : IDisposable
                 case "kill":
                     return new SupervisorReply(ExitStatus: await _control.KillAsync(CancellationToken.None).ConfigureAwait(false));
 
+                case "policy" when request.Policy is { } order:
+                    return new SupervisorReply(Policy: await _control.PolicyAsync(order, CancellationToken.None).ConfigureAwait(false));
+
                 default:
                     return Refusal("protocol", $"'{request.Operation}' is unknown to this supervisor; it may be an older holdfast", ExitStatus.Failed);
             }

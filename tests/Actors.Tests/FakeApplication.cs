@@ -17,6 +17,8 @@ internal sealed class FakeApplication : IRunningApplication
 
     public int Kills { get; private set; }
 
+    public bool Kept { get; private set; }
+
     public bool Disposed { get; private set; }
 
     /// <summary>What a signal does to it.</summary>
@@ -29,6 +31,8 @@ internal sealed class FakeApplication : IRunningApplication
         Signals.Add(signal);
         OnSignal(signal);
     }
+
+    public void Keep() => Kept = true;
 
     public void Kill()
     {

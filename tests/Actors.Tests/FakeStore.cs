@@ -22,7 +22,7 @@ internal sealed class FakeStore : ISnapshotStore
     /// <summary>Runs at the start of every call.</summary>
     public Action<string> Before { get; set; } = _ => { };
 
-    public ISnapshotWriter Begin(bool live)
+    public ISnapshotWriter Begin()
     {
         Before("Begin");
         Begun++;

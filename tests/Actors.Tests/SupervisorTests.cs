@@ -13,20 +13,22 @@ public sealed class SupervisorTests
     });
 
     [Fact]
-    public async Task An_application_that_was_started_is_kept_before_anybody_hears_of_it()
+    public async Task An_application_that_was_started_is_on_record_then_kept_before_anybody_hears_of_it()
     {
         await using Harness harness = new(new FakeBridge());
-        bool kept = false;
-        harness.OnStarted = () => kept = true;
+        bool? keptBefore = null;
+        harness.OnStarted = () => keptBefore = harness.Bridge.Application.Kept;
 
         ApplicationStarted started = await harness.AskAsync<ApplicationStarted>(Launch);
 
-        Assert.True(kept);
+        // On record first: what outlives its supervisor must be found again.
+        Assert.False(keptBefore);
+        Assert.True(harness.Bridge.Application.Kept);
         Assert.Equal(101, started.MainPid);
     }
 
     [Fact]
-    public async Task An_application_that_could_not_be_kept_is_killed()
+    public async Task An_application_that_could_not_be_recorded_is_killed()
     {
         await using Harness harness = new(new FakeBridge());
         harness.OnStarted = () => throw new IOException("disk full");
@@ -58,6 +60,30 @@ public sealed class SupervisorTests
         Assert.Equal(3, (await waiting).Status);
         Assert.Equal(3, (await harness.AskAsync<ApplicationExited>(new WaitForExit())).Status);
         Assert.Equal("application.ended", (await harness.FailureAsync()).Code);
+    }
+
+    [Fact]
+    public async Task Whoever_waits_for_checkpoints_to_be_over_hears_of_it_after_those_that_were_asked_for_before()
+    {
+        await using Harness harness = await new Harness(new FakeBridge(1)).StartedAsync();
+        await harness.AskAsync<NoCheckpointUnderWay>(new AwaitNoCheckpoint());
+        using ManualResetEventSlim hold = new();
+        harness.Store.Before = call =>
+        {
+            if (call == "Commit")
+            {
+                hold.Wait(Harness.Patience);
+            }
+        };
+
+        Task<CheckpointTaken> taken = harness.AskAsync<CheckpointTaken>(new TakeCheckpoint { Tags = new Dictionary<string, string> { ["policy"] = "x" } });
+        Task<NoCheckpointUnderWay> waiting = harness.AskAsync<NoCheckpointUnderWay>(new AwaitNoCheckpoint());
+        Assert.False(waiting.IsCompleted);
+        hold.Set();
+        await waiting;
+
+        Assert.Equal("x", Assert.Single(harness.Store.Committed).Tags["policy"]);
+        await taken;
     }
 
     [Fact]

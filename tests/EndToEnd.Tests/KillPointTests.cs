@@ -23,6 +23,10 @@ public sealed class KillPointTests
             KillPoints.Between(Log));
 
     [Fact]
+    public void A_point_at_which_another_thread_would_have_died_before_is_none() =>
+        Assert.DoesNotContain(new KillPoint("wait4", 1), KillPoints.Between(["12 wait4(98, NULL, 0, NULL) = 98", .. Log]));
+
+    [Fact]
     public void A_sample_is_spread_over_the_whole_window()
     {
         KillPoint[] points = [.. Enumerable.Range(1, 1000).Select(i => new KillPoint("ptrace", i))];

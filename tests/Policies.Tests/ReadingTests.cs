@@ -30,6 +30,7 @@ public sealed class ReadingTests
                   grown { on = memory-change, above = 2GiB }
                   traffic { on = network, above = 100MiB/s }
                   full { on = storage, above = 95.5% }
+                  waits { on = pressure, of = memory, above = 20%, sustained = 30s }
                   edited { on = configuration-change, path = "/etc/shop \"main\".conf" }
                   probe { on = program, run = "/usr/bin/check --now", exit = 3, poll = 30s }
                   asked { on = administrator, at-most-every = 0 }
@@ -46,7 +47,7 @@ public sealed class ReadingTests
         var reading = PolicyReader.ReadText(text, "shop.conf");
         Assert.Empty(reading.Problems);
         var policy = Assert.Single(reading.Policies);
-        Assert.Equal(14, policy.Rules.Count);
+        Assert.Equal(15, policy.Rules.Count);
         Assert.Equal(3, policy.Limits.Count);
 
         var again = PolicyReader.ReadText(PolicyWriter.Write(policy), "again.conf");
@@ -76,6 +77,9 @@ public sealed class ReadingTests
     [InlineData("triggers { x { on = cpu } }", "needs above")]
     [InlineData("triggers { x { on = cpu, above = 200% } }", "needs above")]
     [InlineData("triggers { x { on = program } }", "needs run")]
+    [InlineData("triggers { x { on = pressure, above = 20% } }", "needs of = cpu, memory or io")]
+    [InlineData("triggers { x { on = pressure, of = disk, above = 20% } }", "'disk' has no pressure")]
+    [InlineData("triggers { x { on = pressure, of = io } }", "needs above")]
     [InlineData("limits { freeze = 2h }", "out of range")]
     [InlineData("limits { bandwidth = fast }", "not a bandwidth")]
     [InlineData("points { x { every = ${t} } }", "substitutions")]

@@ -22,6 +22,11 @@ public sealed class UsageTests : IDisposable
     [InlineData("dump one --to d")]
     [InlineData("stop ../etc")]
     [InlineData("show .")]
+    [InlineData("policy")]
+    [InlineData("policy nope")]
+    [InlineData("policy check")]
+    [InlineData("policy plan")]
+    [InlineData("policy assign f moon:x")]
     public void Wrong_usage_ends_with_2_and_one_line(string line)
     {
         Outcome outcome = _holdfast.Run(line.Split(' '));
@@ -33,12 +38,10 @@ public sealed class UsageTests : IDisposable
     }
 
     [Theory]
-    [InlineData("policy check", "policy")]
     [InlineData("restore a --lazy", "--lazy")]
     [InlineData("restore a --rehearse", "--rehearse")]
     [InlineData("restore a --tcp keep", "--tcp")]
     [InlineData("run --volume d -- true", "--volume")]
-    [InlineData("run --policy=f true", "--policy")]
     public void What_does_not_exist_yet_is_refused_by_name(string line, string name)
     {
         Outcome outcome = _holdfast.Run(line.Split(' '));
@@ -80,8 +83,8 @@ public sealed class UsageTests : IDisposable
         string[] commands = [.. help.Split("Commands:")[1].Split("Options:")[0].Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(l => l.Trim().Split(' ')[0]).Where(c => c.Length > 0)];
 
         Assert.Equal(
-            ["apply", "check", "checkpoint", "demo", "diff", "dump", "forget", "gc", "inspect", "kill", "list", "migrate", "new-key", "node", "repair", "restore",
-             "rotate-key", "run", "show", "snapshot", "snapshots", "stop", "verify"],
+            ["apply", "check", "checkpoint", "demo", "diff", "dump", "forget", "gc", "inspect", "kill", "list", "migrate", "new-key", "node", "policy", "repair",
+             "restore", "rotate-key", "run", "show", "snapshot", "snapshots", "stop", "verify"],
             commands.Order());
         Assert.All(commands, command =>
         {

@@ -18,8 +18,8 @@ for name; do
 	# Beside, then renamed: a program that runs keeps its file, and half a file is never taken for a program.
 	if gcc -O2 -g -std=gnu11 -Wall -Wextra -Wno-unused-result -Wno-sign-compare \
 		-Wno-format-truncation -Wno-cast-function-type -pthread \
-		-o "$target.new" "$source" $flags -lrt; then
-		mv "$target.new" "$target"
+		-o "$target.new.$$" "$source" $flags -lrt; then
+		mv "$target.new.$$" "$target"
 	else
 		failed=1
 	fi

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Holdfast.Actors.Protection;
 using Holdfast.Runtime.Storage;
 using Holdfast.Runtime.Supervision;
 using Holdfast.Snapshots;
@@ -37,6 +38,7 @@ internal static class ForgetCommand
     private static int ForgetOne(Session session, string address, bool pinned)
     {
         SnapshotInfo snapshot = session.Store.Snapshot(address);
+        RefuseImmutable(snapshot);
         Forget(session.Store.Snapshots(), snapshot, pinned);
         Confirm(session, snapshot);
         return ExitStatus.Done;
@@ -68,6 +70,11 @@ internal static class ForgetCommand
         Remains.Remove(session, directory.Read());
         foreach (SnapshotInfo snapshot in snapshots)
         {
+            RefuseImmutable(snapshot);
+        }
+
+        foreach (SnapshotInfo snapshot in snapshots)
+        {
             Forget(store!, snapshot, pinned);
             Confirm(session, snapshot);
         }
@@ -75,6 +82,14 @@ internal static class ForgetCommand
         directory.Delete();
         session.Output.Confirm(new ForgottenJson(name, null), OutputJson.Default.ForgottenJson, f => $"{f.Name} is forgotten");
         return ExitStatus.Done;
+    }
+
+    private static void RefuseImmutable(SnapshotInfo snapshot)
+    {
+        if (SnapshotPolicyTag.In(snapshot.Tags)?.ImmutableUntil is { } until && until > TimeProvider.System.GetUtcNow())
+        {
+            throw new HoldfastException("snapshot.immutable", $"{snapshot.Address} is immutable until {until:yyyy-MM-dd HH:mm:ss} UTC, by a policy");
+        }
     }
 
     private static void Confirm(Session session, SnapshotInfo snapshot) => session.Output.Confirm(

@@ -117,6 +117,8 @@ internal static class RestoreCommand
                 RestoredFrom = snapshot.Id,
                 SupervisorPid = Environment.ProcessId,
                 EverySeconds = before?.EverySeconds,
+                Labels = before?.Labels ?? [],
+                WorkingDirectory = before?.WorkingDirectory,
             },
         }).ConfigureAwait(false);
     }

@@ -1,10 +1,13 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Holdfast.Actors.Protection;
 using Holdfast.Actors.Supervision;
 using Holdfast.KernelBridge;
 using Holdfast.Runtime.Native;
+using Holdfast.Runtime.Protection;
 using Holdfast.Runtime.Storage;
 using Holdfast.Runtime.Supervision;
+using Holdfast.Snapshots;
 
 namespace Holdfast.Runtime.Cli.Commands;
 
@@ -20,6 +23,8 @@ internal static class RunCommand
         Option<string?> isolate = Options.Text("--isolate", "LIST", "Its own namespaces, of pid,mount,uts,ipc,time,net (default: all but net; pid and mount always)");
         Option<bool> detach = Options.Flag("--detach", "Runs in the background; ends when the application runs");
         Option<string?> log = Options.Text("--log", "FILE", "Where its standard output and error are appended (default: inherited; with --detach: nowhere)");
+        Option<string[]> policy = new("--policy") { Description = "Assigns the policies of a file to it before it runs; may be given several times", HelpName = "FILE" };
+        Option<string[]> label = new("--label") { Description = "Marks it, so that it has the policies of that group; may be given several times", HelpName = "KEY=VALUE" };
         Option<string?> adopt = Options.Text("--adopt", "NAME", "Supervises a running application whose supervisor died, instead of starting one");
         Argument<string[]> words = new("COMMAND") { Description = "The program and its arguments", CaptureRemainingTokens = true, Arity = ArgumentArity.ZeroOrMore };
         DocumentedCommand command = new("run", "Starts an unmodified application under supervision. Terminal, signals and exit status pass through.")
@@ -28,10 +33,11 @@ internal static class RunCommand
             [
                 ("holdfast run --name web -- python3 -m http.server", "in the foreground, under the name web"),
                 ("holdfast run --name batch --every 30s --detach --log batch.log -- ./job.sh", "in the background, with a checkpoint every 30 seconds"),
+                ("holdfast run --name web --policy gold.conf -- ./web.sh", "under the policies of a file: checkpoints, retention and triggers"),
                 ("holdfast run --adopt web", "supervises web again after its supervisor was lost"),
             ],
         };
-        foreach (Option option in (Option[])[name, every, isolate, detach, log, adopt])
+        foreach (Option option in (Option[])[name, every, isolate, detach, log, policy, label, adopt])
         {
             command.Options.Add(option);
         }
@@ -45,9 +51,9 @@ internal static class RunCommand
             {
                 result.AddError("a command is missing");
             }
-            else if (adopts && (line.Length > 0 || result.GetValue(name) is not null || result.GetValue(isolate) is not null || result.GetValue(log) is not null))
+            else if (adopts && (line.Length > 0 || result.GetValue(name) is not null || result.GetValue(isolate) is not null || result.GetValue(log) is not null || result.GetValue(label)?.Length > 0))
             {
-                result.AddError("--adopt takes the name of an application and neither a command nor --name, --isolate or --log");
+                result.AddError("--adopt takes the name of an application and neither a command nor --name, --isolate, --log or --label");
             }
             else if (line.Length > 0 && line[0].StartsWith('-') && executor.Arguments[^(line.Length + 1)] != "--")
             {
@@ -63,7 +69,11 @@ internal static class RunCommand
         {
             RunOrder order = new(
                 parsed.GetValue(name), parsed.GetValue(every), parsed.GetValue(isolate), parsed.GetValue(detach),
-                parsed.GetValue(log), parsed.GetValue(adopt), parsed.GetValue(words) ?? [], parsed.GetValue(executor.Globals.DetachedReport));
+                parsed.GetValue(log), parsed.GetValue(adopt), parsed.GetValue(words) ?? [], parsed.GetValue(executor.Globals.DetachedReport))
+            {
+                Policies = parsed.GetValue(policy) ?? [],
+                Labels = [.. (parsed.GetValue(label) ?? []).Select(PolicyTarget.CheckedLabel)],
+            };
             return order.Detach && order.ReportFd is null ? Task.FromResult(StartDetached(session, executor, order)) : SuperviseAsync(session, order);
         }));
         return command;
@@ -88,7 +98,8 @@ internal static class RunCommand
         }
 
         ProgramFile.Check(order.Command[0]);
-        session.Store.Snapshots();
+        SnapshotStore snapshots = session.Store.Snapshots();
+        IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), snapshots);
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store, order.Name, order.Command[0]);
         Remains.Remove(session, directory.Read());
         order = order with { Name = directory.Name };
@@ -110,6 +121,7 @@ internal static class RunCommand
             Lock = held,
             IsNew = isNew,
             Every = order.Every,
+            Policies = policies,
             Start = new LaunchApplication(request),
             Started = answer => DetachedOutcome.Report(order.ReportFd, new StartedJson(directory.Name, answer.MainPid, "running")),
             Template = new ApplicationRecord
@@ -120,6 +132,8 @@ internal static class RunCommand
                 Started = TimeProvider.System.GetUtcNow(),
                 SupervisorPid = Environment.ProcessId,
                 EverySeconds = order.Every?.TotalSeconds,
+                Labels = order.Labels,
+                WorkingDirectory = Environment.CurrentDirectory,
             },
         });
     }
@@ -127,6 +141,7 @@ internal static class RunCommand
     private static SupervisionOrder Adoption(Session session, RunOrder order, Action<ApplicationStarted> started)
     {
         (ApplicationDirectory directory, ApplicationRecord record) = session.Store.Existing(order.Adopt!);
+        IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), session.Store.Snapshots());
         ApplicationLock held = directory.TryLock()
             ?? throw new HoldfastException("app.supervised", $"{order.Adopt} is supervised already (by pid {record.SupervisorPid})");
         record = directory.Read()!;
@@ -142,6 +157,7 @@ internal static class RunCommand
             Directory = directory,
             Lock = held,
             Every = every,
+            Policies = policies,
             Start = new AdoptApplication(record.Target),
             Started = started,
             Template = record with { SupervisorPid = Environment.ProcessId, EverySeconds = every?.TotalSeconds },
@@ -151,5 +167,10 @@ internal static class RunCommand
     private static HashSet<string> Defaults() => [.. Namespaces.Except(["net"])];
 
     private sealed record RunOrder(
-        string? Name, TimeSpan? Every, string? Isolate, bool Detach, string? Log, string? Adopt, string[] Command, int? ReportFd);
+        string? Name, TimeSpan? Every, string? Isolate, bool Detach, string? Log, string? Adopt, string[] Command, int? ReportFd)
+    {
+        public string[] Policies { get; init; } = [];
+
+        public string[] Labels { get; init; } = [];
+    }
 }

@@ -42,6 +42,8 @@ internal sealed class CommandRunner(string scratch, IReadOnlyDictionary<string, 
         }
 
         start.Environment["HOLDFAST_TEST_OUTPUT"] = stem;
+        // A .NET program that is killed leaves its debugger's pipes there.
+        start.Environment["TMPDIR"] = scratch;
         start.Environment["DOTNET_CLI_TELEMETRY_OPTOUT"] = "1";
         var process = Process.Start(start) ?? throw new EndToEndException($"{file} did not start.");
         return new RunningCommand(process, $"{file} {string.Join(' ', arguments)}", stem);

@@ -20,6 +20,25 @@ internal sealed class HealthCheck
     /// <summary>After a restore the host's pids are others, while what the application sees is the same.</summary>
     public void Renew() => _expected = Shape();
 
+    /// <summary>Waits until a restore that was cut off has left either nothing, or the whole application at work, which is then what is expected.</summary>
+    /// <returns>Whether it is at work.</returns>
+    public bool RenewIfRestored(string occasion)
+    {
+        // Those of an earlier life may be larger.
+        var before = ReadBeats();
+        Until.Required(
+            () => _application.Supervisors().Count == 0 && (_application.Processes().Count == 0 || ReadBeats().Zip(before).All(pair => pair.First != pair.Second)),
+            () => $"{occasion}: a half-built application is left: {_application.Describe()}");
+        if (_application.Processes().Count == 0)
+        {
+            return false;
+        }
+
+        Assert.Equal(Beats, _application.Processes().Count);
+        Renew();
+        return true;
+    }
+
     /// <summary>How long the application may stand still or show a copy after its supervisor died: the init's watchdog must have acted by then.</summary>
     public static TimeSpan Bound => TimeSpan.FromSeconds(60);
 
@@ -32,7 +51,7 @@ internal sealed class HealthCheck
             Bound);
         var before = ReadBeats();
         Until.Required(
-            () => ReadBeats().Zip(before).All(pair => pair.First > pair.Second),
+            () => Advanced(before),
             () => $"{occasion}: some process stands still: beats {string.Join(' ', before)} -> {string.Join(' ', ReadBeats())}; result \"{_application.Work.Result}\"; {_application.Describe()}",
             Bound);
         Assert.Null(_application.Work.Result);
@@ -46,10 +65,12 @@ internal sealed class HealthCheck
                 .OrderBy(thread => thread.Tid)
                 .Select(thread => $"{thread.Tid}:{thread.BlockedSignals}:{thread.TracerPid}:{(thread.State is 'T' or 't' or 'X' or 'Z' ? thread.State : '-')}")));
 
+    private bool Advanced(long[] before) => ReadBeats().Zip(before).All(pair => pair.First > pair.Second);
+
     private long[] ReadBeats() =>
     [
         .. Enumerable.Range(0, Beats).Select(number =>
-            _application.Work.Has($"beat-{number}") && long.TryParse(File.ReadAllText(_application.Work.In($"beat-{number}")).Split(' ')[0], out var beat) ? beat : -1),
+            long.TryParse(new FileInfo(_application.Work.In($"beat-{number}")).LinkTarget, out var beat) ? beat : -1),
     ];
 
     private static string Text(Dictionary<int, string> shape) => string.Join(" | ", shape.Select(pair => $"{pair.Key} {pair.Value}"));

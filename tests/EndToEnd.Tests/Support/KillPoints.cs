@@ -13,8 +13,9 @@ internal sealed record KillPoint(string SystemCall, int When)
 internal static partial class KillPoints
 {
     /// <summary>
-    /// Every system call between the first PTRACE_SEIZE and the last PTRACE_DETACH of all threads. strace counts per thread, and
-    /// so does this: equal points of several threads are one, and the injection strikes in whichever comes first.
+    /// Every system call between the first PTRACE_SEIZE and the last PTRACE_DETACH of all threads at which an injection can strike. strace
+    /// counts per thread, and so does this: equal points of several threads are one, and the injection strikes in whichever comes
+    /// first; where that was before the SEIZE, in a thread that was starting up, the point is none.
     /// </summary>
     public static IReadOnlyList<KillPoint> Between(IEnumerable<string> log)
     {
@@ -44,7 +45,7 @@ internal static partial class KillPoints
             points.Add((new KillPoint(call, counts[(thread, call)]), number));
         }
 
-        return [.. points.Where(point => first >= 0 && point.Line >= first && point.Line <= last).Select(point => point.Point).Distinct()];
+        return [.. points.DistinctBy(point => point.Point).Where(point => first >= 0 && point.Line >= first && point.Line <= last).Select(point => point.Point)];
     }
 
     /// <summary>Whether the log shows a death after the first SEIZE: the injection struck where it was meant to.</summary>

@@ -29,6 +29,9 @@ internal static partial class ProcessScan
 {
     public const string MarkVariable = "HOLDFAST_TEST_MARK";
 
+    private const int SIGKILL = 9;
+    private const int SIGSTOP = 19;
+
     /// <summary>Everything alive that carries the mark, Holdfast's own processes included; zombies have no environment and are not here.</summary>
     public static IReadOnlyList<MarkedProcess> Marked(string mark)
     {
@@ -74,12 +77,20 @@ internal static partial class ProcessScan
         return threads;
     }
 
-    /// <summary>Ends everything that carries the mark, and the inits of their spaces, until nothing is left.</summary>
+    /// <summary>
+    /// Ends everything that carries the mark, and the inits of their spaces, until nothing is left. All are stopped before the first is
+    /// killed, as a loss of power would: otherwise one that lives a moment longer sees the end of another's pipe and acts on it.
+    /// </summary>
     public static void KillAll(string mark) =>
         Until.Holds(
             () =>
             {
                 var all = Marked(mark);
+                foreach (var process in all)
+                {
+                    _ = SendSignal(process.Pid, SIGSTOP);
+                }
+
                 foreach (var process in all)
                 {
                     if (Look(process.Parent, "") is { IsSpaceInit: true } init)
@@ -98,7 +109,7 @@ internal static partial class ProcessScan
     {
         if (pid > 1)
         {
-            _ = SendSignal(pid, 9);
+            _ = SendSignal(pid, SIGKILL);
         }
     }
 

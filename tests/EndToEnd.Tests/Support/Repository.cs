@@ -12,6 +12,9 @@ internal static class Repository
     public static string HoldfastCommand =>
         Environment.GetEnvironmentVariable("HOLDFAST_BIN") is { Length: > 0 } chosen ? chosen : Path.Combine(Root, "holdfast");
 
+    /// <summary>The program itself, without the wrapper that execs it, for a tracer that lets go at an exec. It is there once the wrapper has run.</summary>
+    public static string HoldfastProgram => HoldfastCommand == Path.Combine(Root, "holdfast") ? Path.Combine(Root, ".build", "app", "holdfast") : HoldfastCommand;
+
     private static string FindRoot()
     {
         for (DirectoryInfo? directory = new(AppContext.BaseDirectory); directory is not null; directory = directory.Parent)

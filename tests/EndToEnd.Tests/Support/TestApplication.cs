@@ -41,6 +41,9 @@ internal sealed class TestApplication : IDisposable
         return application.Launch(command);
     }
 
+    /// <summary>One that the test starts itself.</summary>
+    public static TestApplication NotStarted(string name) => new(name, null);
+
     /// <summary>Starts any command that follows the protocol; WORK in its arguments stands for the work directory.</summary>
     public static TestApplication StartCommand(string name, IReadOnlyList<string> command)
     {
@@ -80,6 +83,10 @@ internal sealed class TestApplication : IDisposable
     /// <summary>The same, under another program such as strace.</summary>
     public CommandResult HoldfastUnder(IReadOnlyList<string> prefix, string command, params IReadOnlyList<string> arguments) =>
         _runner.Run(CommandBound, prefix[0], [.. prefix.Skip(1), Repository.HoldfastCommand, .. Arguments(command, arguments)]);
+
+    /// <summary>A foreground command under another program that follows threads but lets go of what executes another program; left running.</summary>
+    public RunningCommand StartHoldfastUnder(IReadOnlyList<string> prefix, string command, params IReadOnlyList<string> arguments) =>
+        _runner.Start(prefix[0], [.. prefix.Skip(1), Repository.HoldfastProgram, .. Arguments(command, arguments)]);
 
     /// <summary>Takes a snapshot that must succeed.</summary>
     /// <returns>What the command printed; <c>snapshot</c> names the snapshot.</returns>

@@ -33,7 +33,9 @@ public sealed class Bench(IKernelBridge bridge) : IDisposable
             Name = "conformance", Command = command, Environment = [$"PATH={Environment.GetEnvironmentVariable("PATH")}", $"OUT={Root}", "PYTHONUNBUFFERED=1"],
             WorkingDirectory = Root, StateDirectory = NewStateDirectory(), Detach = true, StandardStreams = Streams,
         };
-        return Kept(bridge.Launch(isolate is null ? request : request with { Isolate = isolate }));
+        IRunningApplication application = bridge.Launch(isolate is null ? request : request with { Isolate = isolate });
+        application.Keep();
+        return Kept(application);
     }
 
     public IRunningApplication Shell(string script) => Launch("bash", "-c", script);

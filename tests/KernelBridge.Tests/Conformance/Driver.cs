@@ -107,7 +107,9 @@ public static class Driver
             restore.FillMemory();
             restore.BuildThreads();
             restore.Verify();
-            return restore.Run();
+            IRunningApplication application = restore.Run();
+            application.Keep();
+            return application;
         });
 
     /// <summary>Runs something on an OS thread of its own, which ends with it: what it traces is let go at the latest then.</summary>

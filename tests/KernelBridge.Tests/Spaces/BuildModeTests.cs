@@ -64,7 +64,7 @@ public sealed class BuildModeTests : IDisposable
     }
 
     [Fact]
-    public void An_uncommitted_space_is_gone_when_its_handle_is_disposed()
+    public void A_space_that_is_not_handed_over_is_gone_when_its_handle_is_disposed()
     {
         SpaceHandle handle = Space.Start(Build());
         handle.Dispose();
@@ -76,10 +76,24 @@ public sealed class BuildModeTests : IDisposable
     }
 
     [Fact]
-    public void A_committed_space_lives_on_without_its_handle()
+    public void A_space_that_is_handed_over_but_not_kept_ends_when_it_is_let_go_of()
     {
         using SpaceHandle handle = Space.Start(Build());
-        using IRunningApplication application = handle.Commit();
+        IRunningApplication application = handle.HandOver();
+        handle.Dispose();
+        Assert.NotNull(ProcessIdentity.Read(handle.MainPid));
+
+        application.Dispose();
+
+        SpaceFixture.Until(() => ProcessIdentity.Read(handle.MainPid) is null or { IsDead: true }, "the end of the stub");
+    }
+
+    [Fact]
+    public void A_space_that_is_kept_lives_on_without_its_handle()
+    {
+        using SpaceHandle handle = Space.Start(Build());
+        using IRunningApplication application = handle.HandOver();
+        application.Keep();
         handle.Dispose();
 
         using (InitClient client = InitClient.Connect(application.Target.InitSocket!))

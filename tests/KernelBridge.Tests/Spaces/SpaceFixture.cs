@@ -43,7 +43,8 @@ public sealed class SpaceFixture : IDisposable
     internal RunningApplication Run(SpaceRequest request)
     {
         using SpaceHandle handle = Space.Start(request);
-        var application = (RunningApplication)handle.Commit();
+        var application = (RunningApplication)handle.HandOver();
+        application.Keep();
         lock (started)
         {
             started.Add(new Killed(application));

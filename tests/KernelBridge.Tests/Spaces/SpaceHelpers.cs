@@ -30,7 +30,8 @@ public static unsafe class SpaceHelpers
     public static int Launch(string[] args)
     {
         using SpaceHandle handle = Space.Start(Request(args[0], args[1..]));
-        using IRunningApplication application = handle.Commit();
+        using IRunningApplication application = handle.HandOver();
+        application.Keep();
         Say(JsonSerializer.Serialize(application.Target));
         return Hang();
     }
@@ -43,7 +44,7 @@ public static unsafe class SpaceHelpers
         try
         {
             using SpaceHandle handle = Space.Start(Request(args[0], args[1..]) with { StandardStreams = [0, 1, 2] });
-            using IRunningApplication application = handle.Commit();
+            using IRunningApplication application = handle.HandOver();
             return application.Exited.GetAwaiter().GetResult();
         }
         catch (BridgeException e)
