@@ -54,15 +54,18 @@ internal static class TableBench
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"sibling of {count} extents written in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms, {second.StoredBytes} bytes"));
             var opens = new List<double>();
             var compares = new List<double>();
+            var processor = new List<double>();
             for (int round = 0; round < 15; round++)
             {
                 start = Stopwatch.GetTimestamp();
                 using SnapshotReader a = store.OpenSnapshot(first);
                 opens.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
                 using SnapshotReader b = store.OpenSnapshot(second);
+                TimeSpan before = Environment.CpuUsage.TotalTime;
                 start = Stopwatch.GetTimestamp();
                 SnapshotDifference difference = SnapshotDifference.Compare(a, b, new DifferenceOptions { CompareContent = false });
                 compares.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+                processor.Add((Environment.CpuUsage.TotalTime - before).TotalMilliseconds);
                 if (difference.Streams[0].BytesChanged != 100 * bytes.Length)
                 {
                     Console.Error.WriteLine($"wrong: {difference.Streams[0]}");
@@ -72,7 +75,8 @@ internal static class TableBench
 
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"open: first {opens[0]:F1} ms, median {opens.Order().ElementAt(7):F1} ms; compare: first {compares[0]:F1} ms, median {compares.Order().ElementAt(7):F1} ms"));
+                $"open: first {opens[0]:F1} ms, median {opens.Order().ElementAt(7):F1} ms; compare: first {compares[0]:F1} ms, median {compares.Order().ElementAt(7):F1} ms, "
+                + $"of which processor time: first {processor[0]:F1} ms, median {processor.Order().ElementAt(7):F1} ms"));
             return 0;
         }
         finally
