@@ -9,6 +9,7 @@ internal sealed class HoldfastCommand
     private static readonly TimeSpan Bound = TimeSpan.FromMinutes(5);
     private readonly string _program;
     private readonly string _directory;
+    private readonly string _configuration;
 
     /// <summary>Finds the program, and has it built where it is this repository's.</summary>
     /// <param name="program">The program, or null for this repository's.</param>
@@ -16,6 +17,9 @@ internal sealed class HoldfastCommand
     public HoldfastCommand(string? program, string directory)
     {
         _directory = directory;
+        // Every checkpoint stores everything: what did not change since the one before would make the comparison too easy.
+        _configuration = Path.Combine(directory, "holdfast.conf");
+        File.WriteAllText(_configuration, "holdfast.checkpoint.incremental = off\n");
         if (program is null)
         {
             string script = Path.Combine(Root(), "holdfast");
@@ -51,6 +55,7 @@ internal sealed class HoldfastCommand
             WorkingDirectory = "/",
             ArgumentList = { "-c", "out=$1 err=$2; shift 2; exec \"$@\" </dev/null >\"$out\" 2>\"$err\"", "sh", output, errors, _program },
         };
+        start.Environment["HOLDFAST_CONFIG"] = _configuration;
         foreach (string argument in arguments)
         {
             start.ArgumentList.Add(argument);
