@@ -129,6 +129,10 @@ internal sealed class Output(int resultFd, int messageFd)
         _ => string.Create(CultureInfo.InvariantCulture, $"{bytes / (1024.0 * 1024 * 1024):0.00} GiB"),
     };
 
+    /// <summary>"2 processes, 1 thread".</summary>
+    public static string ProcessesAndThreads(int processes, int threads) =>
+        string.Create(CultureInfo.InvariantCulture, $"{processes} process{(processes == 1 ? "" : "es")}, {threads} thread{(threads == 1 ? "" : "s")}");
+
     public static string Milliseconds(double ms) => string.Create(CultureInfo.InvariantCulture, $"{ms:0.0} ms");
 
     public static string Time(DateTimeOffset time) => time.ToLocalTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture);

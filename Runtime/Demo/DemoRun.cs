@@ -82,7 +82,7 @@ internal sealed class DemoRun(Session session, string directory, CancellationTok
     }
 
     private static string DetachedText(RestoreJson r) =>
-        $"restored {r.Snapshot}: {r.Processes} processes, {r.Threads} threads, running again after {Output.Milliseconds(r.ResumeMs)} ({Output.Bytes(r.BytesRead)} read)";
+        $"restored {r.Snapshot}: {Output.ProcessesAndThreads(r.Processes, r.Threads)}, running again after {Output.Milliseconds(r.ResumeMs)} ({Output.Bytes(r.BytesRead)} read)";
 
     private static string Sample()
     {
