@@ -80,7 +80,7 @@ internal sealed class Device : IAsyncDisposable
     {
         if (!create && !Directory.Exists(name))
         {
-            throw new HoldfastException("device.missing", $"there is no directory {name}");
+            throw new HoldfastException("device.missing", $"there is no directory {name}; name that of a store (a migration to a new one makes it, a plan makes nothing)");
         }
 
         StoreKey? key = access.KeyFile is null ? own.Key : StoreKey.FromFile(access.KeyFile);
