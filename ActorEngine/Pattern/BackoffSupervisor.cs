@@ -282,9 +282,8 @@ internal sealed class BackoffOnRestartSupervisor(BackoffSettings settings) : Bac
                 return Directive.Stop;
             }
 
-            // Its stop is waited for, then the delay runs.
+            // Its stop is waited for, then the delay runs; until then it is the current child.
             _stopping = Child;
-            Child = null!;
             return Directive.Stop;
         });
     }
@@ -296,6 +295,7 @@ internal sealed class BackoffOnRestartSupervisor(BackoffSettings settings) : Bac
             if (terminated.ActorRef.Equals(_stopping))
             {
                 _stopping = null;
+                Child = null!;
                 ScheduleStart(BackoffSupervisor.CalculateDelay(RestartCountN, Options.Min, Options.Max, Options.RandomFactor));
                 return true;
             }
