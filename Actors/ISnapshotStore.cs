@@ -10,8 +10,8 @@ public interface ISnapshotStore
 {
     /// <summary>Opens a new snapshot. Nothing of it is visible before <see cref="ISnapshotWriter.Commit"/>.</summary>
     /// <param name="live">True: it is only a state to compare with or to send, and never becomes a visible snapshot; <see cref="SnapshotReceipt.Live"/> says where it is.</param>
-    /// <exception cref="SnapshotStoreException">The store cannot take one.</exception>
     /// <param name="compression">How strongly it is to be compressed, at least; a store that knows no compression takes it as it is.</param>
+    /// <exception cref="SnapshotStoreException">The store cannot take one.</exception>
     ISnapshotWriter Begin(bool live, Policies.Compression compression);
 }
 
