@@ -54,7 +54,8 @@ public sealed class RunTests : IDisposable
     public void A_key_on_the_terminal_reaches_the_application_once()
     {
         string log = _holdfast.File("log");
-        string inner = $"{HoldfastProgram.Executable} run -- bash -c 'trap \"echo INT >>{log}\" INT; tty >>{log}; while [ ! -e {log}.end ]; do sleep 0.02; done; exit 5'";
+        // "exec": a shell that waited in between would get the key too, and some end of it whatever their child made of it.
+        string inner = $"exec {HoldfastProgram.Executable} run -- bash -c 'trap \"echo INT >>{log}\" INT; tty >>{log}; while [ ! -e {log}.end ]; do sleep 0.02; done; exit 5'";
         ProcessStartInfo start = new("script", ["-qefc", inner, "/dev/null"]) { RedirectStandardInput = true, RedirectStandardOutput = true, WorkingDirectory = _holdfast.Directory };
         start.Environment["HOLDFAST_STORE"] = _holdfast.Store;
         using Process script = Process.Start(start)!;
