@@ -5,7 +5,8 @@ namespace Akka.Dispatch;
 /// <summary>Runs actors on the .NET thread pool. This is the default.</summary>
 /// <remarks>
 /// An actor that becomes runnable because another on this dispatcher sent to it is kept in a slot of that thread and run when the sender's turn ends,
-/// which spares the trip through the pool. A sender that does not end its turn soon loses the slot's content to the pool (<see cref="WorkerSlot"/>).
+/// which spares the trip through the pool. Two that send to each other in brief turns stay on one thread that way, each waiting behind the other. A sender
+/// that does not end its turn soon loses the slot's content to the pool (<see cref="WorkerSlot"/>).
 /// </remarks>
 internal sealed class ThreadPoolDispatcher(string id, int throughput, long? throughputDeadlineTime, EventStream eventStream)
     : MessageDispatcher(id, throughput, throughputDeadlineTime, eventStream)
@@ -15,12 +16,12 @@ internal sealed class ThreadPoolDispatcher(string id, int throughput, long? thro
 
     protected override void ExecuteTask(IRunnable run) => ThreadPool.UnsafeQueueUserWorkItem(run, preferLocal: false);
 
-    internal override void ExecuteMailbox(Mailbox mailbox)
+    internal override void ExecuteMailbox(Mailbox mailbox, bool afterBriefTurn)
     {
         var slot = WorkerSlot.Current;
         if (slot is { IsOpen: true })
         {
-            var displaced = slot.Put(mailbox);
+            var displaced = afterBriefTurn ? slot.PutBehind(mailbox) : slot.Put(mailbox);
             if (displaced is not null)
             {
                 ThreadPool.UnsafeQueueUserWorkItem(displaced, preferLocal: true);
@@ -46,24 +47,36 @@ internal sealed class ThreadPoolDispatcher(string id, int throughput, long? thro
         var turns = TurnsPerVisit;
         try
         {
-            do
+            while (true)
             {
                 next.Run();
-                next = slot.Take();
+                if (--turns > 0)
+                {
+                    next = slot.Take();
+                }
+                else if (ThreadPool.PendingWorkItemCount == 0)
+                {
+                    // Nobody waits for this thread. Whoever has waited longest in the slot comes first now.
+                    turns = TurnsPerVisit;
+                    next = slot.TakeBehind() ?? slot.Take();
+                }
+                else
+                {
+                    return;
+                }
+
+                if (next is null)
+                {
+                    return;
+                }
             }
-            while (next is not null && --turns > 0);
         }
         finally
         {
             slot.IsOpen = false;
-            if (turns > 0)
+            while (slot.Take() is { } left)
             {
-                next = slot.Take();
-            }
-
-            if (next is not null)
-            {
-                ThreadPool.UnsafeQueueUserWorkItem(next, preferLocal: false);
+                ThreadPool.UnsafeQueueUserWorkItem(left, preferLocal: false);
             }
         }
     }

@@ -17,6 +17,14 @@ internal sealed class Mailbox : IRunnable
     private const int SuspendUnit = 8;
     private const int NotRunnable = ~(Closed | Scheduled);
 
+    // A turn is brief when its messages took less than this each. A message that crosses to another processor costs about as much.
+    private const double BriefNanosecondsPerMessage = 300;
+
+    // A turn of fewer messages is never called brief: it would be measured too often, and too badly.
+    private const int LeastMeasured = 8;
+
+    private static readonly long BriefTicksPer1024 = (long)(BriefNanosecondsPerMessage * 1024 * Stopwatch.Frequency / 1e9);
+
     // Marks the end of the life of the system queue: nothing can be pushed onto it.
     private static readonly SystemMessage NoMore = new Suspend();
 
@@ -114,7 +122,10 @@ internal sealed class Mailbox : IRunnable
         }
     }
 
-    public void RegisterForExecution(bool hasUserMessage)
+    /// <summary>Has the mailbox run if there is something to run it for.</summary>
+    /// <param name="hasUserMessage">A message is known to be there.</param>
+    /// <param name="afterBriefTurn">It comes from a turn that ended for others' sake and was brief, so that waiting on the same thread costs less than moving.</param>
+    public void RegisterForExecution(bool hasUserMessage, bool afterBriefTurn = false)
     {
         while (true)
         {
@@ -132,7 +143,7 @@ internal sealed class Mailbox : IRunnable
 
             if (Interlocked.CompareExchange(ref _status, status | Scheduled, status) == status)
             {
-                _dispatcher.ExecuteMailbox(this);
+                _dispatcher.ExecuteMailbox(this, afterBriefTurn);
                 return;
             }
         }
@@ -164,6 +175,7 @@ internal sealed class Mailbox : IRunnable
     {
         var outer = ActorCell.Current;
         ActorCell.Current = _cell;
+        var brief = false;
         try
         {
             if (_system is not null)
@@ -171,19 +183,22 @@ internal sealed class Mailbox : IRunnable
                 ProcessSystemMessages();
             }
 
-            ProcessMessages();
+            brief = ProcessMessages();
         }
         finally
         {
             ActorCell.Current = outer;
             Interlocked.And(ref _status, ~Scheduled);
-            RegisterForExecution(hasUserMessage: false);
+            RegisterForExecution(hasUserMessage: false, brief);
         }
     }
 
-    private void ProcessMessages()
+    // True when the turn ended because others are to have theirs, and its second half was brief.
+    private bool ProcessMessages()
     {
         var left = Math.Max(_dispatcher.Throughput, 1);
+        var half = left >= LeastMeasured ? left / 2 : 0;
+        long halfTime = 0;
         var deadline = _dispatcher.ThroughputDeadlineTime is { } ticks ? Stopwatch.GetTimestamp() + (long)(ticks * (Stopwatch.Frequency / (double)TimeSpan.TicksPerSecond)) : 0;
         while ((_status & ~Scheduled) == 0 && TryTake(out var envelope))
         {
@@ -193,11 +208,22 @@ internal sealed class Mailbox : IRunnable
                 ProcessSystemMessages();
             }
 
-            if (--left <= 0 || (deadline != 0 && Stopwatch.GetTimestamp() >= deadline))
+            if (--left == half && half > 0)
             {
-                return;
+                halfTime = Stopwatch.GetTimestamp();
+            }
+            else if (left <= 0)
+            {
+                return half > 0 && (Stopwatch.GetTimestamp() - halfTime) * 1024 < half * BriefTicksPer1024;
+            }
+
+            if (deadline != 0 && Stopwatch.GetTimestamp() >= deadline)
+            {
+                return false;
             }
         }
+
+        return false;
     }
 
     private bool TryTake(out Envelope envelope)

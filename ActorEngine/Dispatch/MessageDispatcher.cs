@@ -43,7 +43,10 @@ public abstract class MessageDispatcher
     /// <summary>Publishes a failure that belongs to no actor.</summary>
     protected void ReportFailure(Exception ex) => _eventStream.Publish(new Error(ex, GetType().FullName!, GetType(), ex.Message));
 
-    internal virtual void ExecuteMailbox(Mailbox mailbox) => ExecuteTask(mailbox);
+    /// <summary>Has a mailbox run.</summary>
+    /// <param name="mailbox">It is marked as scheduled.</param>
+    /// <param name="afterBriefTurn">See <see cref="Mailbox.RegisterForExecution"/>.</param>
+    internal virtual void ExecuteMailbox(Mailbox mailbox, bool afterBriefTurn) => ExecuteTask(mailbox);
 
     internal virtual void RunMailbox(Mailbox mailbox) => mailbox.Run();
 

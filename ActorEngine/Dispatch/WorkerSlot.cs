@@ -1,8 +1,8 @@
 namespace Akka.Dispatch;
 
 /// <summary>
-/// The mailbox that a pool thread runs next. Its owner puts and takes; when the owner is held up, a guard thread moves the content to the pool,
-/// so that an actor that blocks right after a send (which it should not) delays the receiver by two milliseconds at most and never for good.
+/// The mailbox that a pool thread runs next, and one that waits behind it. Its owner puts and takes; when the owner is held up, a guard thread moves the
+/// content to the pool, so that an actor that blocks right after a send (which it should not) delays the receiver by two milliseconds at most and never for good.
 /// </summary>
 internal sealed class WorkerSlot
 {
@@ -16,8 +16,11 @@ internal sealed class WorkerSlot
     private static WorkerSlot? _current;
 
     private Mailbox? _next;
+    private Mailbox? _behind;
     private int _puts;
     private int _putsSeen;
+    private int _putsBehind;
+    private int _putsBehindSeen;
 
     private WorkerSlot()
     {
@@ -36,16 +39,46 @@ internal sealed class WorkerSlot
     {
         _puts++;
         var displaced = Interlocked.Exchange(ref _next, mailbox);
+        WakeGuard();
+        return displaced;
+    }
+
+    /// <summary>Puts a mailbox in that comes after all that is there, and returns one that there is no place for: not the one that has waited longest.</summary>
+    public Mailbox? PutBehind(Mailbox mailbox)
+    {
+        // Only the guard takes beside the owner, so that what is null stays null.
+        if (Volatile.Read(ref _behind) is null && Volatile.Read(ref _next) is null)
+        {
+            return Put(mailbox);
+        }
+
+        _putsBehind++;
+        var longest = Interlocked.Exchange(ref _behind, mailbox);
+        if (longest is not null)
+        {
+            return Put(longest);
+        }
+
+        WakeGuard();
+        return null;
+    }
+
+    /// <summary>Takes what comes next.</summary>
+    public Mailbox? Take() => TakeFrom(ref _next) ?? TakeFrom(ref _behind);
+
+    /// <summary>Takes the one that waits behind.</summary>
+    public Mailbox? TakeBehind() => TakeFrom(ref _behind);
+
+    private static Mailbox? TakeFrom(ref Mailbox? place) => Volatile.Read(ref place) is null ? null : Interlocked.Exchange(ref place, null);
+
+    private static void WakeGuard()
+    {
         if (!_guardIsAwake)
         {
             _guardIsAwake = true;
             Wake.Set();
         }
-
-        return displaced;
     }
-
-    public Mailbox? Take() => Volatile.Read(ref _next) is null ? null : Interlocked.Exchange(ref _next, null);
 
     private static WorkerSlot Register()
     {
@@ -102,21 +135,28 @@ internal sealed class WorkerSlot
                     continue;
                 }
 
-                var puts = Volatile.Read(ref slot._puts);
-                var stalled = puts == slot._putsSeen;
-                busy |= !stalled;
-                slot._putsSeen = puts;
-                if (Volatile.Read(ref slot._next) is { } mailbox)
-                {
-                    busy = true;
-                    if (stalled && Interlocked.CompareExchange(ref slot._next, null, mailbox) == mailbox)
-                    {
-                        ThreadPool.UnsafeQueueUserWorkItem(mailbox, preferLocal: false);
-                    }
-                }
+                busy |= Free(ref slot._next, ref slot._puts, ref slot._putsSeen) | Free(ref slot._behind, ref slot._putsBehind, ref slot._putsBehindSeen);
             }
         }
 
         return busy;
+    }
+
+    private static bool Free(ref Mailbox? place, ref int puts, ref int putsSeen)
+    {
+        var now = Volatile.Read(ref puts);
+        var stalled = now == putsSeen;
+        putsSeen = now;
+        if (Volatile.Read(ref place) is not { } mailbox)
+        {
+            return !stalled;
+        }
+
+        if (stalled && Interlocked.CompareExchange(ref place, null, mailbox) == mailbox)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(mailbox, preferLocal: false);
+        }
+
+        return true;
     }
 }
