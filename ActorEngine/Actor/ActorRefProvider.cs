@@ -50,12 +50,12 @@ internal sealed class ActorRefProvider : IActorRefProvider
     {
         var dispatcher = _system.Dispatchers.DefaultGlobalDispatcher;
         var mailbox = new UnboundedMailbox();
-        var supervisor = new RootSupervisor(RootPath / "_bubble-walker", _terminated, () => _system);
+        var supervisor = new RootSupervisor(RootPath / "_bubble-walker", _terminated, _system);
         Root = new RootRef(_system, Props.CreateBy(new Producer<RootGuardian>(static () => new RootGuardian())), dispatcher, mailbox, supervisor, RootPath);
         TempContainer = new VirtualPathContainer(RootPath / "temp", Root);
         Root.Temp = TempContainer;
         Root.Start();
-        var strategy = _system.Settings.SupervisorStrategyClass.Split(',')[0] switch
+        var strategy = TypeResolver.BareName(_system.Settings.SupervisorStrategyClass) switch
         {
             "Akka.Actor.DefaultSupervisorStrategy" => SupervisorStrategy.DefaultStrategy,
             "Akka.Actor.StoppingSupervisorStrategy" => SupervisorStrategy.StoppingStrategy,

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Text;
 using Akka.Configuration;
 using Akka.Dispatch;
@@ -12,8 +13,9 @@ namespace Akka.Actor;
 /// <summary>The one implementation of a system.</summary>
 internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
 {
-    private readonly ConcurrentDictionary<Type, Lazy<object>> _extensions = new();
-    private readonly ConcurrentStack<Action> _onTermination = new();
+    // Made when they are needed: a start would wait for the loading of their assembly.
+    private ConcurrentDictionary<Type, Lazy<object>>? _extensions;
+    private ConcurrentStack<Action>? _onTermination;
     private readonly TaskCompletionSource _down = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lazy<Serialization.Serialization> _serialization;
     private int _terminating;
@@ -28,13 +30,14 @@ internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
         }
 
         ArgumentNullException.ThrowIfNull(config);
+        WorkerSlot.Prepare();
         Name = name;
         Settings = new Settings(this, config, setup ?? Setup.ActorSystemSetup.Empty);
         EventStream = new EventStream(Settings.DebugEventStream);
         EventStream.SetLogLevel(Logging.LogLevelFor(Settings.StdoutLogLevel));
         EventStream.SubscribeLogger(StandardOut, Logging.LogLevelFor(Settings.StdoutLogLevel));
         Log = new BusLogging(EventStream, $"ActorSystem({name})", typeof(ActorSystem), DefaultLogMessageFormatter.Instance);
-        Scheduler = Settings.SchedulerClass.Split(',')[0] switch
+        Scheduler = TypeResolver.BareName(Settings.SchedulerClass) switch
         {
             "Akka.Actor.HashedWheelTimerScheduler" => new ThreadScheduler(Settings.Config, Log, name + "-scheduler"),
             _ => TypeResolver.Create<IScheduler>(Settings.SchedulerClass, "akka.scheduler.implementation", Settings.Config, Log),
@@ -76,9 +79,6 @@ internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
     public void Start()
     {
         Provider.Start();
-
-        // The tree may also end by itself, when a guardian fails.
-        Provider.TerminationTask.ContinueWith(static (_, system) => ((ActorSystemImpl)system!).Finish(), this, TaskScheduler.Default);
         StartLoggers();
         if (Settings.LogDeadLetters > 0)
         {
@@ -157,7 +157,7 @@ internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
             throw new InvalidOperationException("ActorSystem already terminated.");
         }
 
-        _onTermination.Push(code);
+        LazyInitializer.EnsureInitialized(ref _onTermination).Push(code);
     }
 
     public override Task Terminate()
@@ -193,11 +193,12 @@ internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
 
     public override void Abort() => FinalTerminate();
 
-    private void Finish()
+    /// <summary>The tree is down, asked for or by itself, when a guardian failed.</summary>
+    internal void Finish()
     {
         (Scheduler as IDisposable)?.Dispose();
         Dispatchers.ShutDown();
-        foreach (var extension in _extensions.Values)
+        foreach (var extension in _extensions?.Values ?? [])
         {
             if (extension.IsValueCreated && extension.Value is IDisposable disposable)
             {
@@ -205,7 +206,7 @@ internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
             }
         }
 
-        while (_onTermination.TryPop(out var code))
+        while (_onTermination is not null && _onTermination.TryPop(out var code))
         {
             try
             {
@@ -226,12 +227,12 @@ internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
         var loggers = new List<IActorRef>();
         foreach (var name in Settings.Loggers)
         {
-            var props = name.Split(',')[0].Trim() switch
+            var props = TypeResolver.BareName(name) switch
             {
                 "Akka.Event.DefaultLogger" => Props.CreateBy(new ActorRefProvider.Producer<DefaultLogger>(static () => new DefaultLogger())),
                 _ => CreateLoggerProps(name),
             };
-            var logger = SystemActorOf(props.WithDispatcher(Settings.LoggersDispatcher), $"log{loggers.Count + 1}-{props.Type.Name}");
+            var logger = SystemActorOf(props.WithDispatcher(Settings.LoggersDispatcher), LoggerName(loggers.Count + 1, props.Type.Name));
             if (props.Type == typeof(DefaultLogger))
             {
                 // It has nothing to prepare, so the start need not wait for a thread to run it.
@@ -258,6 +259,9 @@ internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
             EventStream.Unsubscribe(StandardOut);
         }
     }
+
+    // Concatenated: what stands behind an interpolated string costs a start half a millisecond.
+    private static string LoggerName(int number, string type) => string.Concat("log", number.ToString(CultureInfo.InvariantCulture), "-", type);
 
     [UnconditionalSuppressMessage("Trimming", "IL2067", Justification = "A logger that is named in the configuration only is kept by who names it.")]
     [UnconditionalSuppressMessage("Trimming", "IL2072", Justification = "A logger that is named in the configuration only is kept by who names it.")]
@@ -327,20 +331,20 @@ internal sealed class ActorSystemImpl : ExtendedActorSystem, ISystemBound
     }
 
     public override object RegisterExtension(IExtensionId extension) =>
-        _extensions.GetOrAdd(extension.ExtensionType, _ => new Lazy<object>(() => extension.CreateExtension(this))).Value;
+        LazyInitializer.EnsureInitialized(ref _extensions).GetOrAdd(extension.ExtensionType, _ => new Lazy<object>(() => extension.CreateExtension(this))).Value;
 
     public override object GetExtension(IExtensionId extensionId) => RegisterExtension(extensionId);
 
-    public override T GetExtension<T>() => _extensions.TryGetValue(typeof(T), out var extension) ? (T)extension.Value : null!;
+    public override T GetExtension<T>() => TryGetExtension(typeof(T), out var extension) ? (T)extension : null!;
 
-    public override bool HasExtension(Type type) => _extensions.ContainsKey(type);
+    public override bool HasExtension(Type type) => _extensions is not null && _extensions.ContainsKey(type);
 
     public override bool HasExtension<T>() => HasExtension(typeof(T));
 
     public override bool TryGetExtension(Type extensionType, out object extension)
     {
-        extension = _extensions.TryGetValue(extensionType, out var found) ? found.Value : null!;
-        return found is not null;
+        extension = _extensions is not null && _extensions.TryGetValue(extensionType, out var found) ? found.Value : null!;
+        return extension is not null;
     }
 
     public override bool TryGetExtension<T>(out T extension)

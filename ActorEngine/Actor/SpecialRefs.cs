@@ -37,25 +37,26 @@ internal sealed class IgnoreActorRef(ActorPath path) : MinimalActorRef
 /// <summary>The part of the tree below /temp: references without actors, such as those of asks.</summary>
 internal sealed class VirtualPathContainer(ActorPath path, IInternalActorRef parent) : MinimalActorRef
 {
-    private readonly ConcurrentDictionary<string, IInternalActorRef> _children = new();
+    // Made when it is needed: a start would wait for the loading of its assembly.
+    private ConcurrentDictionary<string, IInternalActorRef>? _children;
 
     public override ActorPath Path { get; } = path;
 
     public override IInternalActorRef Parent { get; } = parent;
 
-    public void Add(string name, IInternalActorRef child) => _children[name] = child;
+    public void Add(string name, IInternalActorRef child) => (_children ?? LazyInitializer.EnsureInitialized(ref _children))[name] = child;
 
-    public void Remove(string name) => _children.TryRemove(name, out _);
+    public void Remove(string name) => _children?.TryRemove(name, out _);
 
     public override IInternalActorRef? GetChild(string name)
     {
         var hash = name.IndexOf('#', StringComparison.Ordinal);
-        return _children.GetValueOrDefault(hash < 0 ? name : name[..hash]);
+        return _children?.GetValueOrDefault(hash < 0 ? name : name[..hash]);
     }
 }
 
 /// <summary>The supervisor above the root: its child's end is the system's end.</summary>
-internal sealed class RootSupervisor(ActorPath path, TaskCompletionSource terminated, Func<ActorSystemImpl> system) : MinimalActorRef
+internal sealed class RootSupervisor(ActorPath path, TaskCompletionSource terminated, ActorSystemImpl system) : MinimalActorRef
 {
     public override ActorPath Path { get; } = path;
 
@@ -64,11 +65,16 @@ internal sealed class RootSupervisor(ActorPath path, TaskCompletionSource termin
         switch (message)
         {
             case Failed failed:
-                system().Log.Error(failed.Cause, "guardian {0} failed, shutting down!", failed.Child);
+                system.Log.Error(failed.Cause, "guardian {0} failed, shutting down!", failed.Child);
                 ((IInternalActorRef)failed.Child).Stop();
                 break;
             case DeathWatchNotification:
-                terminated.TrySetResult();
+                if (terminated.TrySetResult())
+                {
+                    // Elsewhere: it waits for the threads of dispatchers, of which this may be one.
+                    ThreadPool.UnsafeQueueUserWorkItem(static ended => ended.Finish(), system, preferLocal: false);
+                }
+
                 break;
             default:
                 break;

@@ -31,14 +31,45 @@ internal sealed partial class HoconReader
     /// <summary>The keys of a dotted path, in which quotes protect dots.</summary>
     public static string[] SplitPath(string path)
     {
-        if (!path.Contains('"', StringComparison.Ordinal))
+        if (SplitAtDots(path) is { } keys)
         {
-            return path.Split('.');
+            return keys;
         }
 
         var reader = new HoconReader(path, "path", null, []);
         var result = reader.ReadPath();
         return reader.AtEnd ? result : throw reader.Error($"'{path}' is not a path");
+    }
+
+    // Null for a path with quotes. By hand, for the reason given at LookingAt.
+    private static string[]? SplitAtDots(string path)
+    {
+        var count = 1;
+        foreach (var c in path)
+        {
+            if (c == '"')
+            {
+                return null;
+            }
+
+            count += c == '.' ? 1 : 0;
+        }
+
+        var parts = new string[count];
+        var start = 0;
+        for (var i = 0; i < parts.Length; i++)
+        {
+            var end = start;
+            while (end < path.Length && path[end] != '.')
+            {
+                end++;
+            }
+
+            parts[i] = path[start..end];
+            start = end + 1;
+        }
+
+        return parts;
     }
 
     private bool AtEnd => _at >= _text.Length;

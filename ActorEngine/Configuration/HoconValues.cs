@@ -211,7 +211,7 @@ public class HoconValue : IMightBeAHoconObject
 
     /// <summary>A whole number.</summary>
     /// <exception cref="ConfigurationException">It is none.</exception>
-    public int GetInt() => int.TryParse(Trimmed, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : throw NoNumber("int");
+    public int GetInt() => TryReadDigits(Trimmed, out var digits) ? (int)digits : int.TryParse(Trimmed, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : throw NoNumber("int");
 
     /// <summary>A whole number.</summary>
     /// <exception cref="ConfigurationException">It is none.</exception>
@@ -289,6 +289,7 @@ public class HoconValue : IMightBeAHoconObject
     }
 
     // What durations nearly always are. A start reads a dozen of them, and the general parser costs it a millisecond.
+    // The usual form, without the tables of cultures that a start would otherwise wait for.
     private static bool TryReadDigits(string text, out double amount)
     {
         amount = 0;

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Akka.Actor;
 using Akka.Configuration;
 using Akka.Util;
@@ -14,8 +13,9 @@ public sealed class Dispatchers
     /// <summary>For work that blocks.</summary>
     public const string DefaultBlockingDispatcherId = "akka.actor.default-blocking-io-dispatcher";
 
-    private readonly ConcurrentDictionary<string, Func<MessageDispatcher>> _factories = new();
-    private readonly ConcurrentBag<MessageDispatcher> _created = [];
+    // Also what guards both. Plain collections: the concurrent ones cost a start the loading of their assembly.
+    private readonly Dictionary<string, Func<MessageDispatcher>> _factories = [];
+    private readonly List<MessageDispatcher> _created = [];
     private readonly ActorSystemImpl _system;
 
     internal Dispatchers(ActorSystemImpl system)
@@ -32,14 +32,44 @@ public sealed class Dispatchers
 
     /// <summary>The dispatcher of a section. A pinned one is made anew at every call.</summary>
     /// <exception cref="ConfigurationException">There is no such section, or its type is unknown.</exception>
-    public MessageDispatcher Lookup(string dispatcherName) => _factories.GetOrAdd(dispatcherName, CreateFactory)();
+    public MessageDispatcher Lookup(string dispatcherName)
+    {
+        Func<MessageDispatcher>? factory;
+        lock (_factories)
+        {
+            if (!_factories.TryGetValue(dispatcherName, out factory))
+            {
+                factory = CreateFactory(dispatcherName);
+                _factories[dispatcherName] = factory;
+            }
+        }
+
+        return factory();
+    }
 
     /// <summary>Whether there is a section.</summary>
-    public bool HasDispatcher(string id) => _factories.ContainsKey(id) || _system.Settings.Config.HasPath(id);
+    public bool HasDispatcher(string id)
+    {
+        lock (_factories)
+        {
+            if (_factories.ContainsKey(id))
+            {
+                return true;
+            }
+        }
+
+        return _system.Settings.Config.HasPath(id);
+    }
 
     internal void ShutDown()
     {
-        foreach (var dispatcher in _created)
+        MessageDispatcher[] created;
+        lock (_factories)
+        {
+            created = [.. _created];
+        }
+
+        foreach (var dispatcher in created)
         {
             dispatcher.ShutdownThreads();
         }
@@ -75,7 +105,10 @@ public sealed class Dispatchers
     {
         if (dispatcher is not PinnedThreadDispatcher)
         {
-            _created.Add(dispatcher);
+            lock (_factories)
+            {
+                _created.Add(dispatcher);
+            }
         }
 
         return dispatcher;

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Akka.Actor;
 using Akka.Configuration;
 using Akka.Dispatch.MessageQueues;
@@ -12,7 +11,7 @@ public class Mailboxes
     /// <summary>The default mailbox.</summary>
     public static readonly string DefaultMailboxId = "akka.actor.default-mailbox";
 
-    private readonly ConcurrentDictionary<string, MailboxType> _types = new();
+    private readonly Dictionary<string, MailboxType> _types = [];
     private readonly ActorSystemImpl _system;
     private readonly MailboxType _default;
 
@@ -24,7 +23,19 @@ public class Mailboxes
 
     /// <summary>The kind of a section.</summary>
     /// <exception cref="ConfigurationException">There is no such section, or its type is unknown.</exception>
-    public MailboxType Lookup(string id) => _types.GetOrAdd(id, Create);
+    public MailboxType Lookup(string id)
+    {
+        lock (_types)
+        {
+            if (!_types.TryGetValue(id, out var type))
+            {
+                type = Create(id);
+                _types[id] = type;
+            }
+
+            return type;
+        }
+    }
 
     internal MailboxType For(Props props)
     {
@@ -65,7 +76,7 @@ public class Mailboxes
             throw new ConfigurationException($"The setting mailbox-type defined in [{id}] is empty");
         }
 
-        return type.Split(',')[0].Trim() switch
+        return TypeResolver.BareName(type) switch
         {
             "Akka.Dispatch.UnboundedMailbox" => new UnboundedMailbox(_system.Settings, section),
             "Akka.Dispatch.UnboundedDequeBasedMailbox" => new UnboundedDequeBasedMailbox(_system.Settings, section),

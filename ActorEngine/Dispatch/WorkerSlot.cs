@@ -6,12 +6,6 @@ namespace Akka.Dispatch;
 /// </summary>
 internal sealed class WorkerSlot
 {
-    private static readonly Lock Registry = new();
-    private static readonly List<WeakReference<WorkerSlot>> Slots = [];
-    private static readonly AutoResetEvent Wake = new(false);
-    private static volatile bool _guardIsAwake;
-    private static Thread? _guard;
-
     [ThreadStatic]
     private static WorkerSlot? _current;
 
@@ -73,90 +67,127 @@ internal sealed class WorkerSlot
 
     private static void WakeGuard()
     {
-        if (!_guardIsAwake)
+        if (!Guard.IsAwake)
         {
-            _guardIsAwake = true;
-            Wake.Set();
+            Guard.Awake();
         }
     }
+
+    /// <summary>Brings up, in the background, what the first actors would wait for: the guard, and the thread pool with it.</summary>
+    public static void Prepare() => Guard.Start();
 
     private static WorkerSlot Register()
     {
         var slot = new WorkerSlot();
-        lock (Registry)
-        {
-            Slots.RemoveAll(static reference => !reference.TryGetTarget(out _));
-            Slots.Add(new WeakReference<WorkerSlot>(slot));
-            if (_guard is null)
-            {
-                _guard = new Thread(Guard) { IsBackground = true, Name = "dispatcher-guard" };
-                _guard.Start();
-            }
-        }
-
+        Guard.Add(slot);
         return _current = slot;
     }
 
-    private static void Guard()
+    /// <summary>The thread that looks after the slots of held-up threads. One serves all systems of the process.</summary>
+    private static class Guard
     {
-        var quiet = 0;
-        while (true)
+        private static readonly List<WeakReference<WorkerSlot>> Slots = [];
+        private static readonly object Gate = new();
+        private static volatile bool _isAwake;
+        private static int _started;
+
+        public static bool IsAwake => _isAwake;
+
+        public static void Awake()
         {
-            if (quiet > 20)
+            lock (Gate)
             {
-                quiet = 0;
-                _guardIsAwake = false;
-
-                // Whoever put something in before this line and did not see it has it found by the scan; whoever comes later wakes us.
-                Interlocked.MemoryBarrier();
-                if (!Scan())
-                {
-                    Wake.WaitOne();
-                }
-
-                _guardIsAwake = true;
-            }
-
-            Thread.Sleep(1);
-            quiet = Scan() ? 0 : quiet + 1;
-        }
-    }
-
-    // Frees what has been in a slot since the last scan; true when any slot holds something or has been used.
-    private static bool Scan()
-    {
-        var busy = false;
-        lock (Registry)
-        {
-            foreach (var reference in Slots)
-            {
-                if (!reference.TryGetTarget(out var slot))
-                {
-                    continue;
-                }
-
-                busy |= Free(ref slot._next, ref slot._puts, ref slot._putsSeen) | Free(ref slot._behind, ref slot._putsBehind, ref slot._putsBehindSeen);
+                _isAwake = true;
+                Monitor.Pulse(Gate);
             }
         }
 
-        return busy;
-    }
-
-    private static bool Free(ref Mailbox? place, ref int puts, ref int putsSeen)
-    {
-        var now = Volatile.Read(ref puts);
-        var stalled = now == putsSeen;
-        putsSeen = now;
-        if (Volatile.Read(ref place) is not { } mailbox)
+        public static void Start()
         {
-            return !stalled;
+            if (Interlocked.Exchange(ref _started, 1) == 0)
+            {
+                new Thread(Run) { IsBackground = true, Name = "dispatcher-guard" }.Start();
+            }
         }
 
-        if (stalled && Interlocked.CompareExchange(ref place, null, mailbox) == mailbox)
+        public static void Add(WorkerSlot slot)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(mailbox, preferLocal: false);
+            lock (Slots)
+            {
+                Slots.RemoveAll(static reference => !reference.TryGetTarget(out _));
+                Slots.Add(new WeakReference<WorkerSlot>(slot));
+            }
+
+            Start();
         }
 
-        return true;
+        private static void Run()
+        {
+            // The first item makes the pool. Its thread registers its slot, which it will need.
+            ThreadPool.UnsafeQueueUserWorkItem(static _ => ForThisThread(), null);
+            var quiet = 0;
+            while (true)
+            {
+                if (quiet > 20)
+                {
+                    quiet = 0;
+                    _isAwake = false;
+
+                    // Whoever put something in before this line and did not see it has it found by the scan; whoever comes later wakes us.
+                    Interlocked.MemoryBarrier();
+                    if (!Scan())
+                    {
+                        lock (Gate)
+                        {
+                            while (!_isAwake)
+                            {
+                                Monitor.Wait(Gate);
+                            }
+                        }
+                    }
+
+                    _isAwake = true;
+                }
+
+                Thread.Sleep(1);
+                quiet = Scan() ? 0 : quiet + 1;
+            }
+        }
+
+        // Frees what has been in a slot since the last scan; true when any slot holds something or has been used.
+        private static bool Scan()
+        {
+            var busy = false;
+            lock (Slots)
+            {
+                foreach (var reference in Slots)
+                {
+                    if (reference.TryGetTarget(out var slot))
+                    {
+                        busy |= Free(ref slot._next, ref slot._puts, ref slot._putsSeen) | Free(ref slot._behind, ref slot._putsBehind, ref slot._putsBehindSeen);
+                    }
+                }
+            }
+
+            return busy;
+        }
+
+        private static bool Free(ref Mailbox? place, ref int puts, ref int putsSeen)
+        {
+            var now = Volatile.Read(ref puts);
+            var stalled = now == putsSeen;
+            putsSeen = now;
+            if (Volatile.Read(ref place) is not { } mailbox)
+            {
+                return !stalled;
+            }
+
+            if (stalled && Interlocked.CompareExchange(ref place, null, mailbox) == mailbox)
+            {
+                ThreadPool.UnsafeQueueUserWorkItem(mailbox, preferLocal: false);
+            }
+
+            return true;
+        }
     }
 }

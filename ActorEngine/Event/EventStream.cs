@@ -40,7 +40,8 @@ public class LoggingBus : ActorEventBus<object, Type>
 {
     private static readonly LogLevel[] Levels = [LogLevel.DebugLevel, LogLevel.InfoLevel, LogLevel.WarningLevel, LogLevel.ErrorLevel];
 
-    private readonly Lock _gate = new();
+    // No Lock: a start would wait for its static parts.
+    private readonly object _gate = new();
     private volatile Dictionary<Type, IActorRef[]> _byChannel = [];
     private volatile Dictionary<Type, IActorRef[]> _cache = [];
     private volatile LogLevel _logLevel = LogLevel.ErrorLevel;

@@ -12,6 +12,18 @@ internal static class TypeResolver
 {
     private static readonly ConcurrentDictionary<string, Type> Known = new();
 
+    /// <summary>The name of a type without that of its assembly. By hand: String.Split is compiled just in time, which a start would wait for.</summary>
+    public static string BareName(string name)
+    {
+        var end = 0;
+        while (end < name.Length && name[end] != ',')
+        {
+            end++;
+        }
+
+        return name[..end].Trim();
+    }
+
     [UnconditionalSuppressMessage("Trimming", "IL2026", Justification = "A type that is named in the configuration only is kept by who names it.")]
     [UnconditionalSuppressMessage("Trimming", "IL2057", Justification = "A type that is named in the configuration only is kept by who names it.")]
     public static Type Resolve(string name, string path)
@@ -24,7 +36,7 @@ internal static class TypeResolver
         var type = Type.GetType(name, throwOnError: false);
         if (type is null)
         {
-            var bare = name.Split(',')[0].Trim();
+            var bare = BareName(name);
             type = AppDomain.CurrentDomain.GetAssemblies().Select(assembly => assembly.GetType(bare, throwOnError: false)).FirstOrDefault(found => found is not null);
         }
 
