@@ -453,6 +453,67 @@ public sealed class MailboxSpec : TestKit
     }
 
     [Fact]
+    public async Task An_actor_whose_partner_blocks_in_the_middle_of_their_exchange_goes_on()
+    {
+        for (var round = 0; round < 20; round++)
+        {
+            using var opened = new ManualResetEventSlim();
+            var first = Sys.ActorOf(Props.Create(() => new Partner(opened, ActorRefs.Nobody)));
+            var second = Sys.ActorOf(Props.Create(() => new Partner(opened, ActorRefs.Nobody)));
+            for (var i = 0; i < 100; i++)
+            {
+                first.Tell("ball", second);
+            }
+
+            var blocked = first.Ask<bool>("block", TimeSpan.FromSeconds(20));
+            second.Tell("open");
+            Assert.True(await blocked, "the other was held up too");
+            Sys.Stop(first);
+            Sys.Stop(second);
+        }
+    }
+
+    [Fact]
+    public async Task Whoever_gets_messages_from_a_pair_in_endless_exchange_has_turns_too()
+    {
+        var third = Sys.ActorOf(Props.Create<Spread>());
+        var first = Sys.ActorOf(Props.Create(() => new Partner(null!, third)));
+        var second = Sys.ActorOf(Props.Create(() => new Partner(null!, third)));
+        for (var i = 0; i < 100; i++)
+        {
+            first.Tell("ball", second);
+        }
+
+        for (var i = 0; i < 100; i++)
+        {
+            await third.Ask<int>("x", TimeSpan.FromSeconds(20));
+        }
+
+        Sys.Stop(first);
+        Sys.Stop(second);
+    }
+
+    private sealed class Partner : ReceiveActor
+    {
+        private int _balls;
+
+        public Partner(ManualResetEventSlim opened, IActorRef third)
+        {
+            Receive<string>(text => text == "ball", text =>
+            {
+                if (++_balls % 100 == 0 && !third.Equals(ActorRefs.Nobody))
+                {
+                    third.Tell(text);
+                }
+
+                Sender.Tell(text);
+            });
+            Receive<string>(text => text == "block", _ => Sender.Tell(opened.Wait(TimeSpan.FromSeconds(15))));
+            Receive<string>(text => text == "open", _ => opened.Set());
+        }
+    }
+
+    [Fact]
     public async Task A_mailbox_of_a_million_messages_leaves_other_actors_their_turns()
     {
         var flooded = Sys.ActorOf(Props.Create(() => new Gated(ActorRefs.Nobody)));
