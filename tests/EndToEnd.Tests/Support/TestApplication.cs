@@ -83,7 +83,7 @@ internal sealed class TestApplication : IDisposable
 
     /// <summary>The same, under another program such as strace.</summary>
     public CommandResult HoldfastUnder(IReadOnlyList<string> prefix, string command, params IReadOnlyList<string> arguments) =>
-        _runner.Run(CommandBound, prefix[0], [.. prefix.Skip(1), Repository.HoldfastCommand, .. Arguments(command, arguments)]);
+        _runner.Run(CommandBound, prefix[0], [.. prefix.Skip(1), Repository.HoldfastProgram, .. Arguments(command, arguments)]);
 
     /// <summary>A foreground command under another program that follows threads but lets go of what executes another program; left running.</summary>
     public RunningCommand StartHoldfastUnder(IReadOnlyList<string> prefix, string command, params IReadOnlyList<string> arguments) =>
