@@ -13,6 +13,9 @@ namespace Holdfast.KernelBridge.Restore;
 /// <summary>Threads, what each sets for itself, and the start.</summary>
 internal sealed partial class PtraceRestore
 {
+    // All of them are stopped by ptrace already, which counts as standing.
+    private static readonly TimeSpan letGoDeadline = TimeSpan.FromSeconds(5);
+
     private readonly List<(Tracee Thread, ThreadImage Image, Stub Stub)> threads = [];
 
     public void BuildThreads()
@@ -90,7 +93,14 @@ internal sealed partial class PtraceRestore
 
     public IRunningApplication Run()
     {
-        // From here on nobody is killed with us: first all lose the bond, then all go.
+        // From here on nobody is killed with us: first all lose the bond, then all go. A builder that dies between two of these would let some run without
+        // the others; so they stand frozen until all are free. Frozen ones end with the init, which sees us die.
+        string? group = space?.CgroupPath;
+        if (group is not null && CgroupFreezer.Freeze(group, letGoDeadline) is [{ } running, ..])
+        {
+            throw new BridgeException("restore.freeze", "letting the restored processes go together", $"{running} did not stand");
+        }
+
         const int plain = PtraceCall.OptionSysGood;
         foreach ((Tracee thread, _, _) in threads)
         {
@@ -105,6 +115,11 @@ internal sealed partial class PtraceRestore
 
         if (space is not null)
         {
+            if (group is not null)
+            {
+                CgroupFreezer.Thaw(group);
+            }
+
             return space.HandOver();
         }
 

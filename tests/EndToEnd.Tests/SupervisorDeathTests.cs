@@ -185,6 +185,54 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output)
         application.RequirePass();
     }
 
+    [Fact]
+    public void A_restore_that_is_killed_while_it_lets_the_processes_go_lets_all_of_them_go_or_none()
+    {
+        using var application = TestApplication.StartProgram("steady", "");
+        HealthCheck health = new(application);
+        application.Checkpoint();
+        application.KillByForce();
+        application.Work.Forget();
+        var log = Path.Combine(application.Work.Scratch, "strace.log");
+        string[] strace = ["strace", "-f", "-b", "execve", "-qq", "-o", log, "-e", "trace=ptrace,exit_group"];
+        using (application.StartHoldfastUnder([.. strace], "restore", application.Name))
+        {
+            Until.Required(() => File.Exists(log) && KillPoints.LettingGo(ReadWhileWritten(log)).Count > 10 && application.Processes().Count == 5, () => "the restore under strace does not end");
+            health.Renew();
+            health.Require("restored under strace");
+        }
+
+        application.KillByForce();
+        var all = KillPoints.LettingGo(File.ReadLines(log));
+        Random random = new(LongMode.Seed);
+        output.WriteLine($"seed {LongMode.Seed}: {all.Count} points");
+        var nothing = 0;
+        for (var round = 0; round < LongMode.Count(1, 20); round++)
+        {
+            foreach (var point in LongMode.IsOn ? all : KillPoints.Sample(all, 8, random))
+            {
+                application.Work.Forget();
+                using (var restore = application.StartHoldfastUnder([.. strace, "-e", KillPoints.Injection(point)], "restore", application.Name))
+                {
+                    Until.Required(() => restore.HasEnded, () => $"{point}: not killed: {application.Describe()}");
+                }
+
+                foreach (var supervisor in application.Supervisors())
+                {
+                    ProcessScan.Kill(supervisor.Pid);
+                }
+
+                RequireWholeOrNothing(application, health, point.ToString());
+                nothing += application.Processes().Count == 0 ? 1 : 0;
+                application.KillByForce();
+            }
+        }
+
+        output.WriteLine($"{nothing} times nothing was left");
+        application.Restore();
+        application.RequirePass();
+    }
+
     /// <summary>Either the restore had come so far that the application runs whole, or nothing of it is left.</summary>
     private static void RequireWholeOrNothing(TestApplication application, HealthCheck health, string occasion)
     {

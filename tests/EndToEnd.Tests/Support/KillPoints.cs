@@ -48,6 +48,45 @@ internal static partial class KillPoints
         return [.. points.DistinctBy(point => point.Point).Where(point => first >= 0 && point.Line >= first && point.Line <= last).Select(point => point.Point)];
     }
 
+    /// <summary>
+    /// The calls with which a restore lets go of what it has built: the last PTRACE_SETOPTIONS of each thread, which ends the bond that kills with the
+    /// builder, and what follows up to the last PTRACE_DETACH.
+    /// </summary>
+    public static IReadOnlyList<KillPoint> LettingGo(IEnumerable<string> log)
+    {
+        string? builder = null;
+        List<KillPoint> points = [];
+        var (count, last) = (0, 0);
+        foreach (var line in log)
+        {
+            if (Call().Match(line) is not { Success: true } match || match.Groups[2].Value != "ptrace")
+            {
+                continue;
+            }
+
+            if (line.Contains("PTRACE_SEIZE", StringComparison.Ordinal))
+            {
+                builder ??= match.Groups[1].Value;
+            }
+
+            // Those before the SEIZE belong to another thread, and others do not trace.
+            if (builder is null || match.Groups[1].Value != builder)
+            {
+                continue;
+            }
+
+            count++;
+            if (points.Count > 0 || (line.Contains("PTRACE_SETOPTIONS", StringComparison.Ordinal) && !line.Contains("EXITKILL", StringComparison.Ordinal)))
+            {
+                points.Add(new KillPoint("ptrace", count));
+            }
+
+            last = line.Contains("PTRACE_DETACH", StringComparison.Ordinal) ? points.Count : last;
+        }
+
+        return [.. points.Take(last)];
+    }
+
     /// <summary>Whether the log shows a death after the first SEIZE: the injection struck where it was meant to.</summary>
     public static bool StruckAfterSeize(IEnumerable<string> log)
     {
