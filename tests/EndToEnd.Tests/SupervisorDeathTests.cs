@@ -207,7 +207,7 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output)
         Random random = new(LongMode.Seed);
         output.WriteLine($"seed {LongMode.Seed}: {all.Count} points");
         var nothing = 0;
-        for (var round = 0; round < LongMode.Count(1, 20); round++)
+        for (var round = 0; round < LongMode.Count(1, 5); round++)
         {
             foreach (var point in LongMode.IsOn ? all : KillPoints.Sample(all, 8, random))
             {
