@@ -54,6 +54,10 @@ internal static class ImageValidation
                 DeviceImage device => IsPath(device.Path),
                 PipeEndImage end => pipes.Contains(end.Pipe),
                 InheritedStreamImage stream => stream.Stream is >= 0 and <= 2,
+                EventFdImage counter => counter.Count != ulong.MaxValue,
+                TimerFdImage timer => timer is { Clock: 0 or 1 or 7 or 8 or 9, SettimeFlags: >= 0 and <= 3, Interval: >= 0, Expires: null or > 0, Ticks: < ulong.MaxValue / 2 },
+                SignalFdImage => true,
+                EpollImage epoll => epoll.Entries.All(entry => entry is { Number: >= 0 and < 1 << 20, File: >= 0 } && entry.File < image.OpenFiles.Count),
                 _ => false,
             }),
             "an open file has an impossible path, position or object");

@@ -45,6 +45,7 @@ internal sealed class ImageAssembly
             }
         }
 
+        AssembleEpolls(ordered);
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
@@ -108,6 +109,40 @@ internal sealed class ImageAssembly
         files.Add((facts, image));
         same.Add(files.Count - 1);
         return files.Count - 1;
+    }
+
+    /// <summary>What epoll sets watch, by the number of the open file.</summary>
+    private void AssembleEpolls(List<ProcessImage> ordered)
+    {
+        if (!files.Exists(file => file.File is EpollImage))
+        {
+            return;
+        }
+
+        List<DescriptorFacts> all = [.. ordered.SelectMany(process => process.Captured).Select(captured => captured.Facts)];
+        ILookup<ulong, DescriptorFacts> byInode = all.ToLookup(facts => facts.Identity.Inode);
+        Dictionary<(int, int), int> numbers = [];
+        foreach (ProcessImage process in ordered)
+        {
+            foreach (DescriptorImage descriptor in process.Descriptors)
+            {
+                numbers[(process.HostPid, descriptor.Number)] = descriptor.File;
+            }
+        }
+
+        for (int i = 0; i < files.Count; i++)
+        {
+            (DescriptorFacts facts, OpenFileImage file) = files[i];
+            if (file is EpollImage epoll)
+            {
+                files[i] = (facts, epoll with
+                {
+                    Entries = [.. EpollSets.Resolve(facts, byInode, all).Select(entry => entry.Target is { } target
+                        ? new EpollEntryImage(entry.Entry.Number, entry.Entry.Events, entry.Entry.Data, numbers[(target.Pid, target.Number)])
+                        : throw new BridgeException([.. EpollSets.Refusals(all)]))],
+                });
+            }
+        }
     }
 
     private void AssembleMemory(ProcessImage process, MemoryImage memory)

@@ -13,6 +13,9 @@ internal interface IDescriptorKind
     /// <summary>Why it cannot be captured, or null. Asked in a check and in every checkpoint alike.</summary>
     Refusal? Check(DescriptorFacts facts);
 
+    /// <summary>What a restore does not bring back of it, or null.</summary>
+    string? Caveat(DescriptorFacts facts) => null;
+
     /// <summary>Captures it; the process stands.</summary>
     OpenFileImage Capture(DescriptorFacts facts);
 }
@@ -24,6 +27,10 @@ internal interface IDescriptorKind
 [JsonDerivedType(typeof(PipeEndImage), "pipe")]
 [JsonDerivedType(typeof(DeviceImage), "device")]
 [JsonDerivedType(typeof(InheritedStreamImage), "inherited")]
+[JsonDerivedType(typeof(EventFdImage), "eventfd")]
+[JsonDerivedType(typeof(TimerFdImage), "timerfd")]
+[JsonDerivedType(typeof(SignalFdImage), "signalfd")]
+[JsonDerivedType(typeof(EpollImage), "epoll")]
 internal abstract record OpenFileImage
 {
     /// <summary>Flags of open(2) and fcntl(2) F_SETFL.</summary>
@@ -57,6 +64,10 @@ internal static class DescriptorKinds
         new Pipes(),
         new Devices(),
         new InheritedStreams(),
+        new EventFds(),
+        new TimerFds(),
+        new SignalFds(),
+        new EpollSets(),
     ];
 
     /// <summary>The kind of a descriptor, or null.</summary>

@@ -27,6 +27,7 @@ internal sealed partial class PtraceRestore
         }
 
         clocksBegan = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+        context.ClocksBegan = clocksBegan;
         Stub root = Stub.Adopt(StartRoot(), area);
         stubs[plan.Root.Pid] = root;
         PrepareRoot(root);

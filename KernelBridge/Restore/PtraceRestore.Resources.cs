@@ -19,6 +19,7 @@ internal sealed partial class PtraceRestore
     /// <summary>Gives every process its descriptors.</summary>
     public void BuildResources()
     {
+        FillEpolls();
         foreach (ProcessImage process in Living)
         {
             Stub stub = stubs[process.Pid];
@@ -48,7 +49,7 @@ internal sealed partial class PtraceRestore
     private void PrepareRoot(Stub root)
     {
         int pipes = Image.Pipes.Count * 2;
-        firstFree = Math.Max(64, Living.SelectMany(process => process.Descriptors).Select(descriptor => descriptor.Number).DefaultIfEmpty().Max() + 1);
+        firstFree = Math.Max(64, Living.SelectMany(process => process.Descriptors).Select(descriptor => descriptor.Number).Concat(EpollNumbers).DefaultIfEmpty().Max() + 1);
         int firstGhost = firstFree + pipes;
         firstMapped = firstGhost + Image.GhostFiles.Count;
         firstOpen = firstMapped + Image.MappedFiles.Count;

@@ -46,6 +46,34 @@ public sealed class RefusedResourcesTests : IDisposable
     }
 
     [Fact]
+    public void An_epoll_entry_whose_file_only_others_hold_is_refused()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import os, select, time
+            out = os.environ['OUT']
+            counter = os.eventfd(0); e = select.epoll(); e.register(counter, select.EPOLLIN)
+            with open(out + '/number', 'w') as f: f.write(str(counter))
+            open(out + '/ready', 'w').close()
+            while not os.path.exists(out + '/go'): time.sleep(0.01)
+            os.close(counter); open(out + '/closed', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        int pidfd = Linux.Libc.pidfd_open(application.MainPid);
+        int copy = Linux.Libc.pidfd_getfd(pidfd, int.Parse(File.ReadAllText(bench.PathOf("number")), System.Globalization.CultureInfo.InvariantCulture));
+        Assert.True(copy >= 0);
+        File.WriteAllText(bench.PathOf("go"), string.Empty);
+        bench.Expect("closed");
+        Assert.Equal(["fd.epoll"], bench.RefusalsOf(application));
+        Assert.Equal(0, Linux.Libc.close(copy));
+        Assert.Equal(0, Linux.Libc.close(pidfd));
+
+        // With the last copy the kernel forgets the entry.
+        bench.Checkpoint(application);
+    }
+
+    [Fact]
     public void A_tree_in_other_namespaces_is_refused()
     {
         using Process process = Process.Start("unshare", ["-u", "sleep", "1000"]);
