@@ -20,6 +20,8 @@ internal static class ApplicationInspection
         outsidePipes = Pipes.FromOutside(pipes, pids);
         refusals.AddRange(outsidePipes.Values.Select(pipe => pipe.Refusal).OfType<Refusal>());
         refusals.AddRange(EpollSets.Refusals(descriptors));
+        refusals.AddRange(PidFds.Refusals(descriptors, pids));
+        refusals.AddRange(Fifos.Refusals(descriptors, pids));
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
         refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : OwnObjects(target));

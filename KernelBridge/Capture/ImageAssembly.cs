@@ -39,6 +39,7 @@ internal sealed class ImageAssembly
         foreach (ProcessImage process in ordered)
         {
             process.Descriptors = [.. process.Captured.Select(c => new DescriptorImage(c.Facts.Number, c.Facts.CloseOnExec, FileOf(c.Facts, c.File)))];
+            process.RecordLocks = FileLocks.OfProcess(process.Captured.Select(captured => captured.Facts));
             if (process.Memory is { } memory)
             {
                 AssembleMemory(process, memory);
@@ -106,7 +107,12 @@ internal sealed class ImageAssembly
             Ghost(facts.Identity, facts.Path, facts.MagicPath);
         }
 
-        files.Add((facts, image));
+        if (image is FifoImage fifo && !files.Exists(file => file.File is FifoImage && file.Facts.Identity.SameFile(facts.Identity)))
+        {
+            image = fifo with { Contents = Pipes.CaptureContents((long)facts.Identity.Inode, facts) };
+        }
+
+        files.Add((facts, image with { Locks = FileLocks.OfFile(facts) }));
         same.Add(files.Count - 1);
         return files.Count - 1;
     }
@@ -205,7 +211,7 @@ internal sealed class ImageAssembly
         {
             (uint owner, uint group) = FileIdentity.OwnerOf(magicPath);
             GhostPaths[ghosts.Count] = magicPath;
-            ghosts.Add(new GhostFileImage(ghosts.Count, path, identity, owner, group));
+            ghosts.Add(new GhostFileImage(ghosts.Count, path, identity, owner, group) { Memfd = Memfds.Describe(path, magicPath) });
         }
     }
 }

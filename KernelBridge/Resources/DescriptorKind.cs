@@ -31,10 +31,16 @@ internal interface IDescriptorKind
 [JsonDerivedType(typeof(TimerFdImage), "timerfd")]
 [JsonDerivedType(typeof(SignalFdImage), "signalfd")]
 [JsonDerivedType(typeof(EpollImage), "epoll")]
+[JsonDerivedType(typeof(PidFdImage), "pidfd")]
+[JsonDerivedType(typeof(InotifyImage), "inotify")]
+[JsonDerivedType(typeof(FifoImage), "fifo")]
 internal abstract record OpenFileImage
 {
     /// <summary>Flags of open(2) and fcntl(2) F_SETFL.</summary>
     public required int Flags { get; init; }
+
+    /// <summary>Locks that belong to it; null when there are none.</summary>
+    public IReadOnlyList<FileLockImage>? Locks { get; init; }
 
     /// <summary>One word and a path, for people.</summary>
     [JsonIgnore]
@@ -68,6 +74,10 @@ internal static class DescriptorKinds
         new TimerFds(),
         new SignalFds(),
         new EpollSets(),
+        new Memfds(),
+        new PidFds(),
+        new InotifyWatches(),
+        new Fifos(),
     ];
 
     /// <summary>The kind of a descriptor, or null.</summary>
@@ -76,9 +86,9 @@ internal static class DescriptorKinds
     /// <summary>Why a descriptor cannot be captured, or null.</summary>
     public static Refusal? Check(DescriptorFacts facts)
     {
-        if (facts.Locks.Count > 0)
+        if (FileLocks.Check(facts) is { } locked)
         {
-            return facts.Refuse("fd.lock", $"it holds a file lock ({facts.Locks[0]})", "release the lock before the checkpoint");
+            return locked;
         }
 
         if (facts.Async)

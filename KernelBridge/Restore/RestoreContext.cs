@@ -13,6 +13,12 @@ internal sealed class RestoreContext(ApplicationImage image)
 
     public ApplicationImage Image => image;
 
+    /// <summary>The first number that neither the image nor anything of the builder uses; <see cref="Spare"/> counts it up.</summary>
+    public int NextSpare { get; set; }
+
+    /// <summary>A number for something that is needed while the application is built.</summary>
+    public int Spare() => NextSpare++;
+
     /// <summary>When the application's clocks began to go on, by our CLOCK_MONOTONIC.</summary>
     public long ClocksBegan { get; set; }
 

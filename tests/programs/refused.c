@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: tcp tcp_listening udp unix_pair inotify fanotify io_uring pty userfaultfd seccomp perf netlink sysv_shm posix_timer memfd pidfd
+ * Cases: tcp tcp_listening udp unix_pair fanotify io_uring pty userfaultfd seccomp perf netlink sysv_shm posix_timer
  * Refused: yes
  */
 #include "state.h"
@@ -13,7 +13,6 @@
 #include <linux/userfaultfd.h>
 #include <netinet/in.h>
 #include <sys/fanotify.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
@@ -73,10 +72,6 @@ static void build(void)
 		MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
 		first = pair[0];
 		second = pair[1];
-	} else if (IS("inotify")) {
-		first = MUST(inotify_init1(IN_NONBLOCK));
-		MUST(mkdir(state_path("watched"), 0755));
-		MUST(inotify_add_watch(first, state_path("watched"), IN_CREATE));
 	} else if (IS("fanotify")) {
 		first = have(fanotify_init(FAN_CLASS_NOTIF | FAN_NONBLOCK, O_RDONLY));
 	} else if (IS("io_uring")) {
@@ -131,11 +126,6 @@ static void build(void)
 
 		MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
 		MUST(timer_settime(timer, 0, &value, NULL));
-	} else if (IS("memfd")) {
-		first = MUST((int)syscall(SYS_memfd_create, "held", 0));
-		MUST(ftruncate(first, 3 * PAGE));
-	} else if (IS("pidfd")) {
-		first = have(syscall(SYS_pidfd_open, getpid(), 0));
 	} else {
 		state_fail("no such case");
 	}
@@ -146,11 +136,6 @@ static void check(void)
 	if (IS("tcp") || IS("unix_pair")) {
 		expect_pass(first, second);
 		expect_pass(second, first);
-	} else if (IS("inotify")) {
-		char bytes[512];
-
-		close(MUST(open(state_path("watched/new"), O_CREAT | O_WRONLY, 0600)));
-		CHECK(read(first, bytes, sizeof(bytes)) > 0, "no event");
 	} else if (IS("pty")) {
 		char bytes[16] = "";
 
