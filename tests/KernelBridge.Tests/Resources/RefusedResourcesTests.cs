@@ -146,5 +146,26 @@ public sealed class RefusedResourcesTests : IDisposable
         Assert.Contains(rows, row => row.Verdict == CheckVerdict.Caveat && row.What.Contains("keyrings", StringComparison.Ordinal));
     }
 
+    [Fact]
+    public void Edges_that_a_restore_reports_again_and_changes_that_a_watch_misses_are_caveats()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import ctypes, os, select, time
+            out = os.environ['OUT']
+            libc = ctypes.CDLL(None)
+            r, w = os.pipe(); level = select.epoll(); level.register(r, select.EPOLLIN); edge = select.epoll(); edge.register(r, select.EPOLLIN | select.EPOLLET)
+            i = libc.inotify_init1(0); libc.inotify_add_watch(i, b'/usr', 0x100)
+            with open(out + '/numbers', 'w') as f: f.write(f'{level.fileno()} {edge.fileno()} {i}')
+            open(out + '/ready', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        string[] numbers = File.ReadAllText(bench.PathOf("numbers")).Split(' ');
+        IReadOnlyList<CheckRow> rows = bench.Bridge.CheckApplication(application.Target);
+        CheckVerdict[] verdicts = [.. numbers.Select(number => rows.Single(row => row.Subject.EndsWith($" fd {number}", StringComparison.Ordinal)).Verdict)];
+        Assert.Equal([CheckVerdict.Yes, CheckVerdict.Caveat, CheckVerdict.Caveat], verdicts);
+    }
+
     public void Dispose() => bench.Dispose();
 }

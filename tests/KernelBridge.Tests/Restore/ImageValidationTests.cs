@@ -93,7 +93,7 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             e = select.epoll(); e.register(r, select.EPOLLIN | select.EPOLLET); e.register(os.eventfd(3), select.EPOLLONESHOT)
             t = libc.timerfd_create(1, 0); libc.timerfd_settime(t, 0, (ctypes.c_long * 4)(1, 0, 1000, 0), None)
             os.mkfifo(out + '/fifo'); q = os.open(out + '/fifo', os.O_RDWR); os.write(q, b'named')
-            v = os.memfd_create('held'); os.truncate(v, 4096); u = os.pidfd_open(os.getpid())
+            v = os.memfd_create('held'); os.truncate(v, 4096); pf = os.pidfd_open(os.getpid())
             i = libc.inotify_init1(0); libc.inotify_add_watch(i, out.encode() + b'/fifo', 4)
             fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
             s = libc.signalfd(-1, ctypes.byref(ctypes.c_ulong(512)), 0)
