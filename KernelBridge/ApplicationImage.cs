@@ -132,6 +132,9 @@ public sealed record ProcessImage
     internal IReadOnlyList<DescriptorImage> Descriptors { get; set; } = [];
 
     [JsonInclude]
+    internal IReadOnlyList<RecordLockImage> RecordLocks { get; set; } = [];
+
+    [JsonInclude]
     internal MemoryImage? Memory { get; set; }
 
     [JsonInclude]

@@ -32,12 +32,12 @@ internal static class ImageValidation
             Process(image, process, numbers);
         }
 
-        Require(image.Pipes.All(pipe => pipe.Capacity is >= 4096 and <= 1 << 30 && pipe.Bytes.Length <= pipe.Capacity && pipe.Parts.All(part => part > 0) && pipe.Parts.Sum(part => (long)part) == pipe.Bytes.Length), "a pipe holds more than it can");
+        Require(image.Pipes.All(IsPipe), "a pipe holds more than it can");
         Require(image.Pipes.Select(pipe => pipe.Id).Distinct().Count() == image.Pipes.Count, "a pipe is there twice");
         Require(image.SharedMemory.Select((shared, i) => shared.Id == i && shared.Size is > 0 and < 1L << 40).All(valid => valid), "shared memory has an impossible number or size");
         Require(image.SharedMemory.Sum(shared => (double)shared.Size) < 1L << 45, "there is more shared memory than addresses");
         Require(
-            image.GhostFiles.Select((ghost, i) => ghost.Id == i && IsPath(ghost.Path) && ghost.Identity.Size >= 0).All(valid => valid)
+            image.GhostFiles.Select((ghost, i) => ghost.Id == i && IsPath(ghost.Path) && ghost.Identity.Size >= 0 && (ghost.Memfd is null || (ghost.Memfd.Seals is >= 0 and < 0x100 && !ghost.Memfd.Name.Contains('\0', StringComparison.Ordinal)))).All(valid => valid)
             && image.GhostFiles.DistinctBy(ghost => (ghost.Identity.Device, ghost.Identity.Inode)).Count() == image.GhostFiles.Count,
             "a deleted file has an impossible number, path or size");
         HashSet<(ulong, ulong)> ghosts = [.. image.GhostFiles.Select(ghost => (ghost.Identity.Device, ghost.Identity.Inode))];
@@ -54,10 +54,21 @@ internal static class ImageValidation
                 DeviceImage device => IsPath(device.Path),
                 PipeEndImage end => pipes.Contains(end.Pipe),
                 InheritedStreamImage stream => stream.Stream is >= 0 and <= 2,
+                EventFdImage counter => counter.Count != ulong.MaxValue,
+                TimerFdImage timer => timer is { Clock: 0 or 1 or 7 or 8 or 9, SettimeFlags: >= 0 and <= 3, Interval: >= 0, Expires: null or > 0, Ticks: < ulong.MaxValue / 2 },
+                SignalFdImage => true,
+                PidFdImage target => image.Processes.Any(process => process.Pid == target.Pid),
+                InotifyImage inotify => inotify.Watches.All(watch => watch is { Number: > 0 } && IsPath(watch.Path)),
+                FifoImage fifo => IsPath(fifo.Path) && (fifo.Contents is null || IsPipe(fifo.Contents)),
+                EpollImage epoll => epoll.Entries.All(entry => entry is { Number: >= 0 and < 1 << 20, File: >= 0 } && entry.File < image.OpenFiles.Count),
                 _ => false,
             }),
             "an open file has an impossible path, position or object");
+        Require(image.OpenFiles.All(file => file.Locks?.All(FileLocks.IsValid) ?? true), "an open file has an impossible lock");
     }
+
+    private static bool IsPipe(PipeImage pipe) =>
+        pipe.Capacity is >= 4096 and <= 1 << 30 && pipe.Bytes.Length <= pipe.Capacity && pipe.Parts.All(part => part > 0) && pipe.Parts.Sum(part => (long)part) == pipe.Bytes.Length;
 
     /// <summary>Every process must be reached from outside, over parents that are there.</summary>
     private static void Tree(ApplicationImage image)
@@ -121,6 +132,9 @@ internal static class ImageValidation
             $"{who}: a signal is out of range or there twice");
         Require(IsPath(process.Directories.Working) && IsPath(process.Directories.Root), $"{who}: an impossible directory");
         Require(process.Limits.All(limit => limit.Resource is >= 0 and < 16), $"{who}: a limit is out of range");
+        Require(
+            process.RecordLocks.All(record => record is not null && FileLocks.IsValid(record.Lock) && process.Descriptors.Any(descriptor => descriptor.Number == record.Number)),
+            $"{who}: a record lock is impossible");
         Require(process.IntervalTimers.All(timer => timer.Which is >= 0 and < 3), $"{who}: a timer is out of range");
         ulong end = 0;
         foreach (AreaImage area in process.Memory!.Areas)

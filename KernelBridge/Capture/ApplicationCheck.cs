@@ -20,10 +20,9 @@ internal static class ApplicationCheck
                 inspection.IsZombie ? $"{inspection.View.Stat.Name}, ended" : $"{inspection.View.Stat.Name}, {inspection.Threads.Count} threads, {inspection.Areas.Count} areas of memory");
             foreach (DescriptorFacts facts in inspection.Descriptors.Where(facts => !refusals.Any(r => r.Pid == pid && r.Descriptor == facts.Number)))
             {
-                bool inherited = DescriptorKinds.Of(facts) is InheritedStreams;
+                string? caveat = DescriptorKinds.Of(facts)?.Caveat(facts);
                 yield return new CheckRow(
-                    $"pid {pid} fd {facts.Number}", inherited ? CheckVerdict.Caveat : CheckVerdict.Yes,
-                    inherited ? $"{facts.Link}: a restore attaches its own standard stream" : facts.Link);
+                    $"pid {pid} fd {facts.Number}", caveat is null ? CheckVerdict.Yes : CheckVerdict.Caveat, caveat is null ? facts.Link : $"{facts.Link}: {caveat}");
             }
         }
 

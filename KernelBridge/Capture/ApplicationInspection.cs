@@ -15,9 +15,13 @@ internal static class ApplicationInspection
     {
         List<Refusal> refusals = [];
         HashSet<int> pids = [.. inspections.Select(inspection => inspection.View.Pid)];
-        List<DescriptorFacts> pipes = [.. inspections.SelectMany(inspection => inspection.Descriptors).Where(facts => DescriptorKinds.Of(facts) is Pipes)];
+        List<DescriptorFacts> descriptors = [.. inspections.SelectMany(inspection => inspection.Descriptors)];
+        List<DescriptorFacts> pipes = [.. descriptors.Where(facts => DescriptorKinds.Of(facts) is Pipes)];
         outsidePipes = Pipes.FromOutside(pipes, pids);
         refusals.AddRange(outsidePipes.Values.Select(pipe => pipe.Refusal).OfType<Refusal>());
+        refusals.AddRange(EpollSets.Refusals(descriptors));
+        refusals.AddRange(PidFds.Refusals(descriptors, pids));
+        refusals.AddRange(Fifos.Refusals(descriptors, pids));
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
         refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : OwnObjects(target));

@@ -39,12 +39,14 @@ internal sealed class ImageAssembly
         foreach (ProcessImage process in ordered)
         {
             process.Descriptors = [.. process.Captured.Select(c => new DescriptorImage(c.Facts.Number, c.Facts.CloseOnExec, FileOf(c.Facts, c.File)))];
+            process.RecordLocks = FileLocks.OfProcess(process.Captured.Select(captured => captured.Facts));
             if (process.Memory is { } memory)
             {
                 AssembleMemory(process, memory);
             }
         }
 
+        AssembleEpolls(ordered);
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
@@ -105,9 +107,48 @@ internal sealed class ImageAssembly
             Ghost(facts.Identity, facts.Path, facts.MagicPath);
         }
 
-        files.Add((facts, image));
+        if (image is FifoImage fifo && !files.Exists(file => file.File is FifoImage && file.Facts.Identity.SameFile(facts.Identity)))
+        {
+            image = fifo with { Contents = Pipes.CaptureContents((long)facts.Identity.Inode, facts) };
+        }
+
+        files.Add((facts, image with { Locks = FileLocks.OfFile(facts) }));
         same.Add(files.Count - 1);
         return files.Count - 1;
+    }
+
+    /// <summary>What epoll sets watch, by the number of the open file.</summary>
+    private void AssembleEpolls(List<ProcessImage> ordered)
+    {
+        if (!files.Exists(file => file.File is EpollImage))
+        {
+            return;
+        }
+
+        List<DescriptorFacts> all = [.. ordered.SelectMany(process => process.Captured).Select(captured => captured.Facts)];
+        ILookup<ulong, DescriptorFacts> byInode = all.ToLookup(facts => facts.Identity.Inode);
+        Dictionary<(int, int), int> numbers = [];
+        foreach (ProcessImage process in ordered)
+        {
+            foreach (DescriptorImage descriptor in process.Descriptors)
+            {
+                numbers[(process.HostPid, descriptor.Number)] = descriptor.File;
+            }
+        }
+
+        for (int i = 0; i < files.Count; i++)
+        {
+            (DescriptorFacts facts, OpenFileImage file) = files[i];
+            if (file is EpollImage epoll)
+            {
+                files[i] = (facts, epoll with
+                {
+                    Entries = [.. EpollSets.Resolve(facts, byInode, all).Select(entry => entry.Target is { } target
+                        ? new EpollEntryImage(entry.Entry.Number, entry.Entry.Events, entry.Entry.Data, numbers[(target.Pid, target.Number)])
+                        : throw new BridgeException([.. EpollSets.Refusals(all)]))],
+                });
+            }
+        }
     }
 
     private void AssembleMemory(ProcessImage process, MemoryImage memory)
@@ -170,7 +211,7 @@ internal sealed class ImageAssembly
         {
             (uint owner, uint group) = FileIdentity.OwnerOf(magicPath);
             GhostPaths[ghosts.Count] = magicPath;
-            ghosts.Add(new GhostFileImage(ghosts.Count, path, identity, owner, group));
+            ghosts.Add(new GhostFileImage(ghosts.Count, path, identity, owner, group) { Memfd = Memfds.Describe(path, magicPath) });
         }
     }
 }

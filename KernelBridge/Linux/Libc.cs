@@ -17,7 +17,7 @@ internal static unsafe partial class Libc
 
     public const int PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4;
 
-    public const int KCMP_FILE = 0, KCMP_VM = 1, KCMP_FILES = 2, KCMP_FS = 3, KCMP_SIGHAND = 4;
+    public const int KCMP_FILE = 0, KCMP_VM = 1, KCMP_FILES = 2, KCMP_FS = 3, KCMP_SIGHAND = 4, KCMP_EPOLL_TFD = 7;
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int open([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags, uint mode);
@@ -93,6 +93,23 @@ internal static unsafe partial class Libc
 
     /// <summary>kcmp(2): 0 equal, 1 and 2 ordered, 3 unequal without order, -1 error.</summary>
     public static int kcmp(int pid1, int pid2, int type, long index1, long index2) => (int)syscall(312, pid1, pid2, type, index1, index2, 0);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int poll(ulong* fds, nuint count, int timeout);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int statfs([MarshalAs(UnmanagedType.LPUTF8Str)] string path, long* buffer);
+
+    /// <summary>The magic number of the file system that holds a file (statfs(2)); 0 when it cannot be asked.</summary>
+    public static long FileSystemType(string path)
+    {
+        long* buffer = stackalloc long[32];
+        return statfs(path, buffer) < 0 ? 0 : buffer[0];
+    }
+
+    public static int open_by_handle_at(int mount, int* handle, int flags) => (int)syscall(304, mount, (long)handle, flags, 0, 0, 0);
+
+    public static long timerfd_gettime(int fd, void* value) => syscall(287, fd, (long)value, 0, 0, 0, 0);
 
     public static int pidfd_open(int pid) => (int)syscall(434, pid, 0, 0, 0, 0, 0);
 

@@ -46,7 +46,6 @@ internal static class AddressSpaces
     private static readonly (string Name, string Code, string Why)[] Unreal =
     [
         ("/SYSV", "memory.sysv", "System V shared memory cannot be captured"),
-        ("/memfd:", "memory.memfd", "a mapped memfd cannot be captured"),
         ("/[aio]", "memory.aio", "a context of Linux AIO (io_setup) cannot be captured"),
         ("/secretmem", "memory.secret", "secret memory (memfd_secret) cannot be captured"),
         ("/dmabuf:", "memory.device", "device memory cannot be captured"),
@@ -59,6 +58,12 @@ internal static class AddressSpaces
     {
         List<Area> areas = [];
         List<Refusal> refusals = [];
+        if (ProcFs.TryLink($"/proc/{view.Pid}/exe")?.StartsWith(Memfds.Prefix, StringComparison.Ordinal) == true)
+        {
+            // A new one counts its writers, and the kernel takes no executable that has some (prctl(2), PR_SET_MM_EXE_FILE).
+            refusals.Add(view.Refuse("memory.memfd", "program", "it was executed from a memfd", "start it from a file"));
+        }
+
         foreach (MemoryMap map in maps)
         {
             if (map.Name == "[vsyscall]" || (map.Name == "[uprobes]"))

@@ -30,6 +30,9 @@ internal sealed class DescriptorFacts
 
     public required IReadOnlyList<string> Locks { get; init; }
 
+    /// <summary>The text of /proc/PID/fdinfo; empty when there was none.</summary>
+    public string Info { get; init; } = string.Empty;
+
     public bool Deleted => Link.EndsWith(" (deleted)", StringComparison.Ordinal);
 
     /// <summary>The path without the mark of a deleted file.</summary>
@@ -46,6 +49,46 @@ internal sealed class DescriptorFacts
 
     /// <summary>Opens what the descriptor refers to, as a new open file description of ours.</summary>
     public string MagicPath => $"/proc/{Pid}/fd/{Number}";
+
+    /// <summary>Whether it is of a kind that has no file system: eventfd, timerfd and so on.</summary>
+    public bool IsAnonymous(string kind) => Link == $"anon_inode:[{kind}]" || Link == $"anon_inode:{kind}";
+
+    /// <summary>What fdinfo says behind a name and a colon, or null where this kernel has no such line.</summary>
+    public string? Field(string name)
+    {
+        foreach (string line in Info.Split('\n'))
+        {
+            if (line.Length > name.Length && line[name.Length] == ':' && line.StartsWith(name, StringComparison.Ordinal))
+            {
+                return line[(name.Length + 1)..].Trim();
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Asks the open file description through a descriptor of our own, which lives for the moment of the question (pidfd_getfd(2)).</summary>
+    /// <exception cref="BridgeException"><c>fd.unreadable</c>.</exception>
+    public T Ask<T>(Func<int, T> question)
+    {
+        int pidfd = Libc.pidfd_open(Pid);
+        int copy = pidfd < 0 ? -1 : Libc.pidfd_getfd(pidfd, Number);
+        int error = Libc.LastError;
+        _ = pidfd >= 0 ? Libc.close(pidfd) : 0;
+        if (copy < 0)
+        {
+            throw new BridgeException("fd.unreadable", $"looking at descriptor {Number} of process {InnerPid} ({Link})", Errno.Text(error), "run as root or with CAP_SYS_PTRACE");
+        }
+
+        try
+        {
+            return question(copy);
+        }
+        finally
+        {
+            _ = Libc.close(copy);
+        }
+    }
 
     /// <summary>Every descriptor of a process; one that closes meanwhile is left out.</summary>
     public static List<DescriptorFacts> ReadAll(int pid, int innerPid)
@@ -95,7 +138,7 @@ internal sealed class DescriptorFacts
             all.Add(new DescriptorFacts
             {
                 Pid = pid, InnerPid = innerPid, Number = number, Link = link, Identity = identity,
-                Flags = flags & ~(Libc.O_CLOEXEC | Libc.O_LARGEFILE), CloseOnExec = (flags & Libc.O_CLOEXEC) != 0, Position = position, Locks = locks, Signals = SendsSignals(pidfd, number),
+                Flags = flags & ~(Libc.O_CLOEXEC | Libc.O_LARGEFILE), CloseOnExec = (flags & Libc.O_CLOEXEC) != 0, Position = position, Locks = locks, Info = info, Signals = SendsSignals(pidfd, number),
             });
         }
 

@@ -13,6 +13,9 @@ internal interface IDescriptorKind
     /// <summary>Why it cannot be captured, or null. Asked in a check and in every checkpoint alike.</summary>
     Refusal? Check(DescriptorFacts facts);
 
+    /// <summary>What a restore does not bring back of it, or null.</summary>
+    string? Caveat(DescriptorFacts facts) => null;
+
     /// <summary>Captures it; the process stands.</summary>
     OpenFileImage Capture(DescriptorFacts facts);
 }
@@ -24,10 +27,20 @@ internal interface IDescriptorKind
 [JsonDerivedType(typeof(PipeEndImage), "pipe")]
 [JsonDerivedType(typeof(DeviceImage), "device")]
 [JsonDerivedType(typeof(InheritedStreamImage), "inherited")]
+[JsonDerivedType(typeof(EventFdImage), "eventfd")]
+[JsonDerivedType(typeof(TimerFdImage), "timerfd")]
+[JsonDerivedType(typeof(SignalFdImage), "signalfd")]
+[JsonDerivedType(typeof(EpollImage), "epoll")]
+[JsonDerivedType(typeof(PidFdImage), "pidfd")]
+[JsonDerivedType(typeof(InotifyImage), "inotify")]
+[JsonDerivedType(typeof(FifoImage), "fifo")]
 internal abstract record OpenFileImage
 {
     /// <summary>Flags of open(2) and fcntl(2) F_SETFL.</summary>
     public required int Flags { get; init; }
+
+    /// <summary>Locks that belong to it; null when there are none.</summary>
+    public IReadOnlyList<FileLockImage>? Locks { get; init; }
 
     /// <summary>One word and a path, for people.</summary>
     [JsonIgnore]
@@ -57,6 +70,14 @@ internal static class DescriptorKinds
         new Pipes(),
         new Devices(),
         new InheritedStreams(),
+        new EventFds(),
+        new TimerFds(),
+        new SignalFds(),
+        new EpollSets(),
+        new Memfds(),
+        new PidFds(),
+        new InotifyWatches(),
+        new Fifos(),
     ];
 
     /// <summary>The kind of a descriptor, or null.</summary>
@@ -65,9 +86,9 @@ internal static class DescriptorKinds
     /// <summary>Why a descriptor cannot be captured, or null.</summary>
     public static Refusal? Check(DescriptorFacts facts)
     {
-        if (facts.Locks.Count > 0)
+        if (FileLocks.Check(facts) is { } locked)
         {
-            return facts.Refuse("fd.lock", $"it holds a file lock ({facts.Locks[0]})", "release the lock before the checkpoint");
+            return locked;
         }
 
         if (facts.Async)

@@ -12,11 +12,16 @@ internal sealed record GhostFileImage(int Id, string Path, FileIdentity Identity
 {
     /// <summary>The stream that holds the contents.</summary>
     public string Stream => $"file/{Id}";
+
+    /// <summary>Set when it is a memfd.</summary>
+    public MemfdImage? Memfd { get; init; }
 }
 
 /// <summary>Pumps the contents of deleted files.</summary>
 internal static class GhostFiles
 {
+    private const int SEEK_DATA = 3, SEEK_HOLE = 4, ENXIO = 6;
+
     /// <summary>Reads the file through a holder of it and hands what is not zero to the sink.</summary>
     public static unsafe PageCounts Pump(GhostFileImage ghost, string magicPath, IPageSink sink)
     {
@@ -32,10 +37,19 @@ internal static class GhostFiles
             PageCounts counts = default;
             for (long offset = 0; offset < ghost.Identity.Size;)
             {
+                // Holes cost nothing, where the file system knows them.
+                long data = Libc.lseek(fd, offset, SEEK_DATA);
+                if (data < 0 && Libc.LastError == ENXIO)
+                {
+                    break;
+                }
+
+                offset = Math.Max(offset, data);
+                long end = data < 0 ? ghost.Identity.Size : Math.Clamp(Libc.lseek(fd, offset, SEEK_HOLE), offset + 1, ghost.Identity.Size);
                 nint count;
                 fixed (byte* p = buffer)
                 {
-                    count = Libc.pread(fd, p, (nuint)Math.Min(buffer.Length, ghost.Identity.Size - offset), offset);
+                    count = Libc.pread(fd, p, (nuint)Math.Min(buffer.Length, end - offset), offset);
                 }
 
                 if (count <= 0)

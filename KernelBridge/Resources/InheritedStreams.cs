@@ -22,6 +22,8 @@ internal sealed class InheritedStreams : IDescriptorKind
 
     public Refusal? Check(DescriptorFacts facts) => null;
 
+    public string? Caveat(DescriptorFacts facts) => "a restore attaches its own standard stream";
+
     public OpenFileImage Capture(DescriptorFacts facts) => new InheritedStreamImage
     {
         Flags = facts.Flags, Stream = Math.Min(facts.Number, 2), Was = facts.Link,

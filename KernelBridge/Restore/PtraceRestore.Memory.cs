@@ -18,6 +18,7 @@ internal sealed partial class PtraceRestore
 
     public void FillMemory()
     {
+        int filled = 0;
         foreach (ProcessImage process in Living)
         {
             Stub stub = stubs[process.Pid];
@@ -26,6 +27,13 @@ internal sealed partial class PtraceRestore
             ClearAddressSpace(stub, memory);
             MapAreas(stub, memory, runs);
             FillPrivate(stub, process, runs);
+            if (++filled == Living.Count())
+            {
+                SyscallTape seals = stub.NewTape();
+                AddSeals(seals);
+                stub.Run(seals);
+            }
+
             FinishAreas(stub, memory, runs);
         }
     }

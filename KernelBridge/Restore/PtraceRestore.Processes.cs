@@ -26,7 +26,7 @@ internal sealed partial class PtraceRestore
             file.SetLength(size);
         }
 
-        clocksBegan = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+        BeginClocks();
         Stub root = Stub.Adopt(StartRoot(), area);
         stubs[plan.Root.Pid] = root;
         PrepareRoot(root);
@@ -34,6 +34,13 @@ internal sealed partial class PtraceRestore
         JoinGroups();
         EndHelpers(plan.Root);
         EndZombies();
+    }
+
+    /// <summary>From now on the application's clocks go on.</summary>
+    private void BeginClocks()
+    {
+        clocksBegan = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+        context.ClocksBegan = clocksBegan;
     }
 
     private int StartRoot()
@@ -55,10 +62,12 @@ internal sealed partial class PtraceRestore
         wanted = Image.Isolated is { } isolated ? wanted with { Isolate = new HashSet<string>([.. isolated, "pid", "mount"]) } : wanted;
         if (wanted.Isolate.Contains("time"))
         {
+            // What is left of timers and waits is counted from the very moment for which the space's clocks are set.
+            BeginClocks();
             wanted = wanted with
             {
-                MonotonicOffset = Offset(Image.Host.Monotonic, Libc.CLOCK_MONOTONIC),
-                BootTimeOffset = Offset(Image.Host.Boottime, Libc.CLOCK_BOOTTIME),
+                MonotonicOffset = Offset(Image.Host.Monotonic, clocksBegan),
+                BootTimeOffset = Offset(Image.Host.Boottime, Libc.Nanoseconds(Libc.CLOCK_BOOTTIME)),
             };
         }
 
@@ -67,9 +76,9 @@ internal sealed partial class PtraceRestore
     }
 
     /// <summary>What a clock of the space must be ahead of ours so that it goes on where it was.</summary>
-    private static ClockOffset Offset(long was, int clock)
+    private static ClockOffset Offset(long was, long now)
     {
-        long offset = was - Libc.Nanoseconds(clock);
+        long offset = was - now;
         long seconds = Math.DivRem(offset, 1_000_000_000, out long nanoseconds);
         return nanoseconds < 0 ? new ClockOffset(seconds - 1, (int)nanoseconds + 1_000_000_000) : new ClockOffset(seconds, (int)nanoseconds);
     }

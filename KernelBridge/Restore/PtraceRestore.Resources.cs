@@ -13,12 +13,15 @@ internal sealed partial class PtraceRestore
 {
     private readonly Dictionary<int, ulong> sharedAddresses = [];
     private int firstFree;
+    private int firstGhost;
     private int firstMapped;
     private int firstOpen;
 
     /// <summary>Gives every process its descriptors.</summary>
     public void BuildResources()
     {
+        OpenPidFds();
+        FillEpolls();
         foreach (ProcessImage process in Living)
         {
             Stub stub = stubs[process.Pid];
@@ -48,11 +51,13 @@ internal sealed partial class PtraceRestore
     private void PrepareRoot(Stub root)
     {
         int pipes = Image.Pipes.Count * 2;
-        firstFree = Math.Max(64, Living.SelectMany(process => process.Descriptors).Select(descriptor => descriptor.Number).DefaultIfEmpty().Max() + 1);
-        int firstGhost = firstFree + pipes;
+        firstFree = Math.Max(64, Living.SelectMany(process => process.Descriptors).Select(descriptor => descriptor.Number).Concat(EpollNumbers).DefaultIfEmpty().Max() + 1);
+        firstGhost = firstFree + pipes;
         firstMapped = firstGhost + Image.GhostFiles.Count;
         firstOpen = firstMapped + Image.MappedFiles.Count;
-        RaiseDescriptorLimit(root, (ulong)(firstOpen + Image.OpenFiles.Count + 64));
+        // The number behind the open files is free for a moment's use.
+        context.NextSpare = firstOpen + Image.OpenFiles.Count + 1;
+        RaiseDescriptorLimit(root, (ulong)(context.NextSpare + Image.OpenFiles.OfType<FifoImage>().Count() + 64));
         MakePipes(root);
         MakeGhosts(root, firstGhost);
         SyscallTape tape = root.NewTape();
@@ -65,6 +70,16 @@ internal sealed partial class PtraceRestore
         for (int i = 0; i < Image.OpenFiles.Count; i++)
         {
             Image.OpenFiles[i].Restore(tape, firstOpen + i, context);
+            if (Image.OpenFiles[i] is not PidFdImage)
+            {
+                FileLocks.Take(tape, Image.OpenFiles[i], firstOpen + i);
+            }
+        }
+
+        // Nobody may have an executable open for writing when it becomes that of a process. What is still to be sealed stays.
+        foreach (GhostFileImage ghost in Image.GhostFiles.Where(ghost => ghost.Memfd is null or { Seals: 0 }))
+        {
+            tape.Add($"closing deleted file {ghost.Path}", X64.Close, (ulong)(firstGhost + ghost.Id));
         }
 
         root.Run(tape);
@@ -138,7 +153,15 @@ internal sealed partial class PtraceRestore
             int number = firstGhost + i;
             string directory = Path.GetDirectoryName(ghost.Path) ?? "/";
             SyscallTape tape = root.NewTape();
-            tape.Add($"making deleted file {ghost.Path}", X64.Open, tape.Place(directory), (ulong)(Libc.O_TMPFILE | Libc.O_RDWR | Libc.O_LARGEFILE), ghost.Identity.Mode & 0xfff);
+            if (ghost.Memfd is { } memfd)
+            {
+                Memfds.Make(tape, memfd);
+            }
+            else
+            {
+                tape.Add($"making deleted file {ghost.Path}", X64.Open, tape.Place(directory), (ulong)(Libc.O_TMPFILE | Libc.O_RDWR | Libc.O_LARGEFILE), ghost.Identity.Mode & 0xfff);
+            }
+
             tape.AddWith("placing a deleted file", X64.Dup2, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0, (ulong)number);
             tape.AddWith("placing a deleted file", X64.Close, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0);
             tape.AddWith("owner of a deleted file", 93, TapeFlags.MayFail, (ulong)number, ghost.Owner, ghost.Group);

@@ -34,6 +34,7 @@ internal sealed partial class PtraceRestore
             }
 
             SyscallTape common = stub.NewTape();
+            AddLast(process, common);
             foreach (IProcessResource resource in ProcessResources.All)
             {
                 resource.Restore(process, SinceCapture(process), common);

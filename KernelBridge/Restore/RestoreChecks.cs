@@ -52,7 +52,10 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
     }
 
     /// <summary>A directory for a deleted file's contents.</summary>
-    public IEnumerable<Refusal> GhostDirectory(string path) => Exists(Path.GetDirectoryName(path) ?? "/", FileIdentity.DirectoryType);
+    public IEnumerable<Refusal> GhostDirectory(string path) => path.StartsWith(Memfds.Prefix, StringComparison.Ordinal) ? [] : Exists(Path.GetDirectoryName(path) ?? "/", FileIdentity.DirectoryType);
+
+    /// <summary>Something of that name, whatever it is.</summary>
+    public IEnumerable<Refusal> Exists(string path) => FileIdentity.TryOfLink(path) is not null ? [] : Once(path, "file.missing", "it is not there", "put it back");
 
     public IEnumerable<Refusal> Exists(string path, uint type) =>
         (type == FileIdentity.SymbolicLink ? FileIdentity.TryOfLink(path) : FileIdentity.TryOf(path))?.Type == type ? [] : Once(path, "file.missing", "it is not there, or of another kind", "put it back");

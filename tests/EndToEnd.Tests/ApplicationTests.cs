@@ -15,6 +15,7 @@ public sealed class ApplicationTests
         { "perl", "perl.pl WORK", "out" },
         { "threads", "threads WORK", "out" },
         { "goroutines", "goroutines WORK", "out" },
+        { "pipeline", "pipeline WORK", "out" },
         { "channels", "channels WORK", "out" },
         { "busybox", "busybox.sh WORK", "out" },
     };

@@ -52,7 +52,6 @@ public sealed class RefusalTests
         "sysv_shm" => "sysv|system v|shm",
         "posix_timer" => "timer",
         "io_uring" => "io_?uring",
-        "epoll" => "epoll|eventpoll",
         _ => kind,
     };
 }

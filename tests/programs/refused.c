@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: tcp tcp_listening udp unix_pair epoll eventfd timerfd signalfd inotify fanotify io_uring pty userfaultfd seccomp perf netlink sysv_shm posix_timer memfd pidfd
+ * Cases: tcp tcp_listening udp unix_pair fanotify io_uring pty userfaultfd seccomp perf netlink sysv_shm posix_timer
  * Refused: yes
  */
 #include "state.h"
@@ -12,15 +12,10 @@
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <netinet/in.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/fanotify.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/shm.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 
 #define IS(name) (strcmp(state_case, name) == 0)
 
@@ -77,33 +72,6 @@ static void build(void)
 		MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
 		first = pair[0];
 		second = pair[1];
-	} else if (IS("epoll")) {
-		struct epoll_event event = {.events = EPOLLIN, .data.u64 = 77};
-		int pipes[2];
-
-		MUST(pipe(pipes));
-		second = pipes[0];
-		third = pipes[1];
-		first = MUST(epoll_create1(0));
-		MUST(epoll_ctl(first, EPOLL_CTL_ADD, second, &event));
-	} else if (IS("eventfd")) {
-		first = MUST(eventfd(5, EFD_NONBLOCK));
-	} else if (IS("timerfd")) {
-		struct itimerspec value = {.it_value.tv_sec = 3000};
-
-		first = MUST(timerfd_create(CLOCK_MONOTONIC, 0));
-		MUST(timerfd_settime(first, 0, &value, NULL));
-	} else if (IS("signalfd")) {
-		sigset_t set;
-
-		sigemptyset(&set);
-		sigaddset(&set, SIGUSR1);
-		MUST(sigprocmask(SIG_BLOCK, &set, NULL));
-		first = MUST(signalfd(-1, &set, 0));
-	} else if (IS("inotify")) {
-		first = MUST(inotify_init1(IN_NONBLOCK));
-		MUST(mkdir(state_path("watched"), 0755));
-		MUST(inotify_add_watch(first, state_path("watched"), IN_CREATE));
 	} else if (IS("fanotify")) {
 		first = have(fanotify_init(FAN_CLASS_NOTIF | FAN_NONBLOCK, O_RDONLY));
 	} else if (IS("io_uring")) {
@@ -158,11 +126,6 @@ static void build(void)
 
 		MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
 		MUST(timer_settime(timer, 0, &value, NULL));
-	} else if (IS("memfd")) {
-		first = MUST((int)syscall(SYS_memfd_create, "held", 0));
-		MUST(ftruncate(first, 3 * PAGE));
-	} else if (IS("pidfd")) {
-		first = have(syscall(SYS_pidfd_open, getpid(), 0));
 	} else {
 		state_fail("no such case");
 	}
@@ -173,34 +136,6 @@ static void check(void)
 	if (IS("tcp") || IS("unix_pair")) {
 		expect_pass(first, second);
 		expect_pass(second, first);
-	} else if (IS("epoll")) {
-		struct epoll_event event;
-
-		EQUAL(epoll_wait(first, &event, 1, 0), 0);
-		EQUAL(write(third, "x", 1), 1);
-		EQUAL(epoll_wait(first, &event, 1, 0), 1);
-		EQUAL(event.data.u64, 77);
-	} else if (IS("eventfd")) {
-		uint64_t value;
-
-		EQUAL(read(first, &value, 8), 8);
-		EQUAL(value, 5);
-	} else if (IS("timerfd")) {
-		struct itimerspec value;
-
-		MUST(timerfd_gettime(first, &value));
-		CHECK(value.it_value.tv_sec > 2000, "%ld s left", value.it_value.tv_sec);
-	} else if (IS("signalfd")) {
-		struct signalfd_siginfo information;
-
-		MUST(kill(getpid(), SIGUSR1));
-		EQUAL(read(first, &information, sizeof(information)), sizeof(information));
-		EQUAL(information.ssi_signo, SIGUSR1);
-	} else if (IS("inotify")) {
-		char bytes[512];
-
-		close(MUST(open(state_path("watched/new"), O_CREAT | O_WRONLY, 0600)));
-		CHECK(read(first, bytes, sizeof(bytes)) > 0, "no event");
 	} else if (IS("pty")) {
 		char bytes[16] = "";
 

@@ -14,6 +14,11 @@ public sealed class RefusedResourcesTests : IDisposable
         { "an owner for signals", "fd.owner", "r, w = os.pipe(); fcntl.fcntl(r, fcntl.F_SETOWN, os.getpid())" },
         { "a signal of its own for readiness", "fd.owner", "r, w = os.pipe(); fcntl.fcntl(r, 10, 34)" },
         { "a lease", "fd.lock", "f = open(out + '/leased', 'w'); f.close(); f = open(out + '/leased'); fcntl.fcntl(f, 1024, fcntl.F_RDLCK)" },
+        { "a pidfd of a process outside", "fd.pidfd", "os.pidfd_open(1)" },
+        { "a pidfd of a process that is gone", "fd.pidfd", "p = os.fork(); (os._exit(0) if p == 0 else None); d = os.pidfd_open(p); os.waitpid(p, 0)" },
+        { "unread inotify events", "fd.inotify", "i = libc.inotify_init1(0); must(libc.inotify_add_watch(i, out.encode(), 0x100)); open(out + '/new', 'w').close()" },
+        { "a watch of a file without a name", "fd.inotify", "i = libc.inotify_init1(0); f = open(out + '/gone', 'w'); must(libc.inotify_add_watch(i, out.encode() + b'/gone', 2)); os.unlink(out + '/gone')" },
+        { "a FIFO that was removed", "fifo.deleted", "os.mkfifo(out + '/fifo'); f = os.open(out + '/fifo', os.O_RDWR); os.unlink(out + '/fifo')" },
         { "a System V semaphore set", "ipc.sysv", "must(libc.semget(1, 1, 0o1600))" },
         { "a System V queue", "ipc.sysv", "must(libc.msgget(1, 0o1600))" },
         { "unattached System V memory", "ipc.sysv", "must(libc.shmget(1, 4096, 0o1600))" },
@@ -43,6 +48,53 @@ public sealed class RefusedResourcesTests : IDisposable
             """);
         bench.Expect("ready");
         Assert.True(bench.RefusalsOf(application) is [var only] && only == code, $"{what}: {string.Join(", ", bench.RefusalsOf(application))}");
+    }
+
+    [Fact]
+    public void An_epoll_entry_whose_file_only_others_hold_is_refused()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import os, select, time
+            out = os.environ['OUT']
+            counter = os.eventfd(0); e = select.epoll(); e.register(counter, select.EPOLLIN)
+            with open(out + '/number', 'w') as f: f.write(str(counter))
+            open(out + '/ready', 'w').close()
+            while not os.path.exists(out + '/go'): time.sleep(0.01)
+            os.close(counter); open(out + '/closed', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        int pidfd = Linux.Libc.pidfd_open(application.MainPid);
+        int copy = Linux.Libc.pidfd_getfd(pidfd, int.Parse(File.ReadAllText(bench.PathOf("number")), System.Globalization.CultureInfo.InvariantCulture));
+        Assert.True(copy >= 0);
+        File.WriteAllText(bench.PathOf("go"), string.Empty);
+        bench.Expect("closed");
+        Assert.Equal(["fd.epoll"], bench.RefusalsOf(application));
+        Assert.Equal(0, Linux.Libc.close(copy));
+        Assert.Equal(0, Linux.Libc.close(pidfd));
+
+        // With the last copy the kernel forgets the entry.
+        bench.Checkpoint(application);
+    }
+
+    [Fact]
+    public void A_FIFO_that_somebody_outside_has_open_is_refused()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import os, time
+            out = os.environ['OUT']
+            os.mkfifo(out + '/fifo'); f = os.open(out + '/fifo', os.O_RDWR)
+            open(out + '/ready', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        int ours = Linux.Libc.open(bench.PathOf("fifo"), Linux.Libc.O_RDWR | Linux.Libc.O_CLOEXEC, 0);
+        Assert.True(ours >= 0);
+        Assert.Equal(["fifo.outside"], bench.RefusalsOf(application));
+        Assert.Equal(0, Linux.Libc.close(ours));
+        bench.Checkpoint(application);
     }
 
     [Fact]
@@ -92,6 +144,27 @@ public sealed class RefusedResourcesTests : IDisposable
         Assert.DoesNotContain(rows, row => row.Verdict == CheckVerdict.No);
         Assert.Contains(rows, row => row.Verdict == CheckVerdict.Caveat && row.What.StartsWith("/mnt ", StringComparison.Ordinal));
         Assert.Contains(rows, row => row.Verdict == CheckVerdict.Caveat && row.What.Contains("keyrings", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Edges_that_a_restore_reports_again_and_changes_that_a_watch_misses_are_caveats()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import ctypes, os, select, time
+            out = os.environ['OUT']
+            libc = ctypes.CDLL(None)
+            r, w = os.pipe(); level = select.epoll(); level.register(r, select.EPOLLIN); edge = select.epoll(); edge.register(r, select.EPOLLIN | select.EPOLLET)
+            i = libc.inotify_init1(0); libc.inotify_add_watch(i, b'/usr', 0x100)
+            with open(out + '/numbers', 'w') as f: f.write(f'{level.fileno()} {edge.fileno()} {i}')
+            open(out + '/ready', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        string[] numbers = File.ReadAllText(bench.PathOf("numbers")).Split(' ');
+        IReadOnlyList<CheckRow> rows = bench.Bridge.CheckApplication(application.Target);
+        CheckVerdict[] verdicts = [.. numbers.Select(number => rows.Single(row => row.Subject.EndsWith($" fd {number}", StringComparison.Ordinal)).Verdict)];
+        Assert.Equal([CheckVerdict.Yes, CheckVerdict.Caveat, CheckVerdict.Caveat], verdicts);
     }
 
     public void Dispose() => bench.Dispose();

@@ -83,12 +83,20 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
     {
         IRunningApplication application = bench.Python(
             """
-            import mmap, os, signal, threading, time
+            import ctypes, fcntl, mmap, os, select, signal, threading, time
             out = os.environ['OUT']
             r, w = os.pipe(); os.write(w, b'bytes')
             m = mmap.mmap(-1, 8192)
             f = open(out + '/gone', 'w+'); f.write('x'); f.flush(); os.unlink(out + '/gone')
             d = os.open('/', os.O_RDONLY); p = os.open('/', os.O_PATH)
+            libc = ctypes.CDLL(None)
+            e = select.epoll(); e.register(r, select.EPOLLIN | select.EPOLLET); e.register(os.eventfd(3), select.EPOLLONESHOT)
+            t = libc.timerfd_create(1, 0); libc.timerfd_settime(t, 0, (ctypes.c_long * 4)(1, 0, 1000, 0), None)
+            os.mkfifo(out + '/fifo'); q = os.open(out + '/fifo', os.O_RDWR); os.write(q, b'named')
+            v = os.memfd_create('held'); os.truncate(v, 4096); pf = os.pidfd_open(os.getpid())
+            i = libc.inotify_init1(0); libc.inotify_add_watch(i, out.encode() + b'/fifo', 4)
+            fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
+            s = libc.signalfd(-1, ctypes.byref(ctypes.c_ulong(512)), 0)
             signal.signal(signal.SIGUSR1, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
             threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
             if os.fork() == 0:

@@ -9,13 +9,15 @@ newer() {
 	[ -e "$out/$1" ] && [ "$out/$1" -nt "$here/$2" ]
 }
 newer threads threads.c || gcc -O2 -std=gnu11 -pthread -o "$out/threads" "$here/threads.c"
-if newer goroutines goroutines.go; then
-	:
-elif command -v go >/dev/null; then
-	GOCACHE="$out/.go" GO111MODULE=off CGO_ENABLED=0 go build -o "$out/goroutines" "$here/goroutines.go"
-else
-	echo "no go: goroutines left out"
-fi
+for name in goroutines pipeline; do
+	if newer $name $name.go; then
+		:
+	elif command -v go >/dev/null; then
+		GOCACHE="$out/.go" GO111MODULE=off CGO_ENABLED=0 go build -o "$out/$name" "$here/$name.go"
+	else
+		echo "no go: $name left out"
+	fi
+done
 PATH=$PATH:${HOME:-/root}/.cargo/bin
 if newer channels channels.rs; then
 	:

@@ -1,8 +1,7 @@
 // A ring of three hundred goroutines on their small stacks, each adding its share to what passes. Line i of `out`: "i i*i+7*i+1".
 //
-// It writes and sleeps by system call: the runtime's timers and files would open an epoll descriptor, and
-// this sample is about stacks, threads and signals. With the word "poller" as second argument it uses them,
-// and collects garbage now and then.
+// It writes and sleeps by system call: this sample is about stacks, threads and signals; pipeline.go is about the
+// runtime's poller. With the word "poller" as second argument it uses timers, and collects garbage now and then.
 package main
 
 import (

@@ -1,0 +1,45 @@
+using System.Globalization;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Restore;
+using Holdfast.KernelBridge.Tape;
+
+namespace Holdfast.KernelBridge.Resources;
+
+/// <summary>Event counters and semaphores; see eventfd(2).</summary>
+internal sealed class EventFds : IDescriptorKind
+{
+    public bool Recognise(DescriptorFacts facts) => facts.IsAnonymous("eventfd");
+
+    public Refusal? Check(DescriptorFacts facts) =>
+        facts.Field("eventfd-semaphore") is null ? facts.Refuse("fd.eventfd", "this kernel does not show whether it is a semaphore", "close it before the checkpoint, or use Linux 6.5 or newer")
+        : Count(facts) == ulong.MaxValue ? facts.Refuse("fd.eventfd", "its counter has overflown", "read it before the checkpoint")
+        : null;
+
+    public OpenFileImage Capture(DescriptorFacts facts) => new EventFdImage { Flags = facts.Flags, Count = Count(facts), Semaphore = facts.Field("eventfd-semaphore") != "0" };
+
+    private static ulong Count(DescriptorFacts facts) => ulong.Parse(facts.Field("eventfd-count") ?? "0", NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+}
+
+/// <summary>An event counter.</summary>
+internal sealed record EventFdImage : OpenFileImage
+{
+    /// <summary>What was written and not yet read.</summary>
+    public required ulong Count { get; init; }
+
+    /// <summary>EFD_SEMAPHORE: a read takes one.</summary>
+    public required bool Semaphore { get; init; }
+
+    public override string Description => $"{(Semaphore ? "event semaphore" : "event counter")} at {Count}";
+
+    public override void Restore(SyscallTape tape, int number, RestoreContext context)
+    {
+        tape.Add("making an eventfd", X64.Eventfd2, 0, Semaphore ? 1ul : 0);
+        RestoreContext.Place(tape, "an eventfd", number);
+        if (Count > 0)
+        {
+            tape.Add("counting an eventfd up", X64.Write, (ulong)number, tape.Place(Count), 8);
+        }
+
+        RestoreContext.SetFlags(tape, "an eventfd", number, Flags);
+    }
+}
