@@ -54,9 +54,12 @@ internal static class ImageValidation
                 DeviceImage device => IsPath(device.Path),
                 PipeEndImage end => pipes.Contains(end.Pipe),
                 InheritedStreamImage stream => stream.Stream is >= 0 and <= 2,
+                SocketImage => true,
                 _ => false,
             }),
             "an open file has an impossible path, position or object");
+        string? socket = SocketValidation.Problem(image);
+        Require(socket is null, socket ?? string.Empty);
     }
 
     /// <summary>Every process must be reached from outside, over parents that are there.</summary>

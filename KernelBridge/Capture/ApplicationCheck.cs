@@ -5,9 +5,9 @@ namespace Holdfast.KernelBridge.Capture;
 /// <summary>The rows of a check of an application.</summary>
 internal static class ApplicationCheck
 {
-    public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals)
+    public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, SocketCensus sockets)
     {
-        foreach (string caveat in Caveats(inspections))
+        foreach (string caveat in Caveats(inspections).Concat(sockets.Caveats))
         {
             yield return new CheckRow("application", CheckVerdict.Caveat, caveat);
         }
@@ -20,10 +20,10 @@ internal static class ApplicationCheck
                 inspection.IsZombie ? $"{inspection.View.Stat.Name}, ended" : $"{inspection.View.Stat.Name}, {inspection.Threads.Count} threads, {inspection.Areas.Count} areas of memory");
             foreach (DescriptorFacts facts in inspection.Descriptors.Where(facts => !refusals.Any(r => r.Pid == pid && r.Descriptor == facts.Number)))
             {
-                bool inherited = DescriptorKinds.Of(facts) is InheritedStreams;
+                bool inherited = DescriptorKinds.Of(facts) is InheritedStreams || sockets.StandardStreams.ContainsKey(facts.Identity.Inode);
                 yield return new CheckRow(
                     $"pid {pid} fd {facts.Number}", inherited ? CheckVerdict.Caveat : CheckVerdict.Yes,
-                    inherited ? $"{facts.Link}: a restore attaches its own standard stream" : facts.Link);
+                    inherited ? $"{facts.Link}: a restore attaches its own standard stream" : sockets.Known.GetValueOrDefault(facts.Identity.Inode)?.What ?? facts.Link);
             }
         }
 

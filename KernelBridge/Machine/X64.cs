@@ -17,6 +17,8 @@ internal static class X64
         Dup3 = 292, Pipe2 = 293, SetRobustList = 273, EpollPwait = 281, RtTgsigqueueinfo = 297, Prlimit64 = 302, SchedSetattr = 314, Membarrier = 324, Rseq = 334,
         Clone3 = 435, CloseRange = 436, EpollPwait2 = 441;
 
+    public const int Socket = 41, Connect = 42, Bind = 49, Listen = 50, Socketpair = 53, Setsockopt = 54, Accept4 = 288;
+
     /// <summary>User code segment of 64-bit code; anything else is a 32-bit process.</summary>
     public const ulong UserCodeSegment = 0x33;
 

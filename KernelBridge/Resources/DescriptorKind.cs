@@ -24,6 +24,7 @@ internal interface IDescriptorKind
 [JsonDerivedType(typeof(PipeEndImage), "pipe")]
 [JsonDerivedType(typeof(DeviceImage), "device")]
 [JsonDerivedType(typeof(InheritedStreamImage), "inherited")]
+[JsonDerivedType(typeof(SocketImage), "socket")]
 internal abstract record OpenFileImage
 {
     /// <summary>Flags of open(2) and fcntl(2) F_SETFL.</summary>
@@ -57,6 +58,7 @@ internal static class DescriptorKinds
         new Pipes(),
         new Devices(),
         new InheritedStreams(),
+        new Sockets(),
     ];
 
     /// <summary>The kind of a descriptor, or null.</summary>

@@ -55,6 +55,11 @@ internal sealed partial class PtraceRestore
         RaiseDescriptorLimit(root, (ulong)(firstOpen + Image.OpenFiles.Count + 64));
         MakePipes(root);
         MakeGhosts(root, firstGhost);
+        using (SocketBuilder sockets = new(root, Image, firstOpen))
+        {
+            sockets.Build();
+        }
+
         SyscallTape tape = root.NewTape();
         for (int i = 0; i < Image.MappedFiles.Count; i++)
         {

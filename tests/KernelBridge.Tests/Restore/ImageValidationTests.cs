@@ -83,11 +83,12 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
     {
         IRunningApplication application = bench.Python(
             """
-            import mmap, os, signal, threading, time
+            import mmap, os, signal, socket, threading, time
             out = os.environ['OUT']
             r, w = os.pipe(); os.write(w, b'bytes')
             m = mmap.mmap(-1, 8192)
             f = open(out + '/gone', 'w+'); f.write('x'); f.flush(); os.unlink(out + '/gone')
+            a, b = socket.socketpair(); a.send(b'bytes'); u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             d = os.open('/', os.O_RDONLY); p = os.open('/', os.O_PATH)
             signal.signal(signal.SIGUSR1, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
             threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
