@@ -61,10 +61,13 @@ internal static class ImageValidation
                 InotifyImage inotify => inotify.Watches.All(watch => watch is { Number: > 0 } && IsPath(watch.Path)),
                 FifoImage fifo => IsPath(fifo.Path) && (fifo.Contents is null || IsPipe(fifo.Contents)),
                 EpollImage epoll => epoll.Entries.All(entry => entry is { Number: >= 0 and < 1 << 20, File: >= 0 } && entry.File < image.OpenFiles.Count),
+                SocketImage => true,
                 _ => false,
             }),
             "an open file has an impossible path, position or object");
         Require(image.OpenFiles.All(file => file.Locks?.All(FileLocks.IsValid) ?? true), "an open file has an impossible lock");
+        string? socket = SocketValidation.Problem(image);
+        Require(socket is null, socket ?? string.Empty);
     }
 
     private static bool IsPipe(PipeImage pipe) =>

@@ -19,8 +19,8 @@ public sealed class PtraceBridge : IKernelBridge
     public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target)
     {
         List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, target.RootPid)).OfType<ProcessInspection>()];
-        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out _)];
-        return [.. ApplicationCheck.Rows(inspections, refusals)];
+        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out _, out SocketCensus sockets)];
+        return [.. ApplicationCheck.Rows(inspections, refusals, sockets)];
     }
 
     /// <inheritdoc/>

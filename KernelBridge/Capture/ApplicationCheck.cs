@@ -5,9 +5,9 @@ namespace Holdfast.KernelBridge.Capture;
 /// <summary>The rows of a check of an application.</summary>
 internal static class ApplicationCheck
 {
-    public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals)
+    public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, SocketCensus sockets)
     {
-        foreach (string caveat in Caveats(inspections))
+        foreach (string caveat in Caveats(inspections).Concat(sockets.Caveats))
         {
             yield return new CheckRow("application", CheckVerdict.Caveat, caveat);
         }
@@ -20,9 +20,10 @@ internal static class ApplicationCheck
                 inspection.IsZombie ? $"{inspection.View.Stat.Name}, ended" : $"{inspection.View.Stat.Name}, {inspection.Threads.Count} threads, {inspection.Areas.Count} areas of memory");
             foreach (DescriptorFacts facts in inspection.Descriptors.Where(facts => !refusals.Any(r => r.Pid == pid && r.Descriptor == facts.Number)))
             {
-                string? caveat = DescriptorKinds.Of(facts)?.Caveat(facts);
+                string? caveat = sockets.StandardStreams.ContainsKey(facts.Identity.Inode) ? InheritedStreams.Attached : DescriptorKinds.Of(facts)?.Caveat(facts);
+                string what = sockets.Known.GetValueOrDefault(facts.Identity.Inode)?.What ?? facts.Link;
                 yield return new CheckRow(
-                    $"pid {pid} fd {facts.Number}", caveat is null ? CheckVerdict.Yes : CheckVerdict.Caveat, caveat is null ? facts.Link : $"{facts.Link}: {caveat}");
+                    $"pid {pid} fd {facts.Number}", caveat is null ? CheckVerdict.Yes : CheckVerdict.Caveat, caveat is null ? what : $"{what}: {caveat}");
             }
         }
 

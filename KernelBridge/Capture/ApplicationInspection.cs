@@ -10,8 +10,10 @@ internal static class ApplicationInspection
     /// <param name="inspections">All processes.</param>
     /// <param name="target">The application.</param>
     /// <param name="outsidePipes">Pipes that reach outside, by inode.</param>
+    /// <param name="sockets">Sockets and who is at their other ends.</param>
     public static List<Refusal> Refusals(
-        IReadOnlyList<ProcessInspection> inspections, ApplicationTarget target, out Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes)
+        IReadOnlyList<ProcessInspection> inspections, ApplicationTarget target, out Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes,
+        out SocketCensus sockets)
     {
         List<Refusal> refusals = [];
         HashSet<int> pids = [.. inspections.Select(inspection => inspection.View.Pid)];
@@ -22,6 +24,9 @@ internal static class ApplicationInspection
         refusals.AddRange(EpollSets.Refusals(descriptors));
         refusals.AddRange(PidFds.Refusals(descriptors, pids));
         refusals.AddRange(Fifos.Refusals(descriptors, pids));
+        sockets = SocketCensus.Take(
+            [.. descriptors.Where(Sockets.IsSocket)], pids, target.RootPid);
+        refusals.AddRange(sockets.Refusals);
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
         refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : OwnObjects(target));

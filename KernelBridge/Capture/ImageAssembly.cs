@@ -9,6 +9,7 @@ internal sealed class ImageAssembly
     private readonly ApplicationTarget target;
     private readonly IReadOnlyList<ProcessImage> processes;
     private readonly IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes;
+    private readonly SocketCensus? sockets;
     private readonly List<(DescriptorFacts Facts, OpenFileImage File)> files = [];
     private readonly Dictionary<(ulong, ulong, int), List<int>> candidates = [];
     private readonly List<PipeImage> pipes = [];
@@ -20,11 +21,12 @@ internal sealed class ImageAssembly
     private readonly Dictionary<(ulong, ulong), int> ghostIndex = [];
 
     public ImageAssembly(
-        ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes)
+        ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes, SocketCensus? sockets)
     {
         this.target = target;
         this.processes = processes;
         this.outsidePipes = outsidePipes;
+        this.sockets = sockets;
     }
 
     /// <summary>Where the contents of shared memory can be read, by its number.</summary>
@@ -100,6 +102,13 @@ internal sealed class ImageAssembly
             {
                 pipes.Add(Pipes.CaptureContents(end.Pipe, facts));
             }
+        }
+
+        if (image is SocketImage socket)
+        {
+            image = sockets?.StandardStreams.TryGetValue(facts.Identity.Inode, out int stream) == true
+                ? new InheritedStreamImage { Flags = image.Flags, Stream = stream, Was = facts.Link }
+                : sockets?.Complete(socket) ?? image;
         }
 
         if (facts.Identity.Type == FileIdentity.Regular && facts.Deleted)

@@ -76,6 +76,38 @@ internal sealed class InjectedCalls : IDisposable
     /// <returns>What the kernel returned: -4095…-1 are errors.</returns>
     public long Call(long number, ulong a0 = 0, ulong a1 = 0, ulong a2 = 0, ulong a3 = 0, ulong a4 = 0, ulong a5 = 0)
     {
+        Enter(number, a0, a1, a2, a3, a4, a5);
+        return MakePrepared();
+    }
+
+    /// <summary>
+    /// Gives the thread a call that it will make by itself should its tracer die from here on: what is changed behind its back until
+    /// <see cref="MakePrepared"/> is put back in any case.
+    /// </summary>
+    /// <param name="value">Goes to <see cref="Scratch"/>.</param>
+    /// <param name="number">The call.</param>
+    /// <param name="a0">Its arguments.</param>
+    /// <param name="a1">Its second.</param>
+    /// <param name="a2">Its third.</param>
+    /// <param name="a3">Its fourth.</param>
+    /// <param name="a4">Its fifth.</param>
+    public void Prepare(int value, long number, ulong a0, ulong a1, ulong a2, ulong a3, ulong a4)
+    {
+        memory.Write(Scratch, BitConverter.GetBytes(value));
+        Enter(number, a0, a1, a2, a3, a4, 0);
+    }
+
+    /// <summary>Makes the call that was prepared.</summary>
+    /// <returns>What the kernel returned: -4095…-1 are errors.</returns>
+    public long MakePrepared()
+    {
+        thread.RunToSyscallStop();
+        thread.RunToSyscallStop();
+        return (long)PtraceCall.GetRegisters(thread.Tid).Rax;
+    }
+
+    private void Enter(long number, ulong a0, ulong a1, ulong a2, ulong a3, ulong a4, ulong a5)
+    {
         UserRegisters registers = original with
         {
             Rax = (ulong)number,
@@ -95,10 +127,6 @@ internal sealed class InjectedCalls : IDisposable
             entered = true;
             PtraceCall.SetSignalMask(thread.Tid, ulong.MaxValue);
         }
-
-        thread.RunToSyscallStop();
-        thread.RunToSyscallStop();
-        return (long)PtraceCall.GetRegisters(thread.Tid).Rax;
     }
 
     /// <summary>Makes one call that writes a value into the scratch area.</summary>

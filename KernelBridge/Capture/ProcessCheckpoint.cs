@@ -213,12 +213,13 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
                 }
 
                 image.Memory = AddressSpaces.Capture(view, inspection.Areas, calls);
+                application.SocketQueues.Copy(inspection.Descriptors, calls);
             }
         }
 
         notes.Write(waits);
         image.Threads = captured;
-        image.Captured = [.. inspection.Descriptors.Select(facts => (facts, DescriptorKinds.Of(facts)!.Capture(facts)))];
+        image.Captured = [.. inspection.Descriptors.Select(facts => (facts, application.SocketQueues.With(facts, DescriptorKinds.Of(facts)!.Capture(facts))))];
         return image;
     }
 

@@ -14,6 +14,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private List<SharedMemoryImage> sharedImages = [];
     private List<GhostFileImage> ghostImages = [];
     private Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes = [];
+    private SocketCensus? sockets;
     private FreezeGuard? freeze;
     private long firstStop;
     private long lastResume;
@@ -25,6 +26,9 @@ internal sealed class PtraceCheckpoint : ICheckpoint
 
     /// <summary>A process whose namespaces all others share.</summary>
     public int ReferencePid => target.RootPid;
+
+    /// <summary>What sockets have received and nobody has read.</summary>
+    public SocketQueues SocketQueues { get; } = new();
 
     public TimeSpan FreezeTime => firstStop == 0 || lastResume == 0 ? TimeSpan.Zero : TimeSpan.FromTicks((lastResume - firstStop) / 100);
 
@@ -52,12 +56,12 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public IReadOnlyList<Refusal> Locate(IReadOnlyList<ProcessFacts> processes)
     {
         List<ProcessInspection> inspections = [.. processes.Select(facts => facts.Inspection).OfType<ProcessInspection>()];
-        return [.. ApplicationInspection.Refusals(inspections, target, out outsidePipes)];
+        return [.. ApplicationInspection.Refusals(inspections, target, out outsidePipes, out sockets)];
     }
 
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
-        ImageAssembly assembly = new(target, processes, outsidePipes);
+        ImageAssembly assembly = new(target, processes, outsidePipes, sockets);
         ApplicationImage image = assembly.Build();
         sharedImages = [.. image.SharedMemory];
         ghostImages = [.. image.GhostFiles];

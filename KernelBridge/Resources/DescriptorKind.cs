@@ -34,6 +34,7 @@ internal interface IDescriptorKind
 [JsonDerivedType(typeof(PidFdImage), "pidfd")]
 [JsonDerivedType(typeof(InotifyImage), "inotify")]
 [JsonDerivedType(typeof(FifoImage), "fifo")]
+[JsonDerivedType(typeof(SocketImage), "socket")]
 internal abstract record OpenFileImage
 {
     /// <summary>Flags of open(2) and fcntl(2) F_SETFL.</summary>
@@ -78,6 +79,7 @@ internal static class DescriptorKinds
         new PidFds(),
         new InotifyWatches(),
         new Fifos(),
+        new Sockets(),
     ];
 
     /// <summary>The kind of a descriptor, or null.</summary>

@@ -11,6 +11,9 @@ namespace Holdfast.KernelBridge.Resources;
 /// </summary>
 internal sealed class InheritedStreams : IDescriptorKind
 {
+    /// <summary>What becomes of any standard stream that leads outside.</summary>
+    public const string Attached = "a restore attaches its own standard stream";
+
     public bool Recognise(DescriptorFacts facts) =>
         facts.Identity.Type == FileIdentity.CharacterDevice
         && (facts.Identity.RawDevice >> 32) switch
@@ -22,7 +25,7 @@ internal sealed class InheritedStreams : IDescriptorKind
 
     public Refusal? Check(DescriptorFacts facts) => null;
 
-    public string? Caveat(DescriptorFacts facts) => "a restore attaches its own standard stream";
+    public string? Caveat(DescriptorFacts facts) => Attached;
 
     public OpenFileImage Capture(DescriptorFacts facts) => new InheritedStreamImage
     {

@@ -60,6 +60,11 @@ internal sealed partial class PtraceRestore
         RaiseDescriptorLimit(root, (ulong)(context.NextSpare + Image.OpenFiles.OfType<FifoImage>().Count() + 64));
         MakePipes(root);
         MakeGhosts(root, firstGhost);
+        using (SocketBuilder sockets = new(root, Image, firstOpen))
+        {
+            sockets.Build();
+        }
+
         SyscallTape tape = root.NewTape();
         for (int i = 0; i < Image.MappedFiles.Count; i++)
         {

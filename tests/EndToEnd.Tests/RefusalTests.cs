@@ -43,9 +43,6 @@ public sealed class RefusalTests
     /// <summary>How people call the kind; any of the words will do.</summary>
     private static string KindPattern(string kind) => "(?i)" + kind switch
     {
-        "tcp" or "tcp_listening" => "tcp|socket",
-        "udp" => "udp|socket",
-        "unix_pair" => "unix|socket",
         "netlink" => "netlink|socket",
         "perf" => "perf",
         "pty" => "pty|pts|ptmx|terminal",

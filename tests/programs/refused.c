@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: tcp tcp_listening udp unix_pair fanotify io_uring pty userfaultfd seccomp perf netlink sysv_shm posix_timer
+ * Cases: urgent scm_rights multicast fanotify io_uring pty userfaultfd seccomp perf netlink sysv_shm posix_timer
  * Refused: yes
  */
 #include "state.h"
@@ -31,15 +31,7 @@ static int have(long result)
 	return (int)result;
 }
 
-static void expect_pass(int from, int to)
-{
-	char bytes[8] = "";
-
-	EQUAL(write(from, "1234567", 8), 8);
-	EQUAL(read(to, bytes, 8), 8);
-	CHECK(strcmp(bytes, "1234567") == 0, "read %s", bytes);
-}
-
+/* A connection with itself: first is the end that was accepted. */
 static void connect_pair(void)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -49,29 +41,43 @@ static void connect_pair(void)
 	MUST(bind(third, (struct sockaddr *)&address, size));
 	MUST(listen(third, 5));
 	MUST(getsockname(third, (struct sockaddr *)&address, &size));
-	if (IS("tcp_listening")) {
-		first = third;
-		return;
-	}
-	first = MUST(socket(AF_INET, SOCK_STREAM, 0));
-	if (connect(first, (struct sockaddr *)&address, size) != 0)
+	second = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	if (connect(second, (struct sockaddr *)&address, size) != 0)
 		state_skip("no loopback here: %s", strerror(errno));
-	second = MUST(accept(third, NULL, NULL));
-	MUST(close(third));
+	first = MUST(accept(third, NULL, NULL));
+}
+
+/* A descriptor on its way from second to first. */
+static void send_descriptor(void)
+{
+	int pair[2];
+	char room[CMSG_SPACE(sizeof(int))] = "", byte = 'x';
+	struct iovec part = {&byte, 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+	struct cmsghdr *control = CMSG_FIRSTHDR(&message);
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	first = pair[0];
+	second = pair[1];
+	control->cmsg_level = SOL_SOCKET;
+	control->cmsg_type = SCM_RIGHTS;
+	control->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(control), &second, sizeof(int));
+	EQUAL(sendmsg(second, &message, 0), 1);
 }
 
 static void build(void)
 {
-	if (IS("tcp") || IS("tcp_listening")) {
+	if (IS("urgent")) {
 		connect_pair();
-	} else if (IS("udp")) {
-		first = MUST(socket(AF_INET, SOCK_DGRAM, 0));
-	} else if (IS("unix_pair")) {
-		int pair[2];
+		EQUAL(send(second, "!", 1, MSG_OOB), 1);
+	} else if (IS("scm_rights")) {
+		send_descriptor();
+	} else if (IS("multicast")) {
+		struct ip_mreqn group = {.imr_multiaddr.s_addr = htonl(0xe00000fb), .imr_address.s_addr = htonl(INADDR_LOOPBACK)};
 
-		MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-		first = pair[0];
-		second = pair[1];
+		first = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+		have(setsockopt(first, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)));
 	} else if (IS("fanotify")) {
 		first = have(fanotify_init(FAN_CLASS_NOTIF | FAN_NONBLOCK, O_RDONLY));
 	} else if (IS("io_uring")) {
@@ -133,9 +139,18 @@ static void build(void)
 
 static void check(void)
 {
-	if (IS("tcp") || IS("unix_pair")) {
-		expect_pass(first, second);
-		expect_pass(second, first);
+	if (IS("urgent")) {
+		char byte = 0;
+
+		EQUAL(recv(first, &byte, 1, MSG_OOB), 1);
+		EQUAL(byte, '!');
+	} else if (IS("scm_rights")) {
+		char room[CMSG_SPACE(sizeof(int))] = "", byte = 0;
+		struct iovec part = {&byte, 1};
+		struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+
+		EQUAL(recvmsg(first, &message, 0), 1);
+		CHECK(CMSG_FIRSTHDR(&message) != NULL, "the descriptor is gone");
 	} else if (IS("pty")) {
 		char bytes[16] = "";
 

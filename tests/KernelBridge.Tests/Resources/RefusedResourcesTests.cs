@@ -26,6 +26,15 @@ public sealed class RefusedResourcesTests : IDisposable
         { "a thread in a namespace of its own", "process.namespace", "threading.Thread(target=lambda: (must(libc.unshare(0x04000000)), time.sleep(1000)), daemon=True).start(); time.sleep(0.05)" },
         { "children in another time namespace", "process.namespace", "must(libc.unshare(0x80))" },
         { "a child that ends with another signal", "process.exit-signal", "p = libc.syscall(56, 0, 0, 0, 0, 0); (time.sleep(1000) if p == 0 else None)" },
+        { "descriptors in flight", "socket.rights", "a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [1, 1])" },
+        { "a Unix connection that was not accepted and holds bytes", "socket.pending", "l = socket.socket(socket.AF_UNIX); l.bind(out + '/s'); l.listen(); c = socket.socket(socket.AF_UNIX); c.connect(out + '/s'); c.send(b'x')" },
+        { "a TCP connection that was not accepted and holds bytes", "socket.pending", "l = socket.socket(); l.bind(('127.0.0.1', 0)); l.listen(); c = socket.create_connection(l.getsockname()); c.send(b'x')" },
+        { "urgent data", "socket.urgent", "l = socket.socket(); l.bind(('127.0.0.1', 0)); l.listen(); c = socket.create_connection(l.getsockname()); s, _ = l.accept(); c.send(b'x', socket.MSG_OOB)" },
+        { "bytes for which the receiver has no room", "socket.unsent", "l = socket.socket(); l.bind(('127.0.0.1', 0)); l.listen(); c = socket.create_connection(l.getsockname()); s, _ = l.accept(); c.settimeout(0.3)\ntry: c.sendall(bytes(100 << 20))\nexcept OSError: pass" },
+        { "a socket filter", "socket.filter", "p = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0xffffffff)); u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.setsockopt(1, 26, struct.pack('HxxxxxxQ', 1, ctypes.addressof(p)))" },
+        { "membership in a multicast group", "socket.multicast", "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.setsockopt(0, 35, socket.inet_aton('224.0.0.251') + socket.inet_aton('127.0.0.1'))" },
+        { "a raw socket", "fd.socket", "u = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)" },
+        { "a netlink socket with an address", "fd.socket", "n = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); n.bind((0, 0))" },
         { "huge pages", "memory.huge", "must(libc.mmap(0, 2 << 20, 0, 0x44022, -1, 0))" },
     };
 
@@ -35,7 +44,7 @@ public sealed class RefusedResourcesTests : IDisposable
     {
         IRunningApplication application = bench.Python(
             $$"""
-            import ctypes, fcntl, mmap, os, threading, time
+            import ctypes, fcntl, mmap, os, socket, struct, threading, time
             out = os.environ['OUT']
             libc = ctypes.CDLL(None, use_errno=True)
             libc.mmap.restype = ctypes.c_long

@@ -83,11 +83,12 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
     {
         IRunningApplication application = bench.Python(
             """
-            import ctypes, fcntl, mmap, os, select, signal, threading, time
+            import ctypes, fcntl, mmap, os, select, signal, socket, threading, time
             out = os.environ['OUT']
             r, w = os.pipe(); os.write(w, b'bytes')
             m = mmap.mmap(-1, 8192)
             f = open(out + '/gone', 'w+'); f.write('x'); f.flush(); os.unlink(out + '/gone')
+            a, b = socket.socketpair(); a.send(b'bytes'); u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             d = os.open('/', os.O_RDONLY); p = os.open('/', os.O_PATH)
             libc = ctypes.CDLL(None)
             e = select.epoll(); e.register(r, select.EPOLLIN | select.EPOLLET); e.register(os.eventfd(3), select.EPOLLONESHOT)
