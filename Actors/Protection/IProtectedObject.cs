@@ -23,6 +23,9 @@ public interface IProtectedObject
     /// <summary>Gives back the space of what was removed.</summary>
     void CollectGarbage();
 
+    /// <summary>Brings copies to a device, and removes there what no rule needs there any more.</summary>
+    Task<CopyOutcome> CopyAsync(CopyOrder order, CancellationToken cancel);
+
     /// <summary>Begins to watch for the event of a trigger.</summary>
     ITriggerWatcher Watch(TriggerCondition condition);
 }

@@ -94,6 +94,7 @@ public sealed partial class PolicyEntity
         {
             Watch();
             Evaluate();
+            Copy();
             List(reconcile: false);
         }
     });

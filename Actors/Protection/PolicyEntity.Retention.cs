@@ -58,7 +58,7 @@ public sealed partial class PolicyEntity
         }
 
         TrustedTime time = Look();
-        RetentionDecision decision = Retention.Decide(message.Snapshots.Select(SnapshotPolicyTag.RecordOf), _ledger.Policy, time);
+        RetentionDecision decision = Retention.Decide(WithCopies(message.Snapshots).Select(SnapshotPolicyTag.RecordOf), _ledger.Policy, time);
         if (decision.Suspended is { } why)
         {
             _troubles["clock"] = why;

@@ -60,6 +60,8 @@ public sealed partial class PolicyEntity : ReceivePersistentActor, IWithTimers
         Command<ListingFailed>(ListingFails);
         Command<SnapshotsGone>(Gone);
         Command<RetentionDue>(_ => List(reconcile: false));
+        Command<CopiesDue>(_ => Copy());
+        Command<CopiesTried>(Tried);
         Command<PointDue>(_ => Evaluate());
         Command<CheckpointTaken>(m => _asked is not null, Taken);
         Command<CheckpointFailed>(m => _asked is not null, Failed);
@@ -98,7 +100,11 @@ public sealed partial class PolicyEntity : ReceivePersistentActor, IWithTimers
         ActorProps.Of(() => new PolicyEntity(protectedObject, clock, settings));
 
     /// <inheritdoc/>
-    protected override void PostStop() => StopWatching();
+    protected override void PostStop()
+    {
+        StopWatching();
+        StopCopying();
+    }
 
     private Instant Now => Instant.FromDateTimeOffset(_clock.Now);
 
@@ -136,8 +142,10 @@ public sealed partial class PolicyEntity : ReceivePersistentActor, IWithTimers
             }
 
             _carriesOut = true;
+            _begun = _clock.Now;
             Watch();
             Evaluate();
+            Copy();
             List(reconcile: false);
         });
     }
@@ -150,6 +158,7 @@ public sealed partial class PolicyEntity : ReceivePersistentActor, IWithTimers
         _supervisor = null;
         Timers.CancelAll();
         StopWatching();
+        StopCopying();
     }
 
     /// <summary>Looks what is to be done now, and when to look again.</summary>
@@ -219,6 +228,7 @@ public sealed partial class PolicyEntity : ReceivePersistentActor, IWithTimers
             _failures = 0;
             PointWasTaken();
             Evaluate();
+            Copy();
             List(reconcile: false);
         });
     }
@@ -274,6 +284,7 @@ public sealed partial class PolicyEntity : ReceivePersistentActor, IWithTimers
         CarriedOut = _carriesOut,
         Next = _next is null ? null : new NextPoint(_next.At.ToDateTimeOffset(), [.. _next.Serves.Select(s => s.Rule.Title)]),
         Watched = [.. _watched.Where(w => w.Value.Seen is not null).Select(w => w.Value.Seen!).OrderBy(s => s.Rule, StringComparer.Ordinal)],
+        Copies = [.. _copies.Values.OrderBy(c => c.Device, StringComparer.Ordinal)],
         Troubles = [.. _troubles.Values],
     };
 

@@ -82,6 +82,9 @@ public sealed record ProtectionState
     /// <summary>What was last seen of what the triggers watch.</summary>
     public IReadOnlyList<TriggerSeen> Watched { get; init; } = [];
 
+    /// <summary>The copies on other devices, as far as they are known.</summary>
+    public IReadOnlyList<DeviceCopies> Copies { get; init; } = [];
+
     /// <summary>What does not work at the moment, a sentence each: a trigger that cannot be watched, a clock that is doubted, a store that cannot be read.</summary>
     public IReadOnlyList<string> Troubles { get; init; } = [];
 }

@@ -9,7 +9,7 @@ public abstract record Limit;
 /// <param name="AtMost">More than zero.</param>
 public sealed record FreezeLimit(Duration AtMost) : Limit;
 
-/// <summary>Checkpoints and copies move at most so much.</summary>
+/// <summary>Copies to other devices move at most so much. A checkpoint is written while the application stands: slowing it would lengthen the freeze.</summary>
 /// <param name="BytesPerSecond">At least 1.</param>
 public sealed record BandwidthLimit(long BytesPerSecond) : Limit;
 

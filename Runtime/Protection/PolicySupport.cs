@@ -1,4 +1,5 @@
 using Holdfast.Policies;
+using Holdfast.Runtime.Configuration;
 using Holdfast.Snapshots;
 
 namespace Holdfast.Runtime.Protection;
@@ -8,23 +9,23 @@ internal static class PolicySupport
 {
     /// <summary>Returns the policies as text, or throws with every rule that cannot be carried out.</summary>
     /// <exception cref="HoldfastException">A rule cannot be carried out here (<c>policy.unsupported</c>).</exception>
-    public static IReadOnlyList<Holdfast.Actors.Protection.PolicyText> Supported(IEnumerable<Policy> policies, SnapshotStore? store)
+    public static IReadOnlyList<Holdfast.Actors.Protection.PolicyText> Supported(IEnumerable<Policy> policies, SnapshotStore? store, TlsFiles tls)
     {
         List<Policy> all = [.. policies];
-        string[] refusals = [.. all.SelectMany(p => Refusals(p, store)).Select(r => r.ToString())];
+        string[] refusals = [.. all.SelectMany(p => Refusals(p, store, tls)).Select(r => r.ToString())];
         return refusals.Length == 0
             ? [.. all.Select(p => new Holdfast.Actors.Protection.PolicyText(p.Name, PolicyWriter.Write(p)))]
             : throw new HoldfastException("policy.unsupported", string.Join('\n', refusals));
     }
 
-    private static IEnumerable<PolicyProblem> Refusals(Policy policy, SnapshotStore? store)
+    private static IEnumerable<PolicyProblem> Refusals(Policy policy, SnapshotStore? store, TlsFiles tls)
     {
         foreach (PointRule rule in policy.Rules)
         {
             PointTerms terms = rule.Clause.Terms;
-            if (terms.Copies.Count > 0)
+            foreach (string why in Copies(rule, store, tls))
             {
-                yield return Refusal(policy, rule.Position, rule.Id.Rule, "copies on other devices are made by no policy in this version; take copies out of it");
+                yield return Refusal(policy, rule.Position, rule.Id.Rule, why);
             }
 
             if (terms.Consistency == Consistency.Volumes)
@@ -37,11 +38,46 @@ internal static class PolicySupport
                 yield return Refusal(policy, rule.Position, rule.Id.Rule, "encryption is required, and the store is not encrypted");
             }
         }
+    }
 
-        foreach (LimitRule rule in policy.Limits.Where(l => l.Limit is BandwidthLimit))
+    private static IEnumerable<string> Copies(PointRule rule, SnapshotStore? store, TlsFiles tls)
+    {
+        Copies copies = rule.Clause.Terms.Copies;
+        if (copies.AtLeast > copies.To.Count)
         {
-            yield return Refusal(
-                policy, rule.Position, rule.Sources[0].Rule, "a bandwidth limit would lengthen the freeze, because memory is copied while the application stands; take it out");
+            yield return $"at least {copies.AtLeast} copies are wanted and {copies.To.Count} devices are named: a copy goes only where a device is named; name as many";
+        }
+
+        if (copies.Count > 0 && rule.Clause.Demand is AnyPointDemand)
+        {
+            yield return "copies of every point, whoever asks for it, are made by no policy; write copies in the rules that ask for points";
+        }
+
+        foreach (string device in copies.To.Select(c => c.Device))
+        {
+            if (device.StartsWith("https://", StringComparison.Ordinal))
+            {
+                if (tls.Certificate is null || tls.PrivateKey is null || tls.Authority is null)
+                {
+                    yield return $"copies go to {device}, and nodes know each other by certificates; set holdfast.tls.certificate, private-key and authority";
+                }
+
+                if (rule.Clause.Terms.Storage.Encrypted)
+                {
+                    yield return $"encryption is required, and whether the store of {device} is encrypted cannot be told from here; copy to a directory or a bucket";
+                }
+            }
+            else if (device.StartsWith('/'))
+            {
+                if (store is not null && Path.GetFullPath(device).TrimEnd('/') == Path.GetFullPath(store.Directory).TrimEnd('/'))
+                {
+                    yield return $"{device} is the store itself; name another place for the copies";
+                }
+            }
+            else if (!device.StartsWith("s3://", StringComparison.Ordinal))
+            {
+                yield return $"{device} is no device; copies go to a directory with its whole path, https://HOST:PORT or s3://BUCKET/PREFIX, in quotes";
+            }
         }
     }
 

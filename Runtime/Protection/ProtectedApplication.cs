@@ -8,7 +8,7 @@ using Holdfast.Snapshots;
 namespace Holdfast.Runtime.Protection;
 
 /// <summary>An application with its snapshots, as the entity that carries its policies out sees it.</summary>
-internal sealed class ProtectedApplication(string name, SnapshotStore? store, Func<ApplicationRecord?> record) : IProtectedObject
+internal sealed class ProtectedApplication(string name, SnapshotStore? store, Func<ApplicationRecord?> record, SnapshotCopies? copies = null) : IProtectedObject
 {
     private volatile IActorRef? _supervisor;
 
@@ -29,8 +29,10 @@ internal sealed class ProtectedApplication(string name, SnapshotStore? store, Fu
         .. store.List(name).Where(s => s.Damage is null).Select(s => Of(store, s)),
     ];
 
-    public static StoredSnapshot Of(SnapshotStore store, SnapshotInfo s) => new(
-        s.Id, s.CreatedAt, true, s.Tags, store.PinsOf(s), s.LogicalBytes, s.NewBytes, s.StoredBytes);
+    public static StoredSnapshot Of(SnapshotStore store, SnapshotInfo s) => Of(s, store.PinsOf(s));
+
+    public static StoredSnapshot Of(SnapshotInfo s, IReadOnlyList<string> pins) => new(
+        s.Id, s.CreatedAt, true, s.Tags, pins, s.LogicalBytes, s.NewBytes, s.StoredBytes);
 
     public string? Remove(string snapshot)
     {
@@ -50,6 +52,9 @@ internal sealed class ProtectedApplication(string name, SnapshotStore? store, Fu
     }
 
     public void CollectGarbage() => store!.CollectGarbage();
+
+    public Task<CopyOutcome> CopyAsync(CopyOrder order, CancellationToken cancel) =>
+        copies?.CopyAsync(order, cancel) ?? throw new InvalidOperationException($"{name} has no store to copy from");
 
     public ITriggerWatcher Watch(TriggerCondition condition) => condition.Kind switch
     {

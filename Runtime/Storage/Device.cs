@@ -11,6 +11,19 @@ namespace Holdfast.Runtime.Storage;
 /// <param name="Endpoint">For a bucket whose service is not AWS's.</param>
 internal sealed record DeviceAccess(string? KeyFile, TlsFiles Tls, string? Endpoint);
 
+/// <summary>What a directory is in which there is no store.</summary>
+internal enum AbsentStore
+{
+    /// <summary>An error.</summary>
+    Refused,
+
+    /// <summary>A device that holds nothing, for plans: the directory is left as it is.</summary>
+    Empty,
+
+    /// <summary>The place of a new store.</summary>
+    Made,
+}
+
 /// <summary>
 /// A storage device as people name it: a directory, <c>https://HOST:PORT</c> (a node), or <c>s3://BUCKET/PREFIX</c>. A bucket keeps whole
 /// files of a store and is a <see cref="Bucket"/>; the others are a <see cref="Storage"/>.
@@ -37,13 +50,13 @@ internal sealed class Device : IAsyncDisposable
     /// <param name="name">As it is written.</param>
     /// <param name="access">How it is reached.</param>
     /// <param name="own">How this store is opened: a store in a new directory is encrypted with the same key.</param>
-    /// <param name="create">A directory without a store becomes one.</param>
-    public static Device Open(string name, DeviceAccess access, StoreOptions own, bool create)
+    /// <param name="absent">What a directory without a store is.</param>
+    public static Device Open(string name, DeviceAccess access, StoreOptions own, AbsentStore absent)
     {
         int scheme = name.IndexOf("://", StringComparison.Ordinal);
         return (scheme < 0 ? "" : name[..scheme]) switch
         {
-            "" => OfDirectory(name, access, own, create),
+            "" => OfDirectory(name, access, own, absent),
             "https" => OfNode(name, access.Tls),
             "s3" => OfBucket(name, access.Endpoint),
             var other => throw new HoldfastException(
@@ -76,18 +89,24 @@ internal sealed class Device : IAsyncDisposable
         }
     }
 
-    private static Device OfDirectory(string name, DeviceAccess access, StoreOptions own, bool create)
+    private static Device OfDirectory(string name, DeviceAccess access, StoreOptions own, AbsentStore absent)
     {
-        if (!create && !Directory.Exists(name))
+        bool nothing = !Directory.Exists(name);
+        if (nothing && absent == AbsentStore.Refused)
         {
-            throw new HoldfastException("device.missing", $"there is no directory {name}; name that of a store (a migration to a new one makes it, a plan makes nothing)");
+            throw new HoldfastException("device.missing", $"there is no directory {name}; name that of a store");
+        }
+
+        if (absent == AbsentStore.Empty && (nothing || !Directory.EnumerateFileSystemEntries(name).Any()))
+        {
+            return new Device(name) { Storage = new EmptyDevice(name) };
         }
 
         StoreKey? key = access.KeyFile is null ? own.Key : StoreKey.FromFile(access.KeyFile);
 
         // A store that is there and not encrypted needs no key: then this store's is not meant for it.
         bool plain = access.KeyFile is null && File.Exists(Path.Combine(name, "store")) && !SnapshotStore.IsEncryptedAt(name);
-        SnapshotStore store = SnapshotStore.Open(name, own with { Key = plain ? null : key, Create = create, Quota = null });
+        SnapshotStore store = SnapshotStore.Open(name, own with { Key = plain ? null : key, Create = absent == AbsentStore.Made, Quota = null });
         StoreDevice storage = new(store);
         return new Device(name) { Storage = storage, Store = store, _held = { storage }, _closed = { store } };
     }

@@ -108,8 +108,9 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         {
             if (_protection is null)
             {
+                SnapshotCopies copies = new(Name, _store, _session.StoreOptions(), new DeviceAccess(null, _session.Settings.Storage.Tls, null));
                 _protection = new ProtectionHost(
-                    _node, new ProtectedApplication(Name, _store, () => _record), _session.Settings.Protection);
+                    _node, new ProtectedApplication(Name, _store, () => _record, copies), _session.Settings.Protection);
                 if (_runs)
                 {
                     _protection.Begin(_supervisor);

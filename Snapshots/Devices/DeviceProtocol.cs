@@ -1,4 +1,6 @@
+using System.Buffers.Binary;
 using System.Globalization;
+using System.Text;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
 
@@ -38,6 +40,9 @@ public sealed class DeviceProtocol
     /// <summary>The header that carries an error's stable code.</summary>
     public const string ErrorHeader = "x-holdfast-error";
 
+    /// <summary>In the place of a number of records: an error's code and its message follow, as lines.</summary>
+    internal const long LaneFailed = -1;
+
     private const int MaxMessage = 256 * 1024 * 1024;
 
     private readonly StoreDevice _device;
@@ -62,7 +67,7 @@ public sealed class DeviceProtocol
                 _ => 409,
             };
             Stream answer = exchange.Answer(status, e.Code);
-            await answer.WriteAsync(System.Text.Encoding.UTF8.GetBytes(e.Message), exchange.Aborted).ConfigureAwait(false);
+            await answer.WriteAsync(Encoding.UTF8.GetBytes(e.Message), exchange.Aborted).ConfigureAwait(false);
         }
     }
 
@@ -108,8 +113,7 @@ public sealed class DeviceProtocol
                 await BeginAsync(exchange, cancel).ConfigureAwait(false);
                 return;
             case ("POST", ["v1", "transfers", var session, "lanes", var lane]):
-                await _device.ReceiveAsync(session, Number(lane), Number(exchange.Query("first")), exchange.Body, cancel).ConfigureAwait(false);
-                exchange.Answer(200, null);
+                await ReceiveLaneAsync(exchange, session, Number(lane), Number(exchange.Query("first")), cancel).ConfigureAwait(false);
                 return;
             case ("POST", ["v1", "transfers", var session, "finish"]):
                 byte[] expected = await BodyAsync(exchange, cancel).ConfigureAwait(false);
@@ -118,6 +122,31 @@ public sealed class DeviceProtocol
                 return;
             default:
                 throw new SnapshotStoreException("request.unknown", $"{exchange.Method} {exchange.Path} is no request of the device protocol");
+        }
+    }
+
+    /// <summary>Answers with the number of records that are stored as it grows, and with an error when it is too late for a status.</summary>
+    private async Task ReceiveLaneAsync(IDeviceExchange exchange, string session, int lane, int first, CancellationToken cancel)
+    {
+        Stream? answer = null;
+        byte[] number = new byte[sizeof(long)];
+        try
+        {
+            await _device.ReceiveAsync(session, lane, first, exchange.Body, TellAsync, cancel).ConfigureAwait(false);
+        }
+        catch (SnapshotStoreException e) when (answer is not null)
+        {
+            BinaryPrimitives.WriteInt64LittleEndian(number, LaneFailed);
+            await answer.WriteAsync(number, cancel).ConfigureAwait(false);
+            await answer.WriteAsync(Encoding.UTF8.GetBytes($"{e.Code}\n{e.Message}"), cancel).ConfigureAwait(false);
+        }
+
+        async ValueTask TellAsync(long stored, CancellationToken stop)
+        {
+            answer ??= exchange.Answer(200, null);
+            BinaryPrimitives.WriteInt64LittleEndian(number, stored);
+            await answer.WriteAsync(number, stop).ConfigureAwait(false);
+            await answer.FlushAsync(stop).ConfigureAwait(false);
         }
     }
 

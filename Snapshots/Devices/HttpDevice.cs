@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Globalization;
 using System.Net;
 using System.Net.Security;
@@ -84,11 +85,29 @@ public sealed class HttpDevice : IStorageDevice
     }
 
     /// <inheritdoc/>
-    public async Task SendAsync(string session, int lane, long first, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    public async Task SendAsync(string session, int lane, long first, Func<Stream, CancellationToken, Task> write, Action<long> stored, CancellationToken cancel)
     {
-        using var content = new WrittenContent(write, cancel);
-        using HttpResponseMessage answer = await AskAsync(
-            HttpMethod.Post, string.Create(CultureInfo.InvariantCulture, $"v1/transfers/{Escape(session)}/lanes/{lane}?first={first}"), content, cancel).ConfigureAwait(false);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var content = new WrittenContent(write, stop.Token);
+        try
+        {
+            // The answer begins while the records are still being written, and says how many are stored.
+            using HttpResponseMessage answer = await AskAsync(
+                HttpMethod.Post, string.Create(CultureInfo.InvariantCulture, $"v1/transfers/{Escape(session)}/lanes/{lane}?first={first}"), content, stop.Token).ConfigureAwait(false);
+            using Stream counts = await answer.Content.ReadAsStreamAsync(stop.Token).ConfigureAwait(false);
+            await ReadCountsAsync(counts, stored, stop.Token).ConfigureAwait(false);
+            await content.Written.ConfigureAwait(false);
+        }
+        catch (Exception e) when (content.Failure is SnapshotStoreException own && e != own)
+        {
+            // What went wrong here is not the connection's fault, which only shows it.
+            throw own;
+        }
+        finally
+        {
+            await stop.CancelAsync().ConfigureAwait(false);
+            await content.Written.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
     }
 
     /// <inheritdoc/>
@@ -187,15 +206,55 @@ public sealed class HttpDevice : IStorageDevice
         }
     }
 
+    private async Task ReadCountsAsync(Stream counts, Action<long> stored, CancellationToken cancel)
+    {
+        byte[] number = new byte[sizeof(long)];
+        int got;
+        while ((got = await counts.ReadAtLeastAsync(number, number.Length, throwOnEndOfStream: false, cancel).ConfigureAwait(false)) == number.Length)
+        {
+            long count = BinaryPrimitives.ReadInt64LittleEndian(number);
+            if (count == DeviceProtocol.LaneFailed)
+            {
+                using var text = new StreamReader(counts);
+                string[] error = (await text.ReadToEndAsync(cancel).ConfigureAwait(false)).Split('\n', 2);
+                throw new SnapshotStoreException(error[0], $"{Name}: {error[^1]}");
+            }
+
+            stored(count);
+        }
+
+        if (got != 0)
+        {
+            throw new SnapshotStoreException("device.unreachable", $"the answer of {Name} ends inside a number");
+        }
+    }
+
     /// <summary>A body that is written as it is made, at the pace of the connection.</summary>
     private sealed class WrittenContent(Func<Stream, CancellationToken, Task> write, CancellationToken cancel) : HttpContent
     {
         protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, cancel);
 
-        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+        /// <summary>The writing; done when it did not begin.</summary>
+        internal Task Written { get; private set; } = Task.CompletedTask;
+
+        /// <summary>What ended the writing; null when nothing did.</summary>
+        internal Exception? Failure { get; private set; }
+
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken) =>
+            Written = WriteAsync(stream, cancellationToken);
+
+        private async Task WriteAsync(Stream stream, CancellationToken cancellationToken)
         {
             using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, cancellationToken);
-            await write(stream, either.Token).ConfigureAwait(false);
+            try
+            {
+                await write(stream, either.Token).ConfigureAwait(false);
+            }
+            catch (Exception e)
+            {
+                Failure = e;
+                throw;
+            }
         }
 
         protected override bool TryComputeLength(out long length)

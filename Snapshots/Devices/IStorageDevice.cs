@@ -3,6 +3,9 @@ namespace Holdfast.Snapshots;
 /// <summary>A place that holds storage objects: this process's store, or another node's. Members may be called from any thread.</summary>
 public interface IStorageDevice : IAsyncDisposable
 {
+    /// <summary>Bytes of records in one lane after which the sender is told that they are stored.</summary>
+    const int AcknowledgedBytes = 64 * 1024;
+
     /// <summary>What people call it, in messages and pins: a directory or an address.</summary>
     string Name { get; }
 
@@ -29,8 +32,12 @@ public interface IStorageDevice : IAsyncDisposable
     /// <param name="lane">The lane.</param>
     /// <param name="first">Number within the lane of the first record that is sent.</param>
     /// <param name="write">Writes the records; it is slowed down when the device cannot follow.</param>
+    /// <param name="stored">
+    /// Told while they are written how many records of the lane are stored: at least whenever <see cref="AcknowledgedBytes"/> came since it was told
+    /// last, and at the end. Those never have to be sent again, whoever dies.
+    /// </param>
     /// <param name="cancel">Cancels.</param>
-    Task SendAsync(string session, int lane, long first, Func<Stream, CancellationToken, Task> write, CancellationToken cancel);
+    Task SendAsync(string session, int lane, long first, Func<Stream, CancellationToken, Task> write, Action<long> stored, CancellationToken cancel);
 
     /// <summary>Makes the received snapshot visible, after its content was compared with the sender's digest.</summary>
     Task<SnapshotInfo> FinishAsync(string session, ReadOnlyMemory<byte> digest, CancellationToken cancel);

@@ -15,6 +15,7 @@ public sealed class Migration
     private readonly IStorageDevice _destination;
     private readonly MigrationOptions _options;
     private readonly RateLimit _limit;
+    private readonly SendWindow _window;
     private readonly SemaphoreSlim _lanes;
     private long _sent;
     private int _interruptions;
@@ -31,6 +32,8 @@ public sealed class Migration
         _source = source;
         _destination = destination;
         _options = options ?? new MigrationOptions();
+        ArgumentOutOfRangeException.ThrowIfLessThan(_options.UnacknowledgedBytes, SendWindow.Smallest);
+        _window = new SendWindow(_options.UnacknowledgedBytes);
         _limit = new RateLimit(_options.BytesPerSecond);
         ArgumentOutOfRangeException.ThrowIfLessThan(_options.Parallel, 1);
         _lanes = new SemaphoreSlim(_options.Parallel);
@@ -53,7 +56,7 @@ public sealed class Migration
         _live = live;
         IReadOnlyList<SnapshotInfo> here = _source.List(objectName);
         HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
-        if (here.FirstOrDefault(s => s.Damage is not null && !there.Contains(s.Id)) is { } damaged)
+        if (here.FirstOrDefault(s => s.Damage is not null && !there.Contains(s.Id) && (_options.Only?.Contains(s.Id) ?? true)) is { } damaged)
         {
             throw new SnapshotStoreException("snapshot.damaged", $"{damaged.Address} cannot be sent: {damaged.Damage}; repair or forget it");
         }
@@ -278,6 +281,7 @@ public sealed class Migration
         Task<byte[]> digest = Task.Run(source.TargetDigest, cancel);
         HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        _window.Restart(status.Received.Count);
         var lanes = new Task[status.Received.Count];
         for (int i = 0; i < lanes.Length; i++)
         {
@@ -336,13 +340,15 @@ public sealed class Migration
                 status.Received[lane],
                 async (stream, cancel) =>
                 {
-                    for (long record = lane + (status.Received[lane] * lanes); record < source.Count; record += lanes)
+                    for (long record = lane + (status.Received[lane] * lanes), number = status.Received[lane] + 1; record < source.Count; record += lanes, number++)
                     {
-                        long bytes = await source.WriteAsync((int)record, stream, known.Contains((int)record), cancel).ConfigureAwait(false);
+                        long bytes = await source.WriteAsync(
+                            (int)record, stream, known.Contains((int)record), size => _window.TakeAsync(lane, number, size, cancel), cancel).ConfigureAwait(false);
                         progress(bytes);
                         await _limit.TakeAsync(bytes, cancel).ConfigureAwait(false);
                     }
                 },
+                stored => _window.Acknowledge(lane, stored),
                 stop.Token).ConfigureAwait(false);
         }
         catch

@@ -25,6 +25,12 @@ public sealed record MigrationOptions
     /// <summary>How many parts of a snapshot are sent at once over the connection: 1 to 4 make a difference.</summary>
     public int Parallel { get; init; } = 4;
 
+    /// <summary>
+    /// Bytes that are sent at most before the destination said that they are stored, and so the most that a cut costs, but for one record: at least
+    /// 512 KiB. More than that is used only where answers take longer than 10 ms to come.
+    /// </summary>
+    public long UnacknowledgedBytes { get; init; } = 16 * 1024 * 1024;
+
     /// <summary>How often in a row a snapshot's transfer is gone on with after the connection broke without anything getting through, before the migration fails.</summary>
     public int Retries { get; init; } = 5;
 

@@ -81,7 +81,7 @@ public sealed class StoreDevice : IStorageDevice
         () => [.. hashes.Select(h => !Store.IsEncrypted && h.Length == Hash.Size && Store.Contents.TryGet(Hash.From(h), out _))], cancel);
 
     /// <inheritdoc/>
-    public async Task SendAsync(string session, int lane, long first, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    public async Task SendAsync(string session, int lane, long first, Func<Stream, CancellationToken, Task> write, Action<long> stored, CancellationToken cancel)
     {
         var pipe = new Pipe(new PipeOptions(pauseWriterThreshold: 1024 * 1024, resumeWriterThreshold: 512 * 1024, useSynchronizationContext: false));
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
@@ -91,7 +91,7 @@ public sealed class StoreDevice : IStorageDevice
                 Exception? failure = null;
                 try
                 {
-                    await ReceiveAsync(session, lane, first, pipe.Reader.AsStream(), stop.Token).ConfigureAwait(false);
+                    await ReceiveAsync(session, lane, first, pipe.Reader.AsStream(), Tell, stop.Token).ConfigureAwait(false);
                 }
                 catch (Exception e)
                 {
@@ -126,15 +126,27 @@ public sealed class StoreDevice : IStorageDevice
                 // The sender's own failure is the one to tell.
             }
         }
+
+        ValueTask Tell(long count, CancellationToken cancel)
+        {
+            stored(count);
+            return ValueTask.CompletedTask;
+        }
     }
 
     /// <summary>Receives records of one lane until the stream ends.</summary>
+    /// <param name="session">The transfer.</param>
+    /// <param name="lane">The lane.</param>
+    /// <param name="first">Number within the lane of the first record.</param>
+    /// <param name="records">The records.</param>
+    /// <param name="stored">Told how many records of the lane are stored; see <see cref="IStorageDevice.SendAsync"/>.</param>
+    /// <param name="cancel">Cancels.</param>
     /// <exception cref="SnapshotStoreException">There is no such transfer (<c>transfer.unknown</c>), or a record is refused.</exception>
-    public async Task ReceiveAsync(string session, int lane, long first, Stream records, CancellationToken cancel)
+    public async Task ReceiveAsync(string session, int lane, long first, Stream records, Func<long, CancellationToken, ValueTask> stored, CancellationToken cancel)
     {
         IncomingTransfer transfer = _transfers.GetValueOrDefault(session)
             ?? throw new SnapshotStoreException("transfer.unknown", $"{Name} receives no transfer {session}; begin it again");
-        await transfer.ReceiveAsync(lane, first, records, cancel).ConfigureAwait(false);
+        await transfer.ReceiveAsync(lane, first, records, stored, cancel).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>

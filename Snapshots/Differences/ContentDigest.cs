@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Buffers.Binary;
+using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using System.Text;
 
@@ -13,6 +15,11 @@ internal sealed class ContentDigest
     private const int Page = 4096;
     private const int Pages = 256;
     private const int Entry = 1 + Hash.Size;
+
+    /// <summary>Fewer parts than this are hashed by one processor.</summary>
+    private const int WorthSharing = 4;
+
+    private const int MostAtOnce = 4;
 
     private readonly Dictionary<string, Dictionary<long, byte[]>> _streams;
     private byte[] _state = SHA256.HashData([]);
@@ -94,7 +101,7 @@ internal sealed class ContentDigest
 
     private static void Update(SnapshotReader snapshot, string stream, Dictionary<long, byte[]> nodes, IReadOnlyList<StreamRun> ranges)
     {
-        byte[] buffer = new byte[Pages * Page];
+        var work = new List<(long First, long End)>();
         long done = 0;
         foreach (StreamRun range in ranges)
         {
@@ -103,23 +110,50 @@ internal sealed class ContentDigest
             while (first < end)
             {
                 long until = Math.Min(end, first + Pages - (first % Pages));
-                UpdatePages(snapshot, stream, nodes, first, until, buffer);
+                work.Add((first, until));
+                if (!nodes.ContainsKey(first / Pages))
+                {
+                    nodes.Add(first / Pages, new byte[Pages * Entry]);
+                }
+
                 first = until;
             }
 
             done = Math.Max(done, end);
         }
+
+        // Parts do not overlap, and no two write the same entry of a node.
+        ParallelOptions parallel = new() { MaxDegreeOfParallelism = work.Count < WorthSharing ? 1 : Math.Min(MostAtOnce, Environment.ProcessorCount) };
+        try
+        {
+            Parallel.ForEach(
+                work,
+                parallel,
+                static () => ArrayPool<byte>.Shared.Rent(Pages * Page),
+                (part, _, buffer) =>
+                {
+                    UpdatePages(snapshot, stream, nodes[part.First / Pages], part.First, part.End, buffer);
+                    return buffer;
+                },
+                static buffer => ArrayPool<byte>.Shared.Return(buffer));
+        }
+        catch (AggregateException e)
+        {
+            ExceptionDispatchInfo.Throw(e.InnerExceptions[0]);
+        }
+
+        foreach ((long first, _) in work)
+        {
+            if (nodes.TryGetValue(first / Pages, out byte[]? node) && node.AsSpan().IndexOfAnyExcept((byte)0) < 0)
+            {
+                nodes.Remove(first / Pages);
+            }
+        }
     }
 
     /// <summary>Hashes pages of one node again.</summary>
-    private static void UpdatePages(SnapshotReader snapshot, string stream, Dictionary<long, byte[]> nodes, long first, long end, byte[] buffer)
+    private static void UpdatePages(SnapshotReader snapshot, string stream, byte[] node, long first, long end, byte[] buffer)
     {
-        long index = first / Pages;
-        if (!nodes.TryGetValue(index, out byte[]? node))
-        {
-            nodes.Add(index, node = new byte[Pages * Entry]);
-        }
-
         List<StreamRun> runs = snapshot.RunsIn(stream, first * Page, end * Page);
         foreach (StreamRun run in runs)
         {
@@ -150,11 +184,6 @@ internal sealed class ContentDigest
                 entry[0] = 2;
                 HashPartial(runs, at, start, buffer.AsSpan((int)(start - (first * Page)), Page), entry[1..]);
             }
-        }
-
-        if (node.AsSpan().IndexOfAnyExcept((byte)0) < 0)
-        {
-            nodes.Remove(index);
         }
     }
 

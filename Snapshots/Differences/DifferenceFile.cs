@@ -101,7 +101,7 @@ public static class DifferenceFile
         {
             if (received is null || i / DifferenceSource.Lanes >= received[i % DifferenceSource.Lanes])
             {
-                written += await source.WriteAsync(i, stream, known: false, cancel).ConfigureAwait(false);
+                written += await source.WriteAsync(i, stream, known: false, admit: null, cancel).ConfigureAwait(false);
             }
         }
 

@@ -84,18 +84,21 @@ internal sealed class DifferenceSource : IDisposable
     /// <param name="record">Its number.</param>
     /// <param name="stream">Where to.</param>
     /// <param name="known">The receiver has an extent of that hash: no bytes are sent.</param>
+    /// <param name="admit">Waited for before so many bytes are written; null: they may go at once.</param>
     /// <param name="cancel">Cancels.</param>
     /// <returns>Bytes written.</returns>
-    internal async ValueTask<long> WriteAsync(int record, Stream stream, bool known, CancellationToken cancel)
+    internal async ValueTask<long> WriteAsync(int record, Stream stream, bool known, Func<long, ValueTask>? admit, CancellationToken cancel)
     {
         Planned planned = _records[record];
         switch (planned.Kind)
         {
             case RecordKind.State:
+                await (admit?.Invoke(RecordFormat.HeaderSize + _to.State.Length) ?? default).ConfigureAwait(false);
                 await RecordFormat.WriteAsync(stream, RecordKind.State, null, _to.State, cancel).ConfigureAwait(false);
                 return RecordFormat.HeaderSize + _to.State.Length;
             case RecordKind.Hole:
                 byte[] hole = RecordFormat.Head(RecordKind.Hole, Ranges(planned), default);
+                await (admit?.Invoke(hole.Length) ?? default).ConfigureAwait(false);
                 await stream.WriteAsync(hole, cancel).ConfigureAwait(false);
                 return hole.Length;
         }
@@ -105,6 +108,7 @@ internal sealed class DifferenceSource : IDisposable
         try
         {
             byte[] head = RecordFormat.Head(RecordKind.Data, ranges, data.AsSpan(0, length));
+            await (admit?.Invoke(head.Length + length) ?? default).ConfigureAwait(false);
             await stream.WriteAsync(head, cancel).ConfigureAwait(false);
             await stream.WriteAsync(data.AsMemory(0, length), cancel).ConfigureAwait(false);
             return head.Length + length;

@@ -1,12 +1,39 @@
 using System.Buffers.Binary;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
+using Microsoft.Win32.SafeHandles;
 
 namespace Holdfast.Snapshots;
 
 /// <content>The journal: what is stored, so that a transfer goes on after its receiver died.</content>
 internal sealed partial class IncomingTransfer
 {
+    /// <summary>The process state, in a file of its own beside the journal.</summary>
+    private string StatePath => Path.Combine(_directory, "state");
+
+    private void ReceiveState(int lane, ReadOnlySpan<byte> state)
+    {
+        using (SafeFileHandle file = File.OpenHandle(StatePath, FileMode.Create, FileAccess.Write))
+        {
+            Libc.Write(file, state, 0, StatePath);
+        }
+
+        _state = state.ToArray();
+        Note(new ReceivedRecord { Lane = (uint)lane, Kind = (uint)RecordKind.State, Ranges = new DifferenceRanges(), Stored = (ulong)state.Length, Crc = Crc32C.Of(state) }, null);
+    }
+
+    private bool RecoverState(ReceivedRecord record)
+    {
+        byte[] state = File.Exists(StatePath) ? File.ReadAllBytes(StatePath) : [];
+        if ((ulong)state.Length != record.Stored || Crc32C.Of(state) != record.Crc)
+        {
+            return false;
+        }
+
+        _state = state;
+        return true;
+    }
+
     /// <summary>Takes a record into the tables, and into the journal once its bytes are in the file.</summary>
     private void Note(ReceivedRecord record, StoredExtent? stored)
     {
@@ -92,9 +119,12 @@ internal sealed partial class IncomingTransfer
     private bool Recover(ReceivedRecord record, out StoredExtent? stored)
     {
         stored = null;
-        if ((RecordKind)record.Kind == RecordKind.Hole)
+        switch ((RecordKind)record.Kind)
         {
-            return true;
+            case RecordKind.Hole:
+                return true;
+            case RecordKind.State:
+                return RecoverState(record);
         }
 
         if (record.Pack.Length != 0)

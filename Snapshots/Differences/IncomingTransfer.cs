@@ -150,8 +150,9 @@ internal sealed partial class IncomingTransfer : IDisposable
     /// <param name="lane">The lane.</param>
     /// <param name="first">Number within the lane of the first record; those that are stored already are skipped.</param>
     /// <param name="stream">The records.</param>
+    /// <param name="stored">Told how many records of the lane are stored.</param>
     /// <param name="cancel">Cancels.</param>
-    internal async Task ReceiveAsync(int lane, long first, Stream stream, CancellationToken cancel)
+    internal async Task ReceiveAsync(int lane, long first, Stream stream, Func<long, CancellationToken, ValueTask> stored, CancellationToken cancel)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)lane, (uint)_received.Length);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel, _interrupt.Token);
@@ -164,6 +165,7 @@ internal sealed partial class IncomingTransfer : IDisposable
             }
 
             var buffer = new RecordBuffer();
+            long told = 0;
             while (await RecordFormat.ReadAsync(stream, buffer, $"lane {lane} of the transfer of {_target.Address}", stop.Token).ConfigureAwait(false))
             {
                 if (first++ >= _received[lane])
@@ -174,7 +176,16 @@ internal sealed partial class IncomingTransfer : IDisposable
                 {
                     _duplicates.Add();
                 }
+
+                if (buffer.Position - told >= IStorageDevice.AcknowledgedBytes)
+                {
+                    // Its bytes and its line in the journal were given to the kernel: they outlive this process.
+                    told = buffer.Position;
+                    await stored(_received[lane], stop.Token).ConfigureAwait(false);
+                }
             }
+
+            await stored(_received[lane], stop.Token).ConfigureAwait(false);
         }
         finally
         {
@@ -188,12 +199,7 @@ internal sealed partial class IncomingTransfer : IDisposable
         switch (record.Kind)
         {
             case RecordKind.State:
-                lock (_sync)
-                {
-                    _state = record.Data.ToArray();
-                    _received[lane]++;
-                }
-
+                ReceiveState(lane, record.Data.Span);
                 return;
             case RecordKind.Hole:
                 DifferenceRanges holes = Ranges(record);

@@ -95,12 +95,17 @@ internal static class TableComparer
                 continue;
             }
 
-            if (left <= right)
+            if (left == right)
+            {
+                AddDiffering(from!.Load(i++), to!.Load(j++), a, b);
+                continue;
+            }
+
+            if (left < right)
             {
                 a.AddRange(from!.Load(i++));
             }
-
-            if (right <= left)
+            else
             {
                 b.AddRange(to!.Load(j++));
             }
@@ -108,6 +113,28 @@ internal static class TableComparer
 
         return (a, b);
     }
+
+    /// <summary>Takes over two leaves that begin together, without the equal extents at their beginnings and, when they end together, at their ends.</summary>
+    private static void AddDiffering(ReadOnlySpan<Extent> left, ReadOnlySpan<Extent> right, List<Extent> a, List<Extent> b)
+    {
+        int start = 0;
+        int shorter = Math.Min(left.Length, right.Length);
+        while (start < shorter && Same(left[start], right[start]))
+        {
+            start++;
+        }
+
+        int end = 0;
+        while (end < shorter - start && Same(left[^(end + 1)], right[^(end + 1)]))
+        {
+            end++;
+        }
+
+        a.AddRange(left[start..^end]);
+        b.AddRange(right[start..^end]);
+    }
+
+    private static bool Same(in Extent a, in Extent b) => a.Offset == b.Offset && a.Length == b.Length && SamePlace(a, b);
 
     private static bool SameLeaf(in ExtentTable.Leaf a, in ExtentTable.Leaf b) =>
         a.End == b.End && !a.Hash.IsEmpty && ((a.Pack == b.Pack && a.Position == b.Position) || a.Hash.Span.SequenceEqual(b.Hash.Span));

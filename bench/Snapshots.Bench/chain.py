@@ -5,7 +5,7 @@ beside it, the same bytes by dd through a TLS socket of openssl. Memory is the p
 usage: chain.py [MiB] [SNAPSHOTS] [--cuts N]   from the root of the repository, with the program and the bench built
 --cuts N sends everything through a proxy that cuts the connection N times.
 """
-import json, os, random, shutil, socket, subprocess, sys, tempfile, threading, time
+import json, os, random, resource, shutil, socket, subprocess, sys, tempfile, threading, time
 
 args = [a for a in sys.argv[1:] if not a.startswith("--")]
 cuts = int(sys.argv[sys.argv.index("--cuts") + 1]) if "--cuts" in sys.argv else 0
@@ -29,6 +29,20 @@ def certificates():
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost", "-keyout", f"{root}/n.key", "-out", f"{root}/n.csr")
     openssl("x509", "-req", "-in", f"{root}/n.csr", "-CA", f"{root}/ca.pem", "-CAkey", f"{root}/ca.key", "-CAcreateserial", "-days", "2",
             "-extfile", f"{root}/ext", "-out", f"{root}/n.pem")
+
+
+def processor():
+    """Seconds of processor time of all processes that have ended and were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def await_listener(port):
+    while True:
+        with open("/proc/net/tcp") as table:
+            if any(words[1].endswith(f":{port:04X}") and words[3] == "0A" for words in map(str.split, table)):
+                return
+        time.sleep(0.05)
 
 
 def peak(pid):
@@ -79,7 +93,7 @@ def main():
         left = [0]
         if cuts:
             port, left = cutter(port, cuts, distinct)
-        began = time.time()
+        began, busy = time.time(), processor()
         migrate = subprocess.Popen([holdfast, "--store", f"{root}/a", "-o", "json", "migrate", "o", "--to", f"https://localhost:{port}", *tls],
                                    stdout=subprocess.PIPE, text=True)
         memory, last = 0, None
@@ -87,26 +101,31 @@ def main():
             memory, last = max(memory, peak(migrate.pid)), json.loads(line)
         seconds = time.time() - began
         assert migrate.wait() == 0, last
+        client_busy = processor() - busy
         sent = last["bytesSent"]
         server_memory = peak(node.pid)
     finally:
+        busy = processor()
         node.terminate()
         node.wait()
+        server_busy = processor() - busy
 
     stored = sum(os.stat(f"{root}/b/packs/{f}").st_blocks * 512 for f in os.listdir(f"{root}/b/packs"))
     with socket.create_server(("127.0.0.1", 0)) as free:
         plain_port = free.getsockname()[1]
     receiver = subprocess.Popen(f"openssl s_server -accept 127.0.0.1:{plain_port} -naccept 1 -cert {root}/n.pem -key {root}/n.key -quiet 2>/dev/null | head -c {sent} >/dev/null", shell=True)
-    time.sleep(0.5)
-    began = time.time()
+    await_listener(plain_port)
+    began, busy = time.time(), processor()
     sender = subprocess.Popen(f"cat {root}/a/packs/*.pack {root}/a/packs/*.pack | dd bs=64k 2>/dev/null | openssl s_client -connect 127.0.0.1:{plain_port} -quiet 2>/dev/null",
                               shell=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     receiver.wait()
     plain = time.time() - began
     os.killpg(sender.pid, 15)
+    sender.wait()
+    plain_busy = processor() - busy
     print(f"{count} snapshots of {mib} MiB: {distinct} distinct bytes, {sent} sent ({100 * (sent - distinct) / distinct:.2f} % more), {stored} stored there, "
           f"{last['interruptions']} interruptions, {cuts - max(0, left[0])} cuts; {seconds:.1f} s, {sent / seconds / 1e6:.0f} MB/s; "
-          f"dd through a TLS socket {plain:.1f} s, {sent / plain / 1e6:.0f} MB/s; share of it {plain / seconds:.2f}; "
+          f"dd through a TLS socket {plain:.1f} s, {sent / plain / 1e6:.0f} MB/s; share of it {plain / seconds:.2f}; processor time: migrate {client_busy:.1f} s, node {server_busy:.1f} s, dd and openssl {plain_busy:.1f} s; "
           f"peak memory: migrate {memory} MiB, node {server_memory} MiB")
 
 

@@ -85,10 +85,11 @@ public sealed class PolicyRunTests : IDisposable
     {
         string mark = _holdfast.File("started");
         foreach ((string body, string said) in ((string, string)[])[
-            ("points { p { every = 1h, copies { to { nas { lag = 1h } } } } }", "copies"),
+            ("points { p { every = 1h, copies { to { nas { lag = 1h } } } } }", "nas is no device"),
+            ("points { p { every = 1h, copies { at-least = 2 } } }", "devices are named"),
+            ("points { p { every = 1h, copies { to { \"https://localhost:1\" {} } } } }", "certificates"),
             ("points { p { every = 1h, consistency = volumes } }", "volumes"),
             ("points { p { every = 1h, storage { encryption = required } } }", "encrypt"),
-            ("points { p { every = 1h } }, limits { bandwidth = 1MiB/s }", "bandwidth"),
             ("points { p { every = 1x } }", "error")])
         {
             Outcome outcome = _holdfast.Run("run", "--policy", Policy("gold", body), "--", "touch", mark);
@@ -100,6 +101,27 @@ public sealed class PolicyRunTests : IDisposable
 
         Assert.False(File.Exists(mark));
         Assert.Equal(1, _holdfast.Run("policy", "assign", Policy("ok", "points { p { every = 1h } }"), "nobody").Status);
+    }
+
+    [RootFact]
+    public void Copies_follow_the_points_and_stay_on_the_device_as_long_as_its_rules_say()
+    {
+        string copies = _holdfast.File("copies");
+        string gold = Policy("gold", $$"""
+            points { often { every = 1s, keep { last = 2 }, copies { to { "{{copies}}" { lag = 1h } } } } }
+            limits { bandwidth = 200MiB/s }
+            """);
+        _holdfast.Run("run", "--name", "app", "--policy", gold, "--detach", "--", "sh", "-c", Counter).Succeeds();
+        HoldfastProgram.Until(() => Status().GetProperty("snapshotsRemoved").GetInt32() >= 2, "two snapshots are removed");
+        _holdfast.Run("policy", "unassign", "gold", "app").Succeeds();
+        _holdfast.Run("kill", "app").Succeeds();
+
+        IReadOnlyList<JsonElement> there = _holdfast.Run("--store", copies, "-o", "json", "snapshots", "app").Succeeds().JsonLines;
+        // The last two of the rule, and one that came between the last look and the end.
+        Assert.InRange(there.Count, 2, 3);
+        _holdfast.Run("--store", copies, "verify").Succeeds();
+        _holdfast.Run("--store", copies, "restore", "app", "--detach").Succeeds();
+        _holdfast.Run("--store", copies, "kill", "app").Succeeds();
     }
 
     [RootFact]

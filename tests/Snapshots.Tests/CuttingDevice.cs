@@ -21,7 +21,7 @@ internal sealed class CuttingDevice(StoreDevice inner, long bytes) : IStorageDev
 
     public Task<IReadOnlyList<bool>> HasAsync(IReadOnlyList<byte[]> hashes, CancellationToken cancel) => inner.HasAsync(hashes, cancel);
 
-    public async Task SendAsync(string session, int lane, long first, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    public async Task SendAsync(string session, int lane, long first, Func<Stream, CancellationToken, Task> write, Action<long> stored, CancellationToken cancel)
     {
         if (_before < 0)
         {
@@ -30,7 +30,7 @@ internal sealed class CuttingDevice(StoreDevice inner, long bytes) : IStorageDev
 
         try
         {
-            await inner.SendAsync(session, lane, first, (stream, stop) => write(new CuttingStream(stream, this), stop), cancel);
+            await inner.SendAsync(session, lane, first, (stream, stop) => write(new CuttingStream(stream, this), stop), stored, cancel);
         }
         finally
         {

@@ -12,6 +12,7 @@ internal sealed class CuttingProxy : IAsyncDisposable
     private readonly int _target;
     private readonly Task _running;
     private int _cutsLeft;
+    private long _fromClients;
 
     public CuttingProxy(int target, int cuts, Func<long> bytesUntilCut)
     {
@@ -23,6 +24,9 @@ internal sealed class CuttingProxy : IAsyncDisposable
     }
 
     public int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
+
+    /// <summary>Bytes that came from clients, on all connections.</summary>
+    public long BytesFromClients => Interlocked.Read(ref _fromClients);
 
     public int CutsLeft => Volatile.Read(ref _cutsLeft);
 
@@ -50,8 +54,8 @@ internal sealed class CuttingProxy : IAsyncDisposable
         {
             await right.ConnectAsync(IPAddress.Loopback, _target, _stop.Token);
             long until = CutsLeft > 0 ? _next() : long.MaxValue;
-            Task up = CopyAsync(left.GetStream(), right.GetStream(), until);
-            Task down = CopyAsync(right.GetStream(), left.GetStream(), long.MaxValue);
+            Task up = CopyAsync(left.GetStream(), right.GetStream(), until, count => Interlocked.Add(ref _fromClients, count));
+            Task down = CopyAsync(right.GetStream(), left.GetStream(), long.MaxValue, _ => { });
             await Task.WhenAny(up, down);
         }
         catch (Exception e) when (e is SocketException or IOException or OperationCanceledException)
@@ -60,7 +64,7 @@ internal sealed class CuttingProxy : IAsyncDisposable
         }
     }
 
-    private async Task CopyAsync(NetworkStream from, NetworkStream to, long until)
+    private async Task CopyAsync(NetworkStream from, NetworkStream to, long until, Action<int> passing)
     {
         byte[] buffer = new byte[32 * 1024];
         try
@@ -73,6 +77,7 @@ internal sealed class CuttingProxy : IAsyncDisposable
                     return;
                 }
 
+                passing(count);
                 await to.WriteAsync(buffer.AsMemory(0, count), _stop.Token);
                 passed += count;
             }

@@ -97,21 +97,38 @@ public sealed class HttpDeviceTests : IDisposable
     }
 
     [Fact]
-    public async Task A_connection_that_is_cut_twenty_times_stores_no_record_twice()
+    public async Task A_connection_that_is_cut_twenty_times_stores_no_record_twice_and_sends_only_what_was_not_acknowledged_again()
     {
+        const int Cuts = 20;
         using SnapshotStore source = SnapshotStore.Open(_directory["a"]);
         using SnapshotStore target = SnapshotStore.Open(_directory["b"]);
         List<SnapshotInfo> chain = Chain(source, 4, 4000, 800);
         await using DeviceServer server = await DeviceServer.StartAsync(target);
-        await using var proxy = new CuttingProxy(server.Port, 20, () => _random.Next(200_000, 1_200_000));
+        long uncut = await BytesWithoutCutsAsync(source);
+        await using var proxy = new CuttingProxy(server.Port, Cuts, () => _random.Next(1_200_000, 1_600_000));
         await using HttpDevice device = server.Connect(proxy.Port);
-        MigrationReport report = await new Migration(source, device, new MigrationOptions { Retries = 100 }).RunAsync("a b/c");
-        _output.WriteLine($"{report}; cuts left {proxy.CutsLeft}");
+        MigrationReport report = await new Migration(source, device, new MigrationOptions { Retries = 100, UnacknowledgedBytes = SendWindow.Smallest }).RunAsync("a b/c");
+        _output.WriteLine($"{report}; cuts left {proxy.CutsLeft}; on the wire {proxy.BytesFromClients}, without cuts {uncut}: {(proxy.BytesFromClients - uncut) / Cuts} more for each cut");
         Assert.True(proxy.CutsLeft <= 0);
         Assert.Equal(0, server.Device.Duplicates.Value);
+
+        // What is lost with a connection is the window and one record, beside what a new connection says before it goes on.
+        long most = uncut + (Cuts * (SendWindow.Smallest + (256 * 1024) + (32 * 1024)));
+        Assert.InRange(proxy.BytesFromClients, uncut, most);
+        Assert.InRange(report.BytesSent, 1, most);
         Assert.All(chain, info => Assert.Equal(Content.Of(source, info), Content.Of(target, target.Find(info.Object, info.Id))));
         Assert.InRange(target.PackBytes(), 1, (long)((4000 + (3 * 800)) * 4096 * 1.05));
         Assert.Empty(target.Verify().Findings);
+    }
+
+    private async Task<long> BytesWithoutCutsAsync(SnapshotStore source)
+    {
+        using SnapshotStore target = SnapshotStore.Open(_directory["uncut"]);
+        await using DeviceServer server = await DeviceServer.StartAsync(target);
+        await using var proxy = new CuttingProxy(server.Port, 0, () => 0);
+        await using HttpDevice device = server.Connect(proxy.Port);
+        await new Migration(source, device).RunAsync("a b/c");
+        return proxy.BytesFromClients;
     }
 
     [Fact]

@@ -67,7 +67,8 @@ internal static class MigrateCommand
             };
             bool sends = parsed.GetValue(to) is not null;
             string name = parsed.GetValue(to) ?? parsed.GetValue(from)!;
-            await using Device device = Device.Open(name, devices.Read(parsed, session), session.StoreOptions(), create: sends && !parsed.GetValue(plan));
+            AbsentStore absent = !sends ? AbsentStore.Refused : parsed.GetValue(plan) ? AbsentStore.Empty : AbsentStore.Made;
+            await using Device device = Device.Open(name, devices.Read(parsed, session), session.StoreOptions(), absent);
             MigrationRun run = new(session, device, options, parsed.GetValue(plan));
             return await (sends
                 ? run.SendAsync(parsed.GetRequiredValue(address), parsed.GetValue(live), cancellation)

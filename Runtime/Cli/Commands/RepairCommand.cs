@@ -24,7 +24,7 @@ internal static class RepairCommand
         command.SetAction(parsed => executor.ExecuteCancellable(parsed, async (session, cancellation) =>
         {
             SnapshotStore store = session.Store.RequiredSnapshots();
-            await using Device device = Device.Open(parsed.GetRequiredValue(from), devices.Read(parsed, session), session.StoreOptions(), create: false);
+            await using Device device = Device.Open(parsed.GetRequiredValue(from), devices.Read(parsed, session), session.StoreOptions(), AbsentStore.Refused);
             ProgressLine progress = new(session.Output);
             VerifyReport found = store.Verify(bytes => progress.Show("verify", bytes));
             RepairReport report = await RepairAsync(session, store, device, found, cancellation).ConfigureAwait(false);

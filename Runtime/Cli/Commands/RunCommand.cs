@@ -99,7 +99,7 @@ internal static class RunCommand
 
         ProgramFile.Check(order.Command[0]);
         SnapshotStore snapshots = session.Store.Snapshots();
-        IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), snapshots);
+        IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), snapshots, session.Settings.Storage.Tls);
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store, order.Name, order.Command[0]);
         Remains.Remove(session, directory.Read());
         order = order with { Name = directory.Name };
@@ -141,7 +141,7 @@ internal static class RunCommand
     private static SupervisionOrder Adoption(Session session, RunOrder order, Action<ApplicationStarted> started)
     {
         (ApplicationDirectory directory, ApplicationRecord record) = session.Store.Existing(order.Adopt!);
-        IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), session.Store.Snapshots());
+        IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), session.Store.Snapshots(), session.Settings.Storage.Tls);
         ApplicationLock held = directory.TryLock()
             ?? throw new HoldfastException("app.supervised", $"{order.Adopt} is supervised already (by pid {record.SupervisorPid})");
         record = directory.Read()!;

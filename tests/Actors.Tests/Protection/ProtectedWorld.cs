@@ -76,6 +76,15 @@ internal sealed class ProtectedWorld : IProtectedObject, IProtectionClock, IAsyn
 
     public int Collections { get; private set; }
 
+    /// <summary>What is on the one device for copies.</summary>
+    public ConcurrentDictionary<string, StoredSnapshot> Copies { get; } = new();
+
+    public int CopiesSent { get; private set; }
+
+    public long? CopyBandwidth { get; private set; }
+
+    public volatile bool DeviceIsDown;
+
     public DateTimeOffset Now => Start + _scheduler.MonotonicClock + WallJump;
 
     public string Boot { get; set; } = "boot";
@@ -187,6 +196,30 @@ internal sealed class ProtectedWorld : IProtectedObject, IProtectionClock, IAsyn
     }
 
     public void CollectGarbage() => Collections++;
+
+    public Task<CopyOutcome> CopyAsync(CopyOrder order, CancellationToken cancel)
+    {
+        if (DeviceIsDown)
+        {
+            return Task.FromResult(new CopyOutcome(null, null, "it is down"));
+        }
+
+        CopyBandwidth = order.BytesPerSecond;
+        string[] before = [.. Copies.Keys];
+        CopyChoice choice = order.Choose([.. Copies.Values]);
+        foreach (string id in choice.Send)
+        {
+            CopiesSent++;
+            Copies[id] = _snapshots[id];
+        }
+
+        foreach (string id in choice.Remove)
+        {
+            Copies.TryRemove(id, out _);
+        }
+
+        return Task.FromResult(new CopyOutcome(before, [.. Copies.Keys], null));
+    }
 
     public ITriggerWatcher Watch(TriggerCondition condition) => Watchers[condition.Kind];
 

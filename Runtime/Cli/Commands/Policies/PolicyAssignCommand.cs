@@ -60,7 +60,7 @@ internal static class PolicyAssignCommand
             }
         }
 
-        IReadOnlyList<PolicyText> texts = PolicySupport.Supported(policies, session.Store.ExistingSnapshots());
+        IReadOnlyList<PolicyText> texts = PolicySupport.Supported(policies, session.Store.ExistingSnapshots(), session.Settings.Storage.Tls);
         if (target.IsGroup)
         {
             await PolicyGroups.AssignAsync(session, target, texts).ConfigureAwait(false);
