@@ -123,7 +123,7 @@ public abstract class BridgeConformance(IBridgeFactory factory) : IDisposable
         IRunningApplication application = Bench.Python(
             """
             import os, socket, time
-            s = socket.socket()
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
             open(os.environ['OUT'] + '/ready', 'w')
             while True: time.sleep(0.01)
             """);
