@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text;
 using Microsoft.Data.Sqlite;
 
 namespace Holdfast.Snapshots;
@@ -23,7 +25,9 @@ internal sealed class Catalogue : IDisposable
             {
                 _connection.Open();
                 Run("PRAGMA journal_mode = DELETE");
-                Run("CREATE TABLE IF NOT EXISTS snapshot (directory TEXT NOT NULL, id TEXT NOT NULL, present INTEGER NOT NULL, PRIMARY KEY (directory, id)) WITHOUT ROWID");
+
+                // What a database does not notice: a flipped bit inside a value. Hence a checksum for each row.
+                Run("CREATE TABLE IF NOT EXISTS entry (directory TEXT NOT NULL, id TEXT NOT NULL, present INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (directory, id)) WITHOUT ROWID");
                 EventLog.Drain(layout, Take);
             });
         }
@@ -39,13 +43,19 @@ internal sealed class Catalogue : IDisposable
     {
         var present = new HashSet<(string, string)>();
         using SqliteCommand command = _connection.CreateCommand();
-        command.CommandText = "SELECT directory, id, present FROM snapshot";
+        command.CommandText = "SELECT directory, id, present, crc FROM entry";
         using SqliteDataReader reader = command.ExecuteReader();
         while (reader.Read())
         {
-            if (reader.GetInt64(2) == 1)
+            (string directory, string id, long flag) = (reader.GetString(0), reader.GetString(1), reader.GetInt64(2));
+            if (reader.GetInt64(3) != Checksum(directory, id, flag))
             {
-                present.Add((reader.GetString(0), reader.GetString(1)));
+                throw new InvalidOperationException($"the entry of {directory}@{id} is damaged");
+            }
+
+            if (flag == 1)
+            {
+                present.Add((directory, id));
             }
         }
 
@@ -74,18 +84,23 @@ internal sealed class Catalogue : IDisposable
         using SqliteTransaction transaction = _connection.BeginTransaction();
         using SqliteCommand command = _connection.CreateCommand();
         command.Transaction = transaction;
-        command.CommandText = "INSERT OR REPLACE INTO snapshot (directory, id, present) VALUES ($directory, $id, $present)";
+        command.CommandText = "INSERT OR REPLACE INTO entry (directory, id, present, crc) VALUES ($directory, $id, $present, $crc)";
         SqliteParameter directory = command.Parameters.Add("$directory", SqliteType.Text);
         SqliteParameter id = command.Parameters.Add("$id", SqliteType.Text);
         SqliteParameter present = command.Parameters.Add("$present", SqliteType.Integer);
+        SqliteParameter crc = command.Parameters.Add("$crc", SqliteType.Integer);
         foreach ((StoreEvent kind, string objectDirectory, string snapshot) in events)
         {
-            (directory.Value, id.Value, present.Value) = (objectDirectory, snapshot, kind == StoreEvent.Committed ? 1 : 0);
+            long flag = kind == StoreEvent.Committed ? 1 : 0;
+            (directory.Value, id.Value, present.Value, crc.Value) = (objectDirectory, snapshot, flag, Checksum(objectDirectory, snapshot, flag));
             command.ExecuteNonQuery();
         }
 
         transaction.Commit();
     }
+
+    private static long Checksum(string directory, string id, long present) =>
+        Crc32C.Of(Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{directory}\0{id}\0{present}")));
 
     private void Run(string sql)
     {

@@ -25,8 +25,15 @@ internal sealed class GarbageCollector(SnapshotStore store)
     {
         StoreLayout layout = store.Layout;
         using SafeFileHandle only = Libc.OpenLockFile(layout.CollectorLock);
-        if (!Libc.Lock(only, Libc.LockExclusive | Libc.LockNonBlocking, layout.CollectorLock))
+        for (int attempt = 0; !Libc.Lock(only, Libc.LockExclusive | Libc.LockNonBlocking, layout.CollectorLock); attempt++)
         {
+            // A process that another thread of the last collector's was just starting holds its lock, between fork and exec, for a moment longer.
+            if (attempt < 20)
+            {
+                Thread.Sleep(5);
+                continue;
+            }
+
             throw new SnapshotStoreException("store.busy", $"another garbage collection of {layout.Root} is running");
         }
 

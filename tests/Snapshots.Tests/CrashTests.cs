@@ -123,38 +123,17 @@ public sealed class CrashTests : IDisposable
             Assert.True(visible.Count(s => !committed.ContainsKey(s.Id)) <= 1, what);
             VerifyReport report = store.Verify();
             Assert.True(report.Findings.All(f => f.Code is "header" or "pack"), $"{what}: {string.Join("; ", report.Findings)}");
-            Collect(store, what);
-            Assert.Empty(PartialPacks(store));
+            CollectionReport collected = store.CollectGarbage();
+            Assert.True(collected.Damaged.Count == 0, what);
+            Assert.Empty(Directory.EnumerateFiles(store.Layout.Packs, "*" + PackFormat.PartialExtension));
             Assert.True(store.Verify().Findings.All(f => f.Code == "header"), what);
             foreach (SnapshotInfo info in store.List("o"))
             {
                 store.Forget(info);
             }
 
-            Collect(store, what);
+            store.CollectGarbage();
             Assert.True(store.PackBytes() == 0, $"{what}: the space did not come back");
         }
     }
-
-    /// <summary>
-    /// Collects until nothing was in use. Tests beside this one start processes, and between fork and exec such a process holds copies of
-    /// all descriptors, with their locks, so that a pack may look busy for a moment.
-    /// </summary>
-    private static void Collect(SnapshotStore store, string what)
-    {
-        for (int i = 0; i < 100; i++)
-        {
-            CollectionReport collected = store.CollectGarbage();
-            Assert.True(collected.Damaged.Count == 0, what);
-            if (collected.PacksBusy == 0 && !PartialPacks(store).Any())
-            {
-                return;
-            }
-
-            Thread.Sleep(20);
-        }
-    }
-
-    private static IEnumerable<string> PartialPacks(SnapshotStore store) =>
-        Directory.EnumerateFiles(store.Layout.Packs, "*" + PackFormat.PartialExtension);
 }

@@ -64,6 +64,39 @@ public sealed class RepairTests : IDisposable
         Assert.True(found > rounds / 2, $"{found} of {rounds}");
     }
 
+    [Fact]
+    public async Task A_flipped_bit_in_the_catalogue_is_never_taken_for_a_lost_snapshot()
+    {
+        var open = new StoreOptions();
+        Dictionary<SnapshotInfo, byte[]> expected = await MakeAsync(open, new SnapshotWriterOptions());
+        string file;
+        using (SnapshotStore store = SnapshotStore.Open(_directory["a"], open))
+        {
+            file = store.Layout.Catalogue;
+        }
+
+        byte[] whole = File.ReadAllBytes(file);
+        int flips = 0;
+        foreach (byte[] id in expected.Keys.Select(snapshot => System.Text.Encoding.UTF8.GetBytes(snapshot.Id)))
+        {
+            int at = whole.AsSpan().IndexOf(id);
+            Assert.True(at > 0);
+            for (int i = at - 1; i < Math.Min(whole.Length, at + id.Length + 6); i++)
+            {
+                byte[] bytes = [.. whole];
+                bytes[i] ^= (byte)(1 << _random.Next(8));
+                File.WriteAllBytes(file, bytes);
+                using SnapshotStore store = SnapshotStore.Open(_directory["a"], open);
+                Assert.All(store.Verify().Findings, finding => Assert.Equal("catalogue", finding.Code));
+                flips++;
+            }
+
+            File.WriteAllBytes(file, whole);
+        }
+
+        Assert.True(flips > 40);
+    }
+
     private async Task<Dictionary<SnapshotInfo, byte[]>> MakeAsync(StoreOptions open, SnapshotWriterOptions options)
     {
         using SnapshotStore store = SnapshotStore.Open(_directory["a"], open);
