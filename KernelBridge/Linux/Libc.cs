@@ -115,6 +115,17 @@ internal static unsafe partial class Libc
 
     public static int pidfd_getfd(int pidfd, int fd) => (int)syscall(438, pidfd, fd, 0, 0, 0, 0);
 
+    /// <summary>A descriptor of ours for what a process has under a number (pidfd_getfd(2)): the same open file description.</summary>
+    /// <returns>The descriptor, to be closed by the caller; or -1 and the error.</returns>
+    public static (int Descriptor, int Error) CopyDescriptor(int pid, int number)
+    {
+        int pidfd = pidfd_open(pid);
+        int copy = pidfd < 0 ? -1 : pidfd_getfd(pidfd, number);
+        int error = LastError;
+        _ = pidfd >= 0 ? close(pidfd) : 0;
+        return (copy, copy < 0 ? error : 0);
+    }
+
     public static long get_robust_list(int tid, ulong* head, ulong* length) => syscall(274, tid, (long)head, (long)length, 0, 0, 0);
 
     public static long statx(int directory, byte* path, int flags, uint mask, byte* buffer) => syscall(332, directory, (long)path, flags, mask, (long)buffer, 0);

@@ -19,14 +19,7 @@ internal sealed unsafe class SocketCopy : IDisposable
     /// <summary>Takes a copy; null when the process or its descriptor is gone, or may not be looked at.</summary>
     public static SocketCopy? TryTake(int pid, int number)
     {
-        int pidfd = Libc.pidfd_open(pid);
-        if (pidfd < 0)
-        {
-            return null;
-        }
-
-        int fd = Libc.pidfd_getfd(pidfd, number);
-        _ = Libc.close(pidfd);
+        int fd = Libc.CopyDescriptor(pid, number).Descriptor;
         return fd < 0 ? null : new SocketCopy(fd);
     }
 

@@ -71,10 +71,7 @@ internal sealed class DescriptorFacts
     /// <exception cref="BridgeException"><c>fd.unreadable</c>.</exception>
     public T Ask<T>(Func<int, T> question)
     {
-        int pidfd = Libc.pidfd_open(Pid);
-        int copy = pidfd < 0 ? -1 : Libc.pidfd_getfd(pidfd, Number);
-        int error = Libc.LastError;
-        _ = pidfd >= 0 ? Libc.close(pidfd) : 0;
+        (int copy, int error) = Libc.CopyDescriptor(Pid, Number);
         if (copy < 0)
         {
             throw new BridgeException("fd.unreadable", $"looking at descriptor {Number} of process {InnerPid} ({Link})", Errno.Text(error), "run as root or with CAP_SYS_PTRACE");

@@ -169,9 +169,9 @@ internal sealed partial class PtraceRestore
 
             tape.AddWith("placing a deleted file", X64.Dup2, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0, (ulong)number);
             tape.AddWith("placing a deleted file", X64.Close, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0);
-            tape.AddWith("owner of a deleted file", 93, TapeFlags.MayFail, (ulong)number, ghost.Owner, ghost.Group);
-            tape.Add("mode of a deleted file", 91, (ulong)number, ghost.Identity.Mode & 0xfff);
-            tape.Add("size of a deleted file", 77, (ulong)number, (ulong)ghost.Identity.Size);
+            tape.AddWith("owner of a deleted file", X64.Fchown, TapeFlags.MayFail, (ulong)number, ghost.Owner, ghost.Group);
+            tape.Add("mode of a deleted file", X64.Fchmod, (ulong)number, ghost.Identity.Mode & 0xfff);
+            tape.Add("size of a deleted file", X64.Ftruncate, (ulong)number, (ulong)ghost.Identity.Size);
             root.Run(tape);
             FillGhost(ghost, $"/proc/{root.HostPid}/fd/{number}");
             context.AddGhost(ghost.Identity, $"/proc/self/fd/{number}");
