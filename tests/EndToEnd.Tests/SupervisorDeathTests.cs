@@ -138,21 +138,9 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output)
     {
         using var application = TestApplication.StartProgram("steady", "");
         HealthCheck health = new(application);
-        application.Checkpoint();
-        application.KillByForce();
         var log = Path.Combine(application.Work.Scratch, "strace.log");
-        // What it starts is its own to trace: strace follows its threads and lets go of a child that executes a program.
-        string[] strace = ["strace", "-f", "-b", "execve", "-qq", "-o", log];
-        application.Work.Forget();
-        using (application.StartHoldfastUnder([.. strace], "restore", application.Name))
-        {
-            Until.Required(() => File.Exists(log) && KillPoints.Between(ReadWhileWritten(log)).Count > 20 && application.Processes().Count == 5, () => "the restore under strace does not end");
-            health.Renew();
-            health.Require("restored under strace");
-        }
-
-        application.KillByForce();
-        var all = KillPoints.Between(File.ReadLines(log));
+        var strace = StraceOfRestores(log);
+        var all = PointsOfARestore(application, health, log, strace, KillPoints.Between);
         Random random = new(LongMode.Seed);
         var points = KillPoints.Sample(all, LongMode.IsOn ? int.MaxValue : 25, random);
         output.WriteLine($"seed {LongMode.Seed}: {points.Count} of {all.Count} points");
@@ -190,20 +178,9 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output)
     {
         using var application = TestApplication.StartProgram("steady", "");
         HealthCheck health = new(application);
-        application.Checkpoint();
-        application.KillByForce();
-        application.Work.Forget();
         var log = Path.Combine(application.Work.Scratch, "strace.log");
-        string[] strace = ["strace", "-f", "-b", "execve", "-qq", "-o", log, "-e", "trace=ptrace,exit_group"];
-        using (application.StartHoldfastUnder([.. strace], "restore", application.Name))
-        {
-            Until.Required(() => File.Exists(log) && KillPoints.LettingGo(ReadWhileWritten(log)).Count > 10 && application.Processes().Count == 5, () => "the restore under strace does not end");
-            health.Renew();
-            health.Require("restored under strace");
-        }
-
-        application.KillByForce();
-        var all = KillPoints.LettingGo(File.ReadLines(log));
+        string[] strace = [.. StraceOfRestores(log), "-e", "trace=ptrace,exit_group"];
+        var all = PointsOfARestore(application, health, log, strace, KillPoints.LettingGo);
         Random random = new(LongMode.Seed);
         output.WriteLine($"seed {LongMode.Seed}: {all.Count} points");
         var nothing = 0;
@@ -242,6 +219,27 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output)
         }
 
         Assert.Null(application.Work.Result);
+    }
+
+    /// <summary>What a restore starts is its own to trace: strace follows its threads and lets go of a child that executes a program.</summary>
+    private static string[] StraceOfRestores(string log) => ["strace", "-f", "-b", "execve", "-qq", "-o", log];
+
+    /// <summary>Takes a snapshot, restores it once under strace, kills what came of it, and returns the points that the log shows.</summary>
+    private static IReadOnlyList<KillPoint> PointsOfARestore(
+        TestApplication application, HealthCheck health, string log, string[] strace, Func<IEnumerable<string>, IReadOnlyList<KillPoint>> points)
+    {
+        application.Checkpoint();
+        application.KillByForce();
+        application.Work.Forget();
+        using (application.StartHoldfastUnder(strace, "restore", application.Name))
+        {
+            Until.Required(() => File.Exists(log) && points(ReadWhileWritten(log)).Count > 20 && application.Processes().Count == 5, () => "the restore under strace does not end");
+            health.Renew();
+            health.Require("restored under strace");
+        }
+
+        application.KillByForce();
+        return points(File.ReadLines(log));
     }
 
     private static List<string> ReadWhileWritten(string path)

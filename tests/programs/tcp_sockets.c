@@ -3,19 +3,13 @@
  * waiting to be accepted, bound, unconnected; options, addresses and ports.
  * Cases: v4 v6
  */
-#include "state.h"
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "loopback.h"
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 #define BYTES 300000
 
 static unsigned char data[BYTES], got[BYTES];
-static struct sockaddr_storage address;
-static socklen_t length;
-static int family;
 
 static int made(int options)
 {
@@ -47,19 +41,7 @@ static int port(int fd, int peer)
 
 static int bound(int options)
 {
-	int fd = made(options);
-
-	memset(&address, 0, sizeof(address));
-	address.ss_family = family;
-	if (family == AF_INET)
-		((struct sockaddr_in *)&address)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	else
-		((struct sockaddr_in6 *)&address)->sin6_addr = in6addr_loopback;
-	length = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-	if (bind(fd, (struct sockaddr *)&address, length) != 0)
-		state_skip("no loopback address: %s", strerror(errno));
-	MUST(getsockname(fd, (struct sockaddr *)&address, &length));
-	return fd;
+	return bind_loopback(made(options));
 }
 
 static int connected(void)

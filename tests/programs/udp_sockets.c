@@ -2,32 +2,14 @@
  * Subject: UDP: bound, connected and unconnected, with datagrams waiting and their senders' addresses; options; an idle netlink socket.
  * Cases: v4 v6
  */
-#include "state.h"
-#include <arpa/inet.h>
+#include "loopback.h"
 #include <linux/netlink.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
-static struct sockaddr_storage address;
-static socklen_t length;
-static int family;
 static char got[70000];
 
 static int bound(void)
 {
-	int fd = MUST(socket(family, SOCK_DGRAM, 0));
-
-	memset(&address, 0, sizeof(address));
-	address.ss_family = family;
-	if (family == AF_INET)
-		((struct sockaddr_in *)&address)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	else
-		((struct sockaddr_in6 *)&address)->sin6_addr = in6addr_loopback;
-	length = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-	if (bind(fd, (struct sockaddr *)&address, length) != 0)
-		state_skip("no loopback address: %s", strerror(errno));
-	MUST(getsockname(fd, (struct sockaddr *)&address, &length));
-	return fd;
+	return bind_loopback(MUST(socket(family, SOCK_DGRAM, 0)));
 }
 
 static int port(const struct sockaddr_storage *name)
