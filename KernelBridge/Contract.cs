@@ -88,6 +88,9 @@ public sealed record RestoreRequest
 
     /// <summary>The rule about files that changed since the capture.</summary>
     public ChangedFiles Files { get; init; }
+
+    /// <summary>True: it will not run (<see cref="Rehearsal"/>), so files that <see cref="ChangedFiles.Truncate"/> would cut stay as they are.</summary>
+    public bool Rehearse { get; init; }
 }
 
 /// <summary>Takes pages out of a bridge. Implementations are safe for use by several threads at once.</summary>

@@ -20,7 +20,7 @@ internal sealed partial class PtraceRestore
             throw new BridgeException(plan.Refusals);
         }
 
-        foreach ((string path, long size) in checks.Truncations)
+        foreach ((string path, long size) in request.Rehearse ? [] : checks.Truncations)
         {
             using FileStream file = new(path, FileMode.Open, FileAccess.Write);
             file.SetLength(size);

@@ -60,7 +60,7 @@ internal sealed partial class PtraceRestore
         RaiseDescriptorLimit(root, (ulong)(context.NextSpare + Image.OpenFiles.OfType<FifoImage>().Count() + 64));
         MakePipes(root);
         MakeGhosts(root, firstGhost);
-        using (SocketBuilder sockets = new(root, Image, firstOpen))
+        using (SocketBuilder sockets = new(root, Image, firstOpen, madeFiles))
         {
             sockets.Build();
         }

@@ -21,6 +21,9 @@ internal sealed partial class PtraceRestore : IRestore
     private readonly Lazy<byte[]> ownVdso = new(OwnVdso);
     private readonly RestoreContext context;
     private readonly Dictionary<int, Stub> stubs = [];
+
+    // Socket files that were not there before: they go again unless the application runs.
+    private readonly List<string> madeFiles = [];
     private SpaceHandle? space;
     private StubHandle? tree;
     private long clocksBegan;
@@ -91,6 +94,7 @@ internal sealed partial class PtraceRestore : IRestore
             }
 
             ReapAll();
+            madeFiles.ForEach(File.Delete);
         }
 
         foreach (Stub stub in stubs.Values)
@@ -183,6 +187,12 @@ internal sealed partial class PtraceRestore : IRestore
         {
             while (Environment.TickCount64 < deadline)
             {
+                // A process has not ended before its tracer has collected its other threads.
+                foreach (int thread in ProcFs.Numbers($"/proc/{stub.HostPid}/task").Where(thread => thread != stub.HostPid))
+                {
+                    _ = Collect(thread);
+                }
+
                 int result = Collect(stub.HostPid);
                 if (result < 0)
                 {

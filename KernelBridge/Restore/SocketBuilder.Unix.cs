@@ -92,7 +92,8 @@ internal sealed partial class SocketBuilder
             return;
         }
 
-        if (FileIdentity.TryOfLink(file.Path) is { Type: FileIdentity.Socket })
+        bool isThere = FileIdentity.TryOfLink(file.Path) is { Type: FileIdentity.Socket };
+        if (isThere)
         {
             File.Delete(file.Path);
         }
@@ -104,6 +105,11 @@ internal sealed partial class SocketBuilder
         int error = CallWith("binding a socket", X64.Bind, socket.Number, socket.Image.Local);
         MoveTo(directory is null ? null : "/");
         Require(socket.Image, "binding it", error);
+        if (!isThere)
+        {
+            madeFiles.Add(file.Path);
+        }
+
         if (!file.Exists)
         {
             unlinked.Add(file.Path);

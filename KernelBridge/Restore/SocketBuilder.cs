@@ -24,12 +24,15 @@ internal sealed partial class SocketBuilder : IDisposable
     private readonly Dictionary<long, int> numbers = [];
     private readonly Dictionary<long, BuiltSocket> built = [];
     private readonly List<BuiltSocket> helpers = [];
+    private readonly List<string> madeFiles;
 
     /// <param name="root">The first process.</param>
     /// <param name="image">The image.</param>
     /// <param name="firstOpen">The descriptor at which the first of <see cref="ApplicationImage.OpenFiles"/> belongs.</param>
-    public SocketBuilder(Stub root, ApplicationImage image, int firstOpen)
+    /// <param name="madeFiles">Takes the paths of socket files that were not there before.</param>
+    public SocketBuilder(Stub root, ApplicationImage image, int firstOpen, List<string> madeFiles)
     {
+        this.madeFiles = madeFiles;
         this.root = root;
         this.image = image;
         for (int i = 0; i < image.OpenFiles.Count; i++)

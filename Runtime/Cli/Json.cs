@@ -15,6 +15,8 @@ internal sealed record CheckpointJson(
 
 internal sealed record RestoreJson(string Name, string Snapshot, int Processes, int Threads, double ResumeMs, double TotalMs, long BytesRead, int Pid);
 
+internal sealed record RehearsalJson(string Name, string Snapshot, int Processes, int Threads, double TotalMs, long Bytes);
+
 internal sealed record StartedJson(string Name, int Pid, string State);
 
 internal sealed record EndedJson(string Name, string State, int? ExitStatus);
@@ -69,6 +71,7 @@ internal sealed record PolicyStatusJson(
 [JsonSerializable(typeof(ErrorJson))]
 [JsonSerializable(typeof(CheckpointJson))]
 [JsonSerializable(typeof(RestoreJson))]
+[JsonSerializable(typeof(RehearsalJson))]
 [JsonSerializable(typeof(StartedJson))]
 [JsonSerializable(typeof(EndedJson))]
 [JsonSerializable(typeof(ApplicationJson))]

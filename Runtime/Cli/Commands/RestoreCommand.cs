@@ -24,6 +24,7 @@ internal static class RestoreCommand
         Option<bool> detach = Options.Flag("--detach", "Runs in the background; ends when the application runs again");
         Option<string?> log = Options.Text("--log", "FILE", "Where what was inherited as standard output and error is appended (with --detach: nowhere by default)");
         Option<string?> files = Options.ChangedFiles();
+        Option<bool> rehearse = Options.Flag("--rehearse", "Builds and verifies everything, then removes it again: nothing runs, nothing is left");
         DocumentedCommand command = new("restore", "Restores an application from a snapshot: it goes on where it was. With --to, puts a directory, a file or an image back.")
         {
             Examples =
@@ -31,11 +32,12 @@ internal static class RestoreCommand
                 ("holdfast restore web", "from its latest snapshot, in the foreground"),
                 ("holdfast restore web@1st --detach", "from its oldest, in the background"),
                 ("holdfast restore --from /tmp/dump --detach", "what 'holdfast dump' wrote"),
+                ("holdfast restore web --rehearse", "whether it could be restored here; ends with 1 and says why when not"),
                 ("holdfast restore data@-1 --to /srv/back", "the last but one snapshot of a directory"),
             ],
         };
         command.Arguments.Add(address);
-        foreach (Option option in (Option[])[from, to, detach, log, files])
+        foreach (Option option in (Option[])[from, to, detach, log, files, rehearse])
         {
             command.Options.Add(option);
         }
@@ -51,12 +53,22 @@ internal static class RestoreCommand
             {
                 result.AddError("--to is for directories, files and images, which neither come from a dump nor run");
             }
+
+            if (result.GetValue(rehearse) && (result.GetValue(to) is not null || result.GetValue(detach) || result.GetValue(log) is not null))
+            {
+                result.AddError("--rehearse runs nothing: it takes no --detach, --log or --to");
+            }
         });
         command.SetAction(parsed => executor.Execute(parsed, !parsed.GetValue(detach) && parsed.GetValue(to) is null, session =>
         {
             if (parsed.GetValue(to) is { } path)
             {
                 return Task.FromResult(SnapshotCommand.Restore(session, parsed.GetValue(address)!, path));
+            }
+
+            if (parsed.GetValue(rehearse))
+            {
+                return Task.FromResult(RehearsalRun.Run(session, parsed.GetValue(address), parsed.GetValue(from), ToRule(parsed.GetValue(files))));
             }
 
             int? report = parsed.GetValue(executor.Globals.DetachedReport);
@@ -72,20 +84,15 @@ internal static class RestoreCommand
 
     private static async Task<int> RestoreAsync(Session session, RestoreOptions options)
     {
-        using Store? dump = options.From is null ? null : DumpStore(session, options.From);
-        SnapshotInfo snapshot = dump is null ? session.Store.Snapshot(options.Address!) : Only(dump, options.From!);
-        if (snapshot.Kind != Store.ApplicationKind)
-        {
-            throw new HoldfastException("snapshot.kind", $"{snapshot.Address} is no application's: say where it is put with --to PATH");
-        }
-
-        SnapshotStore source = (dump ?? session.Store).Snapshots();
-        using SnapshotReader reader = source.OpenSnapshot(snapshot);
+        (Store? dump, SnapshotReader reader) = Open(session, options.Address, options.From);
+        using Store? closed = dump;
+        using SnapshotReader open = reader;
+        SnapshotInfo snapshot = reader.Info;
         session.Store.Snapshots();
 
         string name = ApplicationName.Checked(snapshot.Object);
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store.Application(name))
-            ?? throw new HoldfastException("app.running", $"{name} still runs; 'holdfast stop {name}' or 'holdfast kill {name}' ends it first");
+            ?? throw Running(name);
         int log = options.Log is null ? -1 : LogFile.Open(options.Log);
         RestoreRequest request = new()
         {
@@ -122,6 +129,19 @@ internal static class RestoreCommand
             },
         }).ConfigureAwait(false);
     }
+
+    /// <summary>Opens the snapshot of an application that the command line names; the caller disposes of both.</summary>
+    internal static (Store? Dump, SnapshotReader Reader) Open(Session session, string? address, string? from)
+    {
+        Store? dump = from is null ? null : DumpStore(session, from);
+        SnapshotInfo snapshot = dump is null ? session.Store.Snapshot(address!) : Only(dump, from!);
+        return snapshot.Kind == Store.ApplicationKind
+            ? (dump, (dump ?? session.Store).Snapshots().OpenSnapshot(snapshot))
+            : throw new HoldfastException("snapshot.kind", $"{snapshot.Address} is no application's: say where it is put with --to PATH");
+    }
+
+    internal static HoldfastException Running(string name) =>
+        new("app.running", $"{name} still runs; 'holdfast stop {name}' or 'holdfast kill {name}' ends it first");
 
     private static ChangedFiles ToRule(string? word) => word switch
     {

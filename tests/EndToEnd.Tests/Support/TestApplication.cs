@@ -136,6 +136,19 @@ internal sealed class TestApplication : IDisposable
         return Holdfast("restore", arguments).Required();
     }
 
+    /// <summary>Rehearses a restore of the newest snapshot, which must succeed, and leave files and processes as they were: none of the latter.</summary>
+    public CommandResult Rehearse()
+    {
+        Work.Forget();
+        var before = Work.Listing();
+        var result = Holdfast("restore", Name, "--rehearse").Required();
+        RequireNoProcess();
+        var after = Work.Listing();
+        return before.SequenceEqual(after)
+            ? result
+            : throw new EndToEndException($"a rehearsal changed files of {Name}: before {string.Join(", ", before.Except(after))}; after {string.Join(", ", after.Except(before))}");
+    }
+
     /// <summary>Lets the program check itself and requires that it passes and ends.</summary>
     public void RequirePass()
     {

@@ -48,6 +48,16 @@ internal sealed class WorkDirectory : IDisposable
         }
     }
 
+    /// <summary>All that is in the directory, and of files what would show that they were written.</summary>
+    public List<string> Listing() =>
+    [
+        .. new DirectoryInfo(Path).EnumerateFileSystemInfos("*", SearchOption.AllDirectories)
+            .Select(entry => entry is FileInfo { LinkTarget: null } file && entry.Attributes.HasFlag(FileAttributes.Normal)
+                ? $"{entry.FullName} {entry.UnixFileMode} {file.Length} {entry.LastWriteTimeUtc.Ticks}"
+                : $"{entry.FullName} {entry.UnixFileMode}")
+            .Order(StringComparer.Ordinal),
+    ];
+
     public void Dispose()
     {
         try
