@@ -66,6 +66,7 @@ internal static class ImageValidation
             }),
             "an open file has an impossible path, position or object");
         Require(image.OpenFiles.All(file => file.Locks?.All(FileLocks.IsValid) ?? true), "an open file has an impossible lock");
+        Require(Enumerable.Range(0, image.OpenFiles.Count).All(i => SignalDrivenFiles.IsValid(image, i)), "signals about an open file go to nobody in the image");
         string? socket = SocketValidation.Problem(image);
         Require(socket is null, socket ?? string.Empty);
     }

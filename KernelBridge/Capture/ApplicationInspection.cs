@@ -27,12 +27,17 @@ internal static class ApplicationInspection
         sockets = SocketCensus.Take(
             [.. descriptors.Where(Sockets.IsSocket)], pids, target.RootPid);
         refusals.AddRange(sockets.Refusals);
+        refusals.AddRange(SignalDrivenFiles.Refusals(inspections, target.Scope, FromOutside(outsidePipes, sockets)));
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
         refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : OwnObjects(target));
         refusals.AddRange(ProcessTrees.Plan(inspections.Select(Node), target.Scope).Refusals);
         return refusals;
     }
+
+    /// <summary>Tells which descriptors a restore attaches to the restorer's streams.</summary>
+    private static Func<DescriptorFacts, bool> FromOutside(Dictionary<ulong, (int Stream, Refusal? Refusal)> pipes, SocketCensus sockets) => facts =>
+        DescriptorKinds.Of(facts) is InheritedStreams || pipes.ContainsKey(facts.Identity.Inode) || sockets.StandardStreams.ContainsKey(facts.Identity.Inode);
 
     /// <summary>A process as the planner of the tree sees it.</summary>
     private static ProcessNode Node(ProcessInspection inspection)

@@ -121,7 +121,7 @@ internal sealed class ImageAssembly
             image = fifo with { Contents = Pipes.CaptureContents((long)facts.Identity.Inode, facts) };
         }
 
-        files.Add((facts, image with { Locks = FileLocks.OfFile(facts) }));
+        files.Add((facts, image with { Locks = FileLocks.OfFile(facts), Signals = SignalDrivenFiles.OfFile(facts, processes) }));
         same.Add(files.Count - 1);
         return files.Count - 1;
     }

@@ -43,6 +43,9 @@ internal abstract record OpenFileImage
     /// <summary>Locks that belong to it; null when there are none.</summary>
     public IReadOnlyList<FileLockImage>? Locks { get; init; }
 
+    /// <summary>Signals about it; null when none are sent and nothing is set.</summary>
+    public SignalDrivenImage? Signals { get; init; }
+
     /// <summary>One word and a path, for people.</summary>
     [JsonIgnore]
     public abstract string Description { get; }
@@ -91,16 +94,6 @@ internal static class DescriptorKinds
         if (FileLocks.Check(facts) is { } locked)
         {
             return locked;
-        }
-
-        if (facts.Async)
-        {
-            return facts.Refuse("fd.async", "it sends signals when it is ready (O_ASYNC)", "clear O_ASYNC before the checkpoint");
-        }
-
-        if (facts.Signals)
-        {
-            return facts.Refuse("fd.owner", "a process is to get signals about it (F_SETOWN or F_SETSIG)", "clear them before the checkpoint");
         }
 
         return Of(facts) is { } kind ? kind.Check(facts) : facts.Refuse(Code(facts), $"{Name(facts)} cannot be captured", "close it before the checkpoint");

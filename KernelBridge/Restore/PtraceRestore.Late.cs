@@ -36,6 +36,25 @@ internal sealed partial class PtraceRestore
         }
     }
 
+    /// <summary>Who gets signals about open files: any thread of any process may.</summary>
+    private void SetSignalOwners()
+    {
+        for (int i = 0; i < Image.OpenFiles.Count; i++)
+        {
+            if (Image.OpenFiles[i].Signals is not { } signals)
+            {
+                continue;
+            }
+
+            // With O_ASYNC, the number under which it is set goes into the siginfo: the owner's own, where it has one.
+            (ProcessImage process, int number) = Living.SelectMany(process => process.Descriptors.Where(descriptor => descriptor.File == i).Select(descriptor => (process, descriptor.Number)))
+                .MaxBy(holder => holder.process.Threads.Any(thread => thread.Tid == signals.Owner));
+            SyscallTape tape = stubs[process.Pid].NewTape();
+            SignalDrivenFiles.Restore(tape, Image.OpenFiles[i], number);
+            stubs[process.Pid].Run(tape);
+        }
+    }
+
     /// <summary>Composes what comes when no process opens or closes anything any more: record locks and watches.</summary>
     private void AddLast(ProcessImage process, SyscallTape tape)
     {

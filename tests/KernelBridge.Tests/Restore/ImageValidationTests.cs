@@ -98,6 +98,7 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             i = libc.inotify_init1(0); libc.inotify_add_watch(i, out.encode() + b'/fifo', 4)
             fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
             s = libc.signalfd(-1, ctypes.byref(ctypes.c_ulong(512)), 0)
+            fcntl.fcntl(r, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(r, fcntl.F_SETFL, fcntl.fcntl(r, fcntl.F_GETFL) | os.O_ASYNC)
             signal.signal(signal.SIGUSR1, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
             threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
             if os.fork() == 0:
