@@ -10,6 +10,7 @@ internal sealed class ImageAssembly
     private readonly IReadOnlyList<ProcessImage> processes;
     private readonly IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes;
     private readonly SocketCensus? sockets;
+    private readonly TerminalCensus? terminals;
     private readonly List<(DescriptorFacts Facts, OpenFileImage File)> files = [];
     private readonly Dictionary<(ulong, ulong, int), List<int>> candidates = [];
     private readonly List<PipeImage> pipes = [];
@@ -21,12 +22,14 @@ internal sealed class ImageAssembly
     private readonly Dictionary<(ulong, ulong), int> ghostIndex = [];
 
     public ImageAssembly(
-        ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes, SocketCensus? sockets)
+        ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes, SocketCensus? sockets,
+        TerminalCensus? terminals)
     {
         this.target = target;
         this.processes = processes;
         this.outsidePipes = outsidePipes;
         this.sockets = sockets;
+        this.terminals = terminals;
     }
 
     /// <summary>Where the contents of shared memory can be read, by its number.</summary>
@@ -52,7 +55,7 @@ internal sealed class ImageAssembly
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
-            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes,
+            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture() ?? [],
             MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
@@ -102,6 +105,11 @@ internal sealed class ImageAssembly
             {
                 pipes.Add(Pipes.CaptureContents(end.Pipe, facts));
             }
+        }
+
+        if (terminals?.Of(facts) is { } terminal)
+        {
+            image = new TerminalSlaveImage { Flags = image.Flags, Terminal = terminal, ByControl = !TerminalCensus.IsSlave(facts) };
         }
 
         if (image is SocketImage socket)

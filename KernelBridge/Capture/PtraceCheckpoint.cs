@@ -15,6 +15,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private List<GhostFileImage> ghostImages = [];
     private Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes = [];
     private SocketCensus? sockets;
+    private TerminalCensus? terminals;
     private FreezeGuard? freeze;
     private long firstStop;
     private long lastResume;
@@ -56,12 +57,12 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public IReadOnlyList<Refusal> Locate(IReadOnlyList<ProcessFacts> processes)
     {
         List<ProcessInspection> inspections = [.. processes.Select(facts => facts.Inspection).OfType<ProcessInspection>()];
-        return [.. ApplicationInspection.Refusals(inspections, target, out outsidePipes, out sockets)];
+        return [.. ApplicationInspection.Refusals(inspections, target, out outsidePipes, out sockets, out terminals)];
     }
 
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
-        ImageAssembly assembly = new(target, processes, outsidePipes, sockets);
+        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals);
         ApplicationImage image = assembly.Build();
         sharedImages = [.. image.SharedMemory];
         ghostImages = [.. image.GhostFiles];

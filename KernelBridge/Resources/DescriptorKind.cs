@@ -35,6 +35,9 @@ internal interface IDescriptorKind
 [JsonDerivedType(typeof(InotifyImage), "inotify")]
 [JsonDerivedType(typeof(FifoImage), "fifo")]
 [JsonDerivedType(typeof(SocketImage), "socket")]
+[JsonDerivedType(typeof(TerminalMasterImage), "master")]
+[JsonDerivedType(typeof(TerminalSlaveImage), "terminal")]
+[JsonDerivedType(typeof(HungUpTerminalImage), "hung-up")]
 internal abstract record OpenFileImage
 {
     /// <summary>Flags of open(2) and fcntl(2) F_SETFL.</summary>
@@ -55,6 +58,13 @@ internal abstract record OpenFileImage
 
     /// <summary>Composes what opens it, in the process from which all others descend, as descriptor <paramref name="number"/>.</summary>
     public abstract void Restore(SyscallTape tape, int number, RestoreContext context);
+
+    /// <summary>Whether it is opened by a process that has it, once all processes are there; then the others take it over from that one.</summary>
+    [JsonIgnore]
+    public virtual bool OpenedLate => false;
+
+    /// <summary>Composes what opens it then, as descriptor <paramref name="number"/>.</summary>
+    public virtual void OpenLate(SyscallTape tape, int number) => throw new InvalidOperationException();
 }
 
 /// <summary>A descriptor of a process.</summary>
@@ -73,6 +83,8 @@ internal static class DescriptorKinds
         new Directories(),
         new Pipes(),
         new Devices(),
+        new PseudoTerminals(),
+        new HungUpTerminals(),
         new InheritedStreams(),
         new EventFds(),
         new TimerFds(),
