@@ -11,6 +11,7 @@ internal sealed class ImageAssembly
     private readonly IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes;
     private readonly SocketCensus? sockets;
     private readonly TerminalCensus? terminals;
+    private readonly IReadOnlyDictionary<int, byte[]> outputs;
     private readonly List<(DescriptorFacts Facts, OpenFileImage File)> files = [];
     private readonly Dictionary<(ulong, ulong, int), List<int>> candidates = [];
     private readonly List<PipeImage> pipes = [];
@@ -23,13 +24,14 @@ internal sealed class ImageAssembly
 
     public ImageAssembly(
         ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes, SocketCensus? sockets,
-        TerminalCensus? terminals)
+        TerminalCensus? terminals, IReadOnlyDictionary<int, byte[]> outputs)
     {
         this.target = target;
         this.processes = processes;
         this.outsidePipes = outsidePipes;
         this.sockets = sockets;
         this.terminals = terminals;
+        this.outputs = outputs;
     }
 
     /// <summary>Where the contents of shared memory can be read, by its number.</summary>
@@ -55,7 +57,7 @@ internal sealed class ImageAssembly
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
-            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture() ?? [],
+            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture(outputs) ?? [],
             MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }

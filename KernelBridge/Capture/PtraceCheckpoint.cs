@@ -31,6 +31,9 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>What sockets have received and nobody has read.</summary>
     public SocketQueues SocketQueues { get; } = new();
 
+    /// <summary>What has been written to pseudo-terminals and nobody has read.</summary>
+    public TerminalOutput TerminalOutput { get; } = new();
+
     public TimeSpan FreezeTime => firstStop == 0 || lastResume == 0 ? TimeSpan.Zero : TimeSpan.FromTicks((lastResume - firstStop) / 100);
 
     public IReadOnlyList<int> FindProcesses() => ApplicationProcesses.Find(target);
@@ -62,7 +65,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
 
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
-        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals);
+        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs);
         ApplicationImage image = assembly.Build();
         sharedImages = [.. image.SharedMemory];
         ghostImages = [.. image.GhostFiles];

@@ -78,6 +78,9 @@ internal sealed record PseudoTerminalImage
     /// <summary>Permissions of the slave.</summary>
     public required uint Mode { get; init; }
 
+    /// <summary>What was written to the slave and not read from the master.</summary>
+    public byte[] Output { get; init; } = [];
+
     /// <summary>The session whose controlling terminal it is; 0 for none.</summary>
     public int Session { get; init; }
 
@@ -93,7 +96,7 @@ internal sealed record PseudoTerminalImage
         HashSet<int> numbers = [];
         HashSet<int> sessions = [];
         return image.Terminals.All(terminal =>
-            terminal.Index is >= 0 and < PseudoTerminals.Numbers && numbers.Add(terminal.Index) && terminal.Settings.Length == SettingsSize && terminal.Mode <= 0xfff
+            terminal.Index is >= 0 and < PseudoTerminals.Numbers && numbers.Add(terminal.Index) && terminal.Settings.Length == SettingsSize && terminal.Mode <= 0xfff && terminal.Output.Length <= TerminalOutput.Maximum
             && (terminal.Session == 0 ? terminal is { Foreground: 0, Without.Count: 0 } : sessions.Add(terminal.Session) && terminal.Members(image).Any(member => member.Pid == terminal.Session)
                 && (terminal.Foreground == 0 || image.Processes.Any(process => process.Session == terminal.Session && process.ProcessGroup == terminal.Foreground))
                 && terminal.Without.All(pid => pid != terminal.Session && image.Processes.Any(process => process.Pid == pid && process.Session == terminal.Session && process.ZombieStatus is null))));

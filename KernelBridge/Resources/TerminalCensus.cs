@@ -72,7 +72,9 @@ internal sealed class TerminalCensus
     }
 
     /// <summary>What of them a restore needs; the application stands.</summary>
-    public IReadOnlyList<PseudoTerminalImage> Capture() => [.. masters.Select(master => master.Value.Ask(fd => Capture(master.Key, fd)))];
+    /// <param name="outputs">What has been written and not read, by number.</param>
+    public IReadOnlyList<PseudoTerminalImage> Capture(IReadOnlyDictionary<int, byte[]> outputs) =>
+        [.. masters.Select(master => master.Value.Ask(fd => Capture(master.Key, fd)) with { Output = outputs.GetValueOrDefault(master.Key, []) })];
 
     private static bool IsByControl(DescriptorFacts facts) => facts.Identity.Type == FileIdentity.CharacterDevice && facts.Identity.RawDevice == 5ul << 32;
 
@@ -141,15 +143,15 @@ internal sealed class TerminalCensus
         }
     }
 
-    /// <summary>What is on its way in a terminal can only be taken out of it, and not be put back by a supervisor that was killed.</summary>
+    /// <summary>Output is copied (<see cref="TerminalOutput"/>) as far as it fits; input could not be put back as it was typed.</summary>
     private void FindBytes()
     {
         foreach ((int index, DescriptorFacts master) in masters)
         {
             short events = master.Ask(fd => Poll(fd, POLLIN | POLLPRI));
-            if ((events & POLLIN) != 0 && master.Ask(fd => Number(fd, FIONREAD)) > 0)
+            if ((events & POLLIN) != 0 && master.Ask(fd => Number(fd, FIONREAD)) is > 0 and var count && (count > TerminalOutput.Maximum || !CanBeOpened(index, master, events)))
             {
-                Refusals.Add(master.Refuse("pty.unread", $"output of /dev/pts/{index} waits in it", "let it be read, and try again"));
+                Refusals.Add(master.Refuse("pty.unread", $"output of /dev/pts/{index} waits in it ({count} bytes or more)", "let it be read, and try again"));
             }
             else if ((events & POLLPRI) != 0)
             {
@@ -179,6 +181,11 @@ internal sealed class TerminalCensus
             }
         }
     }
+
+    /// <summary>Whether opening and closing the slave leaves everything as it is.</summary>
+    private bool CanBeOpened(int index, DescriptorFacts master, short events) =>
+        master.Ask(fd => Number(fd, TIOCGPTLCK)) == 0
+        && (slaves.TryGetValue(index, out List<DescriptorFacts>? open) ? open[0].Ask(fd => Number(fd, TIOCGEXCL)) == 0 : (events & POLLHUP) != 0);
 
     private void FindOutsiders(IReadOnlySet<int> pids)
     {

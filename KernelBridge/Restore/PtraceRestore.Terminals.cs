@@ -66,7 +66,7 @@ internal sealed partial class PtraceRestore
         (int master, int slave) = context.Terminals[terminal.Index];
         tape.Add($"placing the master of {what}", X64.Dup2, (ulong)made, (ulong)master);
         tape.Add($"unlocking {what}", X64.Ioctl, (ulong)master, TIOCSPTLCK, tape.Place(0));
-        if (terminal.Session != 0 || terminal.SlaveClosed || Image.OpenFiles.OfType<TerminalSlaveImage>().Any(file => file.Terminal == terminal.Index))
+        if (terminal.Session != 0 || terminal.SlaveClosed || terminal.Output.Length > 0 || Image.OpenFiles.OfType<TerminalSlaveImage>().Any(file => file.Terminal == terminal.Index))
         {
             tape.Add($"opening {what}", X64.Ioctl, (ulong)master, TIOCGPTPEER, (ulong)(Libc.O_RDWR | Libc.O_NOCTTY));
             RestoreContext.Place(tape, what, slave);
@@ -121,6 +121,14 @@ internal sealed partial class PtraceRestore
         foreach (PseudoTerminalImage terminal in Image.Terminals)
         {
             (int master, int slave) = context.Terminals[terminal.Index];
+            if (terminal.Output.Length > 0)
+            {
+                string what = $"output in /dev/pts/{terminal.Index}";
+                tape.Add(what, X64.Ioctl, (ulong)master, TCSETS2, tape.Place(TerminalOutput.WithoutProcessing(terminal.Settings)));
+                tape.Add(what, X64.Write, (ulong)slave, tape.Place(terminal.Output), (ulong)terminal.Output.Length);
+                tape.Add(what, X64.Ioctl, (ulong)master, TCSETS2, tape.Place(terminal.Settings));
+            }
+
             if (terminal.Exclusive)
             {
                 tape.AddWith($"exclusive use of /dev/pts/{terminal.Index}", X64.Ioctl, TapeFlags.MayFail, (ulong)slave, TIOCEXCL, 0);

@@ -34,7 +34,7 @@ public sealed class RefusedResourcesTests : IDisposable
         { "membership in a multicast group", "socket.multicast", "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.setsockopt(0, 35, socket.inet_aton('224.0.0.251') + socket.inet_aton('127.0.0.1'))" },
         { "a raw socket", "fd.socket", "u = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)" },
         { "a netlink socket with an address", "fd.socket", "n = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); n.bind((0, 0))" },
-        { "output that a terminal's master has not read", "pty.unread", "m, s = os.openpty(); os.write(s, b'x')" },
+        { "more output in a terminal than its master holds", "pty.unread", "m, s = os.openpty(); os.write(s, bytes(5000))" },
         { "input that a terminal's slave has not read", "pty.unread", "m, s = os.openpty(); os.write(m, b'x\\n'); os.read(m, 10)" },
         { "a terminal whose output is stopped", "pty.stopped", "m, s = os.openpty(); fcntl.ioctl(s, 0x540a, 0)" },
         { "a master with another line discipline", "pty.discipline", "m, s = os.openpty(); fcntl.ioctl(m, 0x5423, struct.pack('i', 27))" },
