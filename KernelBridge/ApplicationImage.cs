@@ -39,6 +39,9 @@ public sealed record ApplicationImage
     internal IReadOnlyList<PipeImage> Pipes { get; init; } = [];
 
     [JsonInclude]
+    internal IReadOnlyList<PseudoTerminalImage> Terminals { get; init; } = [];
+
+    [JsonInclude]
     internal IReadOnlyList<MappedFileImage> MappedFiles { get; init; } = [];
 
     [JsonInclude]

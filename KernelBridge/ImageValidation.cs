@@ -15,7 +15,7 @@ internal static class ImageValidation
         Require(image.Processes is { Count: > 0 }, "it has no processes");
         Require(
             image.Host is not null && image.OpenFiles is not null && image.Pipes is not null && image.MappedFiles is not null && image.SharedMemory is not null
-            && image.GhostFiles is not null, "a table is missing");
+            && image.GhostFiles is not null && image.Terminals is not null, "a table is missing");
         Require(
             !Lists(image).Any(list => list.Cast<object?>().Contains(null)) && image.Processes.All(process => !Lists(process).Any(list => list.Cast<object?>().Contains(null))),
             "an entry of a table is missing");
@@ -61,11 +61,15 @@ internal static class ImageValidation
                 InotifyImage inotify => inotify.Watches.All(watch => watch is { Number: > 0 } && IsPath(watch.Path)),
                 FifoImage fifo => IsPath(fifo.Path) && (fifo.Contents is null || IsPipe(fifo.Contents)),
                 EpollImage epoll => epoll.Entries.All(entry => entry is { Number: >= 0 and < 1 << 20, File: >= 0 } && entry.File < image.OpenFiles.Count),
-                SocketImage => true,
+                SocketImage or HungUpTerminalImage => true,
+                TerminalMasterImage master => image.Terminals.Any(terminal => terminal.Index == master.Terminal),
+                TerminalSlaveImage slave => slave.IsValid(image),
                 _ => false,
             }),
             "an open file has an impossible path, position or object");
+        Require(PseudoTerminalImage.AreValid(image), "a terminal has an impossible number, session or group, or is there twice");
         Require(image.OpenFiles.All(file => file.Locks?.All(FileLocks.IsValid) ?? true), "an open file has an impossible lock");
+        Require(Enumerable.Range(0, image.OpenFiles.Count).All(i => SignalDrivenFiles.IsValid(image, i)), "signals about an open file go to nobody in the image");
         string? socket = SocketValidation.Problem(image);
         Require(socket is null, socket ?? string.Empty);
     }
@@ -100,7 +104,7 @@ internal static class ImageValidation
 
     /// <summary>The lists of an object whose entries are objects.</summary>
     private static IEnumerable<System.Collections.IEnumerable> Lists(ApplicationImage image) =>
-        [image.Processes, image.OpenFiles, image.Pipes, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
+        [image.Processes, image.OpenFiles, image.Pipes, image.Terminals, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
 
     private static IEnumerable<System.Collections.IEnumerable> Lists(ProcessImage process) =>
     [

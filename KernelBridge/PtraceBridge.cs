@@ -19,8 +19,8 @@ public sealed class PtraceBridge : IKernelBridge
     public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target)
     {
         List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, target.RootPid)).OfType<ProcessInspection>()];
-        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out _, out SocketCensus sockets)];
-        return [.. ApplicationCheck.Rows(inspections, refusals, sockets)];
+        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out _, out SocketCensus sockets, out TerminalCensus terminals)];
+        return [.. ApplicationCheck.Rows(inspections, refusals, sockets, terminals)];
     }
 
     /// <inheritdoc/>

@@ -5,9 +5,9 @@ namespace Holdfast.KernelBridge.Capture;
 /// <summary>The rows of a check of an application.</summary>
 internal static class ApplicationCheck
 {
-    public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, SocketCensus sockets)
+    public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, SocketCensus sockets, TerminalCensus terminals)
     {
-        foreach (string caveat in Caveats(inspections).Concat(sockets.Caveats))
+        foreach (string caveat in Caveats(inspections).Concat(sockets.Caveats).Concat(terminals.Caveats))
         {
             yield return new CheckRow("application", CheckVerdict.Caveat, caveat);
         }
@@ -20,7 +20,7 @@ internal static class ApplicationCheck
                 inspection.IsZombie ? $"{inspection.View.Stat.Name}, ended" : $"{inspection.View.Stat.Name}, {inspection.Threads.Count} threads, {inspection.Areas.Count} areas of memory");
             foreach (DescriptorFacts facts in inspection.Descriptors.Where(facts => !refusals.Any(r => r.Pid == pid && r.Descriptor == facts.Number)))
             {
-                string? caveat = sockets.StandardStreams.ContainsKey(facts.Identity.Inode) ? InheritedStreams.Attached : DescriptorKinds.Of(facts)?.Caveat(facts);
+                string? caveat = sockets.StandardStreams.ContainsKey(facts.Identity.Inode) ? InheritedStreams.Attached : terminals.Of(facts) is null ? DescriptorKinds.Of(facts)?.Caveat(facts) : null;
                 string what = sockets.Known.GetValueOrDefault(facts.Identity.Inode)?.What ?? facts.Link;
                 yield return new CheckRow(
                     $"pid {pid} fd {facts.Number}", caveat is null ? CheckVerdict.Yes : CheckVerdict.Caveat, caveat is null ? what : $"{what}: {caveat}");
@@ -54,12 +54,15 @@ internal static class ApplicationCheck
         if (isolated.Contains("mount"))
         {
             HashSet<string> ours = [.. Mounts("self")];
-            foreach (string mount in Mounts(pid.ToString(System.Globalization.CultureInfo.InvariantCulture)).Where(mount => !ours.Contains(mount) && !mount.StartsWith("/proc ", StringComparison.Ordinal)))
+            foreach (string mount in Mounts(pid.ToString(System.Globalization.CultureInfo.InvariantCulture)).Where(mount => !ours.Contains(mount) && !IsOfSpace(mount)))
             {
                 yield return $"{mount.Split(' ')[0]} is mounted inside the application only: the mount is not kept";
             }
         }
     }
+
+    /// <summary>Whether every space has that mount of its own.</summary>
+    private static bool IsOfSpace(string mount) => mount[..mount.IndexOf(' ', StringComparison.Ordinal)] is "/proc" or "/dev/pts" or "/dev/console";
 
     /// <summary>Mount points with device and root, which say the same in every namespace; see proc(5) on mountinfo.</summary>
     private static IEnumerable<string> Mounts(string process)

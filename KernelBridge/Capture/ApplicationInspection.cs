@@ -11,9 +11,10 @@ internal static class ApplicationInspection
     /// <param name="target">The application.</param>
     /// <param name="outsidePipes">Pipes that reach outside, by inode.</param>
     /// <param name="sockets">Sockets and who is at their other ends.</param>
+    /// <param name="terminals">Pseudo-terminals of its own.</param>
     public static List<Refusal> Refusals(
         IReadOnlyList<ProcessInspection> inspections, ApplicationTarget target, out Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes,
-        out SocketCensus sockets)
+        out SocketCensus sockets, out TerminalCensus terminals)
     {
         List<Refusal> refusals = [];
         HashSet<int> pids = [.. inspections.Select(inspection => inspection.View.Pid)];
@@ -27,12 +28,19 @@ internal static class ApplicationInspection
         sockets = SocketCensus.Take(
             [.. descriptors.Where(Sockets.IsSocket)], pids, target.RootPid);
         refusals.AddRange(sockets.Refusals);
+        terminals = TerminalCensus.Take(inspections, pids, target.RootPid);
+        refusals.AddRange(terminals.Refusals);
+        refusals.AddRange(SignalDrivenFiles.Refusals(inspections, target.Scope, FromOutside(outsidePipes, sockets, terminals)));
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
         refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : OwnObjects(target));
         refusals.AddRange(ProcessTrees.Plan(inspections.Select(Node), target.Scope).Refusals);
         return refusals;
     }
+
+    /// <summary>Tells which descriptors a restore attaches to the restorer's streams.</summary>
+    private static Func<DescriptorFacts, bool> FromOutside(Dictionary<ulong, (int Stream, Refusal? Refusal)> pipes, SocketCensus sockets, TerminalCensus terminals) => facts =>
+        (DescriptorKinds.Of(facts) is InheritedStreams && terminals.Of(facts) is null) || pipes.ContainsKey(facts.Identity.Inode) || sockets.StandardStreams.ContainsKey(facts.Identity.Inode);
 
     /// <summary>A process as the planner of the tree sees it.</summary>
     private static ProcessNode Node(ProcessInspection inspection)

@@ -10,6 +10,8 @@ internal sealed class ImageAssembly
     private readonly IReadOnlyList<ProcessImage> processes;
     private readonly IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes;
     private readonly SocketCensus? sockets;
+    private readonly TerminalCensus? terminals;
+    private readonly IReadOnlyDictionary<int, byte[]> outputs;
     private readonly List<(DescriptorFacts Facts, OpenFileImage File)> files = [];
     private readonly Dictionary<(ulong, ulong, int), List<int>> candidates = [];
     private readonly List<PipeImage> pipes = [];
@@ -21,12 +23,15 @@ internal sealed class ImageAssembly
     private readonly Dictionary<(ulong, ulong), int> ghostIndex = [];
 
     public ImageAssembly(
-        ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes, SocketCensus? sockets)
+        ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes, SocketCensus? sockets,
+        TerminalCensus? terminals, IReadOnlyDictionary<int, byte[]> outputs)
     {
         this.target = target;
         this.processes = processes;
         this.outsidePipes = outsidePipes;
         this.sockets = sockets;
+        this.terminals = terminals;
+        this.outputs = outputs;
     }
 
     /// <summary>Where the contents of shared memory can be read, by its number.</summary>
@@ -52,7 +57,7 @@ internal sealed class ImageAssembly
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
-            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes,
+            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture(outputs) ?? [],
             MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
@@ -104,6 +109,11 @@ internal sealed class ImageAssembly
             }
         }
 
+        if (terminals?.Of(facts) is { } terminal)
+        {
+            image = new TerminalSlaveImage { Flags = image.Flags, Terminal = terminal, ByControl = !TerminalCensus.IsSlave(facts) };
+        }
+
         if (image is SocketImage socket)
         {
             image = sockets?.StandardStreams.TryGetValue(facts.Identity.Inode, out int stream) == true
@@ -121,7 +131,7 @@ internal sealed class ImageAssembly
             image = fifo with { Contents = Pipes.CaptureContents((long)facts.Identity.Inode, facts) };
         }
 
-        files.Add((facts, image with { Locks = FileLocks.OfFile(facts) }));
+        files.Add((facts, image with { Locks = FileLocks.OfFile(facts), Signals = SignalDrivenFiles.OfFile(facts, processes) }));
         same.Add(files.Count - 1);
         return files.Count - 1;
     }

@@ -14,7 +14,7 @@ namespace Holdfast.KernelBridge.Capture;
 /// Completion is seen by system-call stops only. The last stop is one of PTRACE_INTERRUPT, since only there the kernel restarts an
 /// interrupted call with its own restart block.
 /// </remarks>
-internal sealed class InjectedCalls : IDisposable
+internal sealed partial class InjectedCalls : IDisposable
 {
     /// <summary>Bytes of the slot for results, in front of the frame.</summary>
     public const int ScratchSize = 1024;
@@ -106,21 +106,24 @@ internal sealed class InjectedCalls : IDisposable
         return (long)PtraceCall.GetRegisters(thread.Tid).Rax;
     }
 
-    private void Enter(long number, ulong a0, ulong a1, ulong a2, ulong a3, ulong a4, ulong a5)
+    private void Enter(long number, ulong a0, ulong a1, ulong a2, ulong a3, ulong a4, ulong a5) => Enter(RegistersOf(new InjectedCall(number, a0, a1, a2, a3, a4, a5), frame));
+
+    private UserRegisters RegistersOf(InjectedCall call, ulong next) => original with
     {
-        UserRegisters registers = original with
-        {
-            Rax = (ulong)number,
-            OrigRax = ulong.MaxValue,
-            Rdi = a0,
-            Rsi = a1,
-            Rdx = a2,
-            R10 = a3,
-            R8 = a4,
-            R9 = a5,
-            Rip = gadgets.SyscallReturn,
-            Rsp = frame,
-        };
+        Rax = (ulong)call.Number,
+        OrigRax = ulong.MaxValue,
+        Rdi = call.A0,
+        Rsi = call.A1,
+        Rdx = call.A2,
+        R10 = call.A3,
+        R8 = call.A4,
+        R9 = call.A5,
+        Rip = gadgets.SyscallReturn,
+        Rsp = next,
+    };
+
+    private void Enter(in UserRegisters registers)
+    {
         PtraceCall.SetRegisters(thread.Tid, registers);
         if (!entered)
         {
@@ -144,8 +147,13 @@ internal sealed class InjectedCalls : IDisposable
     {
         if (!entered)
         {
-            memory.Write(slot, saved);
+            PutBack();
             return;
+        }
+
+        while (rest.Count > 0)
+        {
+            _ = Next();
         }
 
         entered = false;
@@ -157,6 +165,6 @@ internal sealed class InjectedCalls : IDisposable
         thread.RunToInterruptStop();
         PtraceCall.SetSignalMask(thread.Tid, originalMask);
         PtraceCall.SetRegisters(thread.Tid, original);
-        memory.Write(slot, saved);
+        PutBack();
     }
 }

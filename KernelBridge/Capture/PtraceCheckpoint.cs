@@ -15,6 +15,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private List<GhostFileImage> ghostImages = [];
     private Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes = [];
     private SocketCensus? sockets;
+    private TerminalCensus? terminals;
     private FreezeGuard? freeze;
     private long firstStop;
     private long lastResume;
@@ -29,6 +30,9 @@ internal sealed class PtraceCheckpoint : ICheckpoint
 
     /// <summary>What sockets have received and nobody has read.</summary>
     public SocketQueues SocketQueues { get; } = new();
+
+    /// <summary>What has been written to pseudo-terminals and nobody has read.</summary>
+    public TerminalOutput TerminalOutput { get; } = new();
 
     public TimeSpan FreezeTime => firstStop == 0 || lastResume == 0 ? TimeSpan.Zero : TimeSpan.FromTicks((lastResume - firstStop) / 100);
 
@@ -56,12 +60,12 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public IReadOnlyList<Refusal> Locate(IReadOnlyList<ProcessFacts> processes)
     {
         List<ProcessInspection> inspections = [.. processes.Select(facts => facts.Inspection).OfType<ProcessInspection>()];
-        return [.. ApplicationInspection.Refusals(inspections, target, out outsidePipes, out sockets)];
+        return [.. ApplicationInspection.Refusals(inspections, target, out outsidePipes, out sockets, out terminals)];
     }
 
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
-        ImageAssembly assembly = new(target, processes, outsidePipes, sockets);
+        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs);
         ApplicationImage image = assembly.Build();
         sharedImages = [.. image.SharedMemory];
         ghostImages = [.. image.GhostFiles];

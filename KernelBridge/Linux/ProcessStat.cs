@@ -21,6 +21,8 @@ internal sealed class ProcessStat
 
     public int ParentPid => (int)Signed(4);
 
+    public int ProcessGroup => (int)Signed(5);
+
     public int ExitSignal => (int)Signed(38);
 
     public int Nice => (int)Signed(19);

@@ -17,7 +17,7 @@ internal static class X64
         Dup3 = 292, Pipe2 = 293, SetRobustList = 273, EpollPwait = 281, RtTgsigqueueinfo = 297, Prlimit64 = 302, SchedSetattr = 314, Membarrier = 324, Rseq = 334,
         Clone3 = 435, CloseRange = 436, EpollPwait2 = 441;
 
-    public const int Ioctl = 16, Flock = 73, Ftruncate = 77, Fchmod = 91, Fchown = 93, EpollCtl = 233, InotifyAddWatch = 254, TimerfdCreate = 283, TimerfdSettime = 286,
+    public const int Ioctl = 16, Flock = 73, Ftruncate = 77, Chmod = 90, Fchmod = 91, Chown = 92, Fchown = 93, EpollCtl = 233, InotifyAddWatch = 254, TimerfdCreate = 283, TimerfdSettime = 286,
         Signalfd4 = 289, Eventfd2 = 290, EpollCreate1 = 291, InotifyInit1 = 294, MemfdCreate = 319, PidfdOpen = 434, PidfdGetfd = 438;
     public const int Socket = 41, Connect = 42, Bind = 49, Listen = 50, Socketpair = 53, Setsockopt = 54, Accept4 = 288;
 
@@ -64,6 +64,9 @@ internal static class X64
         return (size, features);
     }
 
+    /// <summary>Bytes of <c>struct rt_sigframe</c>, without the extended state behind it.</summary>
+    public const int SignalFrameSize = 8 + 304 + 128;
+
     /// <summary>
     /// Builds <c>struct rt_sigframe</c> (arch/x86/include/asm/sigframe.h) so that rt_sigreturn puts everything back: registers, extended state,
     /// signal mask; the alternate stack stays as it is (its flags here are invalid on purpose, which the kernel ignores).
@@ -76,8 +79,7 @@ internal static class X64
     public static byte[] SignalFrame(ulong address, ulong returnAddress, in UserRegisters registers, ReadOnlySpan<byte> state, ulong signalMask)
     {
         (int stateSize, ulong features) = SignalFrameState(state);
-        const int frameSize = 8 + 304 + 128;
-        ulong stateAddress = (address + frameSize + 63) & ~63ul;
+        ulong stateAddress = (address + SignalFrameSize + 63) & ~63ul;
         int stateOffset = (int)(stateAddress - address);
         byte[] frame = new byte[stateOffset + stateSize + 4];
         Span<byte> f = frame;
@@ -112,6 +114,21 @@ internal static class X64
         Put(software, 8, features);
         BinaryPrimitives.WriteUInt32LittleEndian(software[16..], (uint)stateSize);
         BinaryPrimitives.WriteUInt32LittleEndian(f[(stateOffset + stateSize)..], 0x46505845);
+        return frame;
+    }
+
+    /// <summary>
+    /// The same without extended state, which rt_sigreturn then clears: for a call in a row of which the last frame puts all back.
+    /// </summary>
+    /// <param name="returnAddress">Its first word.</param>
+    /// <param name="registers">The call.</param>
+    /// <param name="signalMask">The mask while it is made.</param>
+    public static byte[] SignalFrame(ulong returnAddress, in UserRegisters registers, ulong signalMask)
+    {
+        byte[] frame = SignalFrame(0, returnAddress, registers, new byte[576], signalMask)[..SignalFrameSize];
+        // No UC_FP_XSTATE, no address.
+        Put(frame, 8, 6);
+        Put(frame, 8 + 40 + 19 * 8 + 32, 0);
         return frame;
     }
 

@@ -6,8 +6,6 @@ namespace Holdfast.KernelBridge.Resources;
 /// <summary>What procfs says of one open descriptor; see proc(5) on fd and fdinfo.</summary>
 internal sealed class DescriptorFacts
 {
-    private const int FASYNC = 0x2000;
-
     /// <summary>The process as the host sees it.</summary>
     public required int Pid { get; init; }
 
@@ -21,7 +19,7 @@ internal sealed class DescriptorFacts
 
     public required FileIdentity Identity { get; init; }
 
-    /// <summary>Flags of open(2), without O_CLOEXEC and O_LARGEFILE.</summary>
+    /// <summary>Flags of open(2), without O_CLOEXEC, O_LARGEFILE and O_ASYNC.</summary>
     public required int Flags { get; init; }
 
     public required bool CloseOnExec { get; init; }
@@ -42,10 +40,8 @@ internal sealed class DescriptorFacts
 
     public bool Writable => AccessMode != Libc.O_RDONLY && (Flags & Libc.O_PATH) == 0;
 
-    /// <summary>F_SETOWN or F_SETSIG of fcntl(2) was used, O_ASYNC or not.</summary>
-    public bool Signals { get; private init; }
-
-    public bool Async => (Flags & FASYNC) != 0;
+    /// <summary>O_ASYNC, F_SETOWN, F_SETSIG of fcntl(2), with the host's number of the owner; null where none of them was used.</summary>
+    public SignalDrivenImage? Signals { get; private init; }
 
     /// <summary>Opens what the descriptor refers to, as a new open file description of ours.</summary>
     public string MagicPath => $"/proc/{Pid}/fd/{Number}";
@@ -135,7 +131,8 @@ internal sealed class DescriptorFacts
             all.Add(new DescriptorFacts
             {
                 Pid = pid, InnerPid = innerPid, Number = number, Link = link, Identity = identity,
-                Flags = flags & ~(Libc.O_CLOEXEC | Libc.O_LARGEFILE), CloseOnExec = (flags & Libc.O_CLOEXEC) != 0, Position = position, Locks = locks, Info = info, Signals = SendsSignals(pidfd, number),
+                Flags = flags & ~(Libc.O_CLOEXEC | Libc.O_LARGEFILE | SignalDrivenFiles.O_ASYNC), CloseOnExec = (flags & Libc.O_CLOEXEC) != 0, Position = position, Locks = locks, Info = info,
+                Signals = AskSignals(pidfd, number, (flags & SignalDrivenFiles.O_ASYNC) != 0),
             });
         }
 
@@ -144,18 +141,15 @@ internal sealed class DescriptorFacts
     }
 
     /// <summary>Asks the open file description itself, through a copy of the descriptor (pidfd_getfd(2)) that lives for the moment of the question.</summary>
-    private static unsafe bool SendsSignals(int pidfd, int number)
+    private static SignalDrivenImage? AskSignals(int pidfd, int number, bool async)
     {
         int copy = pidfd < 0 ? -1 : Libc.pidfd_getfd(pidfd, number);
         if (copy < 0)
         {
-            return false;
+            return null;
         }
 
-        const int F_GETSIG = 11, F_GETOWN_EX = 16;
-        long owner;
-        bool owned = Libc.fcntl(copy, F_GETOWN_EX, (nint)(&owner)) == 0 && owner >> 32 != 0;
-        bool signals = owned || Libc.fcntl(copy, F_GETSIG, 0) > 0;
+        SignalDrivenImage? signals = SignalDrivenFiles.Ask(copy, async);
         _ = Libc.close(copy);
         return signals;
     }

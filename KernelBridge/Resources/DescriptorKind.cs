@@ -35,6 +35,9 @@ internal interface IDescriptorKind
 [JsonDerivedType(typeof(InotifyImage), "inotify")]
 [JsonDerivedType(typeof(FifoImage), "fifo")]
 [JsonDerivedType(typeof(SocketImage), "socket")]
+[JsonDerivedType(typeof(TerminalMasterImage), "master")]
+[JsonDerivedType(typeof(TerminalSlaveImage), "terminal")]
+[JsonDerivedType(typeof(HungUpTerminalImage), "hung-up")]
 internal abstract record OpenFileImage
 {
     /// <summary>Flags of open(2) and fcntl(2) F_SETFL.</summary>
@@ -42,6 +45,9 @@ internal abstract record OpenFileImage
 
     /// <summary>Locks that belong to it; null when there are none.</summary>
     public IReadOnlyList<FileLockImage>? Locks { get; init; }
+
+    /// <summary>Signals about it; null when none are sent and nothing is set.</summary>
+    public SignalDrivenImage? Signals { get; init; }
 
     /// <summary>One word and a path, for people.</summary>
     [JsonIgnore]
@@ -52,6 +58,13 @@ internal abstract record OpenFileImage
 
     /// <summary>Composes what opens it, in the process from which all others descend, as descriptor <paramref name="number"/>.</summary>
     public abstract void Restore(SyscallTape tape, int number, RestoreContext context);
+
+    /// <summary>Whether it is opened by a process that has it, once all processes are there; then the others take it over from that one.</summary>
+    [JsonIgnore]
+    public virtual bool OpenedLate => false;
+
+    /// <summary>Composes what opens it then, as descriptor <paramref name="number"/>.</summary>
+    public virtual void OpenLate(SyscallTape tape, int number) => throw new InvalidOperationException();
 }
 
 /// <summary>A descriptor of a process.</summary>
@@ -70,6 +83,8 @@ internal static class DescriptorKinds
         new Directories(),
         new Pipes(),
         new Devices(),
+        new PseudoTerminals(),
+        new HungUpTerminals(),
         new InheritedStreams(),
         new EventFds(),
         new TimerFds(),
@@ -91,16 +106,6 @@ internal static class DescriptorKinds
         if (FileLocks.Check(facts) is { } locked)
         {
             return locked;
-        }
-
-        if (facts.Async)
-        {
-            return facts.Refuse("fd.async", "it sends signals when it is ready (O_ASYNC)", "clear O_ASYNC before the checkpoint");
-        }
-
-        if (facts.Signals)
-        {
-            return facts.Refuse("fd.owner", "a process is to get signals about it (F_SETOWN or F_SETSIG)", "clear them before the checkpoint");
         }
 
         return Of(facts) is { } kind ? kind.Check(facts) : facts.Refuse(Code(facts), $"{Name(facts)} cannot be captured", "close it before the checkpoint");

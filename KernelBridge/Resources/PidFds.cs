@@ -57,21 +57,12 @@ internal sealed record PidFdImage : OpenFileImage
     {
     }
 
-    /// <summary>Composes what opens it, in a process that has it.</summary>
-    public void Open(SyscallTape tape, int number)
+    public override bool OpenedLate => true;
+
+    public override void OpenLate(SyscallTape tape, int number)
     {
         // O_NONBLOCK is PIDFD_NONBLOCK, O_EXCL is PIDFD_THREAD.
         tape.Add($"descriptor of process {Pid}", X64.PidfdOpen, (ulong)Pid, (ulong)(Flags & Mode));
         RestoreContext.Place(tape, $"descriptor of process {Pid}", number);
-    }
-
-    /// <summary>Composes what takes it over from the process that opened it.</summary>
-    public void TakeOver(SyscallTape tape, int number, int holder, int spare)
-    {
-        tape.Add($"looking for process {holder}", X64.PidfdOpen, (ulong)holder, 0);
-        RestoreContext.Place(tape, $"process {holder}", spare);
-        tape.Add($"taking over the descriptor of process {Pid}", X64.PidfdGetfd, (ulong)spare, (ulong)number, 0);
-        RestoreContext.Place(tape, $"descriptor of process {Pid}", number);
-        tape.Add($"leaving process {holder}", X64.Close, (ulong)spare);
     }
 }

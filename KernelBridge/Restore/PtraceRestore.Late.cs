@@ -1,3 +1,4 @@
+using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Tape;
 
@@ -6,33 +7,69 @@ namespace Holdfast.KernelBridge.Restore;
 /// <summary>What descriptors need beyond being opened in the first process: other processes, or that nothing is opened and closed any more.</summary>
 internal sealed partial class PtraceRestore
 {
-    /// <summary>Descriptors of processes: opened by one that has them, once all processes are there, and taken over by the others.</summary>
-    private void OpenPidFds()
+    /// <summary>Opened by one process, once all are there, and taken over by the others that have it.</summary>
+    private void OpenLate()
     {
         for (int i = 0; i < Image.OpenFiles.Count; i++)
         {
-            if (Image.OpenFiles[i] is not PidFdImage file)
+            OpenFileImage file = Image.OpenFiles[i];
+            if (!file.OpenedLate)
             {
                 continue;
             }
 
-            int? holder = null;
-            foreach (ProcessImage process in Living.Where(process => process.Descriptors.Any(descriptor => descriptor.File == i)))
+            List<ProcessImage> holders = [.. Living.Where(process => process.Descriptors.Any(descriptor => descriptor.File == i))];
+            // /dev/tty is whatever controls the process that opens it.
+            List<ProcessImage> openers = file is TerminalSlaveImage slave ? [.. Image.Terminals.First(terminal => terminal.Index == slave.Terminal).Members(Image)] : holders;
+            if (openers.Count == 0)
             {
-                SyscallTape tape = stubs[process.Pid].NewTape();
-                if (holder is { } first)
+                continue;
+            }
+
+            ProcessImage opener = openers.Find(holders.Contains) ?? openers[0];
+            SyscallTape open = stubs[opener.Pid].NewTape();
+            file.OpenLate(open, firstOpen + i);
+            stubs[opener.Pid].Run(open);
+            foreach (ProcessImage holder in holders)
+            {
+                SyscallTape tape = stubs[holder.Pid].NewTape();
+                if (holder != opener)
                 {
-                    file.TakeOver(tape, firstOpen + i, first, firstOpen + Image.OpenFiles.Count);
-                }
-                else
-                {
-                    file.Open(tape, firstOpen + i);
-                    holder = process.Pid;
+                    TakeOver(tape, file.Description, firstOpen + i, opener.Pid);
                 }
 
                 FileLocks.Take(tape, file, firstOpen + i);
-                stubs[process.Pid].Run(tape);
+                stubs[holder.Pid].Run(tape);
             }
+        }
+    }
+
+    private void TakeOver(SyscallTape tape, string what, int number, int holder)
+    {
+        int spare = firstOpen + Image.OpenFiles.Count;
+        tape.Add($"looking for process {holder}", X64.PidfdOpen, (ulong)holder, 0);
+        RestoreContext.Place(tape, $"process {holder}", spare);
+        tape.Add($"taking over {what}", X64.PidfdGetfd, (ulong)spare, (ulong)number, 0);
+        RestoreContext.Place(tape, what, number);
+        tape.Add($"leaving process {holder}", X64.Close, (ulong)spare);
+    }
+
+    /// <summary>Who gets signals about open files: any thread of any process may.</summary>
+    private void SetSignalOwners()
+    {
+        for (int i = 0; i < Image.OpenFiles.Count; i++)
+        {
+            if (Image.OpenFiles[i].Signals is not { } signals)
+            {
+                continue;
+            }
+
+            // With O_ASYNC, the number under which it is set goes into the siginfo: the owner's own, where it has one.
+            (ProcessImage process, int number) = Living.SelectMany(process => process.Descriptors.Where(descriptor => descriptor.File == i).Select(descriptor => (process, descriptor.Number)))
+                .MaxBy(holder => holder.process.Threads.Any(thread => thread.Tid == signals.Owner));
+            SyscallTape tape = stubs[process.Pid].NewTape();
+            SignalDrivenFiles.Restore(tape, Image.OpenFiles[i], number);
+            stubs[process.Pid].Run(tape);
         }
     }
 

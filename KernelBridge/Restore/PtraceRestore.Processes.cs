@@ -32,6 +32,7 @@ internal sealed partial class PtraceRestore
         PrepareRoot(root);
         BuildChildren(plan.Root, root);
         JoinGroups();
+        SetForegroundGroups();
         EndHelpers(plan.Root);
         EndZombies();
     }
@@ -96,6 +97,8 @@ internal sealed partial class PtraceRestore
         {
             tape.Add($"new session of process {node.Pid}", X64.Setsid);
         }
+
+        AddControllingTerminal(tape, node.Pid);
 
         foreach (BuildNode child in node.After)
         {

@@ -20,7 +20,8 @@ internal sealed partial class PtraceRestore
     /// <summary>Gives every process its descriptors.</summary>
     public void BuildResources()
     {
-        OpenPidFds();
+        OpenLate();
+        FinishTerminals();
         FillEpolls();
         foreach (ProcessImage process in Living)
         {
@@ -57,9 +58,10 @@ internal sealed partial class PtraceRestore
         firstOpen = firstMapped + Image.MappedFiles.Count;
         // The number behind the open files is free for a moment's use.
         context.NextSpare = firstOpen + Image.OpenFiles.Count + 1;
-        RaiseDescriptorLimit(root, (ulong)(context.NextSpare + Image.OpenFiles.OfType<FifoImage>().Count() + 64));
+        RaiseDescriptorLimit(root, (ulong)(context.NextSpare + Image.OpenFiles.Count(file => file is FifoImage or HungUpTerminalImage) + TerminalNumbers + 64));
         MakePipes(root);
         MakeGhosts(root, firstGhost);
+        MakeTerminals(root);
         using (SocketBuilder sockets = new(root, Image, firstOpen, madeFiles))
         {
             sockets.Build();
@@ -75,7 +77,7 @@ internal sealed partial class PtraceRestore
         for (int i = 0; i < Image.OpenFiles.Count; i++)
         {
             Image.OpenFiles[i].Restore(tape, firstOpen + i, context);
-            if (Image.OpenFiles[i] is not PidFdImage)
+            if (!Image.OpenFiles[i].OpenedLate)
             {
                 FileLocks.Take(tape, Image.OpenFiles[i], firstOpen + i);
             }

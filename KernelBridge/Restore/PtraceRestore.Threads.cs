@@ -22,10 +22,12 @@ internal sealed partial class PtraceRestore
     {
         ProcessStatus own = ProcessStatus.Read(Environment.ProcessId);
         (ulong bounding, ulong permitted) = (own.Mask("CapBnd"), own.Mask("CapPrm"));
+        Dictionary<int, List<Tracee>> all = Living.ToDictionary(process => process.Pid, process => MakeThreads(stubs[process.Pid], process));
+        SetSignalOwners();
         foreach (ProcessImage process in Living)
         {
             Stub stub = stubs[process.Pid];
-            List<Tracee> made = MakeThreads(stub, process);
+            List<Tracee> made = all[process.Pid];
             AttributesImage attributes = process.Attributes!;
             WriteOwn(stub, "oom_score_adj", attributes.OomScoreAdjustment.ToString(CultureInfo.InvariantCulture));
             if (attributes.CoreDumpFilter is { } filter)

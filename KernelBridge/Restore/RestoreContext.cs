@@ -19,6 +19,9 @@ internal sealed class RestoreContext(ApplicationImage image)
     /// <summary>A number for something that is needed while the application is built.</summary>
     public int Spare() => NextSpare++;
 
+    /// <summary>Numbers of master and slave of pseudo-terminals, by their own; a slave that nobody needs is not open.</summary>
+    public Dictionary<int, (int Master, int Slave)> Terminals { get; } = [];
+
     /// <summary>When the application's clocks began to go on, by our CLOCK_MONOTONIC.</summary>
     public long ClocksBegan { get; set; }
 

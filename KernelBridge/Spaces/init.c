@@ -10,6 +10,7 @@
  *   init     pid 1 of the space; mounts proc, clones the main process, then reaps and serves commands
  *   main     joins the application's cgroup, then becomes the program (RUN) or a stub that only pauses (BUILD)
  */
+#include <asm/stat.h>
 #include <asm/unistd.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
@@ -791,6 +792,37 @@ static void raise_loopback(void)
 	sc1(__NR_close, fd);
 }
 
+/*
+ * Pseudo-terminals of its own, so that the numbers of the application's are free wherever it is restored. The terminal that it
+ * was started on is not among them: as /dev/console it still has a name that ttyname(3) finds. Without the right to mount, or
+ * without /dev/pts, those of the host are used.
+ */
+static void own_terminals(void)
+{
+	char path[24] = "/dev/pts/";
+	struct stat st;
+	u32 number, n = 9, power = 1;
+	int i;
+
+	for (i = 0; i < 3; i++)
+		/* UNIX98_PTY_SLAVE_MAJOR */
+		if (sc2(__NR_fstat, i, &st) == 0 && (st.st_mode & 0170000) == 0020000 && (st.st_rdev >> 8 & 0xfff) == 136)
+			break;
+	if (i < 3) {
+		number = (u32)(st.st_rdev & 0xff) | (u32)(st.st_rdev >> 12 & 0xfff00);
+		while (number / power >= 10)
+			power *= 10;
+		for (; power; power /= 10)
+			path[n++] = (char)('0' + number / power % 10);
+		path[n] = 0;
+		/* MS_BIND */
+		sc5(__NR_mount, path, "/dev/console", 0, 4096, 0);
+	}
+	/* MS_NOSUID | MS_NOEXEC; 5 is the group tty everywhere, but not in every user namespace. */
+	if (sc5(__NR_mount, "devpts", "/dev/pts", "devpts", 2 | 8, "newinstance,ptmxmode=0666,mode=0620,gid=5") == -EINVAL)
+		sc5(__NR_mount, "devpts", "/dev/pts", "devpts", 2 | 8, "newinstance,ptmxmode=0666,mode=0620");
+}
+
 static void move_to(long fd, int number, int flags)
 {
 	check(STAGE_EVENTS, fd);
@@ -816,6 +848,7 @@ static __attribute__((noreturn)) void init_process(void)
 	check(STAGE_PROPAGATION, sc5(__NR_mount, 0, "/", 0, 0x4000 | 0x80000, 0));
 	/* MS_NOSUID | MS_NODEV | MS_NOEXEC */
 	check(STAGE_MOUNT_PROC, sc5(__NR_mount, "proc", "/proc", "proc", 2 | 4 | 8, 0));
+	own_terminals();
 	if ((config->namespaces & CLONE_NEWUTS) && config->hostname_length)
 		check(STAGE_HOSTNAME, sc2(__NR_sethostname, at(config->hostname_at), config->hostname_length));
 	if (config->namespaces & CLONE_NEWNET)

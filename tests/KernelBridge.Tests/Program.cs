@@ -14,6 +14,7 @@ public static class Program
         ["run"] = Spaces.SpaceHelpers.RunInForeground,
         ["ask-init"] = Spaces.SpaceHelpers.AskInit,
         ["inject-once"] = Capture.CaptureHelpers.InjectOnce,
+        ["copy-terminal-output"] = Capture.CaptureHelpers.CopyTerminalOutput,
         ["checkpoint-forever"] = Conformance.ConformanceHelpers.CheckpointForever,
         ["restore-forever"] = Conformance.ConformanceHelpers.RestoreForever,
         ["stuck-read"] = Spaces.SpaceHelpers.StuckRead,

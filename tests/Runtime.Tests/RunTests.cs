@@ -60,7 +60,7 @@ public sealed class RunTests : IDisposable
         start.Environment["HOLDFAST_STORE"] = _holdfast.Store;
         using Process script = Process.Start(start)!;
         Task<string> output = script.StandardOutput.ReadToEndAsync();
-        HoldfastProgram.Until(() => File.Exists(log) && File.ReadAllText(log).Contains("/dev/pts/"), "a terminal");
+        HoldfastProgram.Until(() => File.Exists(log) && File.ReadAllText(log).Contains("/dev/"), "a terminal");
 
         script.StandardInput.Write('\x03');
         script.StandardInput.Flush();

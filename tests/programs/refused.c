@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: urgent scm_rights multicast fanotify io_uring pty userfaultfd seccomp perf netlink sysv_shm posix_timer
+ * Cases: urgent scm_rights multicast fanotify io_uring userfaultfd seccomp perf netlink sysv_shm posix_timer
  * Refused: yes
  */
 #include "state.h"
@@ -84,11 +84,6 @@ static void build(void)
 		unsigned int parameters[30] = {0};
 
 		first = have(syscall(425, 8, parameters));
-	} else if (IS("pty")) {
-		first = have(posix_openpt(O_RDWR | O_NOCTTY));
-		MUST(grantpt(first));
-		MUST(unlockpt(first));
-		second = MUST(open(ptsname(first), O_RDWR | O_NOCTTY));
 	} else if (IS("userfaultfd")) {
 		struct uffdio_api api = {.api = UFFD_API};
 
@@ -151,12 +146,6 @@ static void check(void)
 
 		EQUAL(recvmsg(first, &message, 0), 1);
 		CHECK(CMSG_FIRSTHDR(&message) != NULL, "the descriptor is gone");
-	} else if (IS("pty")) {
-		char bytes[16] = "";
-
-		EQUAL(write(second, "out\n", 4), 4);
-		EQUAL(read(first, bytes, sizeof(bytes)), 5);
-		CHECK(strcmp(bytes, "out\r\n") == 0, "read %s", bytes);
 	} else if (IS("seccomp")) {
 		EQUAL(syscall(SYS_getpriority, 0, 0), -1);
 		EQUAL(errno, 77);

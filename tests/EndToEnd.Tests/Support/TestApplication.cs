@@ -98,6 +98,20 @@ internal sealed class TestApplication : IDisposable
         return result;
     }
 
+    /// <summary>
+    /// The same for an application that connects and sends all the time: a moment at which bytes wait in a terminal, or for an end that has not been accepted
+    /// or has no room, is refused by design, and another one is looked for.
+    /// </summary>
+    public CommandResult CheckpointBetweenBytes()
+    {
+        CommandResult? result = null;
+        Until.Required(
+            () => (result = Holdfast("checkpoint", Name)).ErrorCode is not ("socket.pending" or "socket.unsent" or "pty.unread"),
+            () => $"no moment between bytes: {result}");
+        Work.Remember();
+        return result!.Required();
+    }
+
     /// <summary>Takes a snapshot that ends the application: nothing that it does afterwards can be lost.</summary>
     public CommandResult CheckpointAndStop()
     {

@@ -3,6 +3,7 @@ using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
+using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Tests.Conformance;
 
 namespace Holdfast.KernelBridge.Tests.Capture;
@@ -11,7 +12,18 @@ namespace Holdfast.KernelBridge.Tests.Capture;
 public static class CaptureHelpers
 {
     /// <summary>Seizes a process's first thread, makes three calls inside it and lets it go. Argument: the pid.</summary>
-    public static int InjectOnce(string[] args) => Driver.OnThread(() =>
+    public static int InjectOnce(string[] args) => Inside(args, (pid, calls) => Enumerable.Range(0, 3).All(_ => calls.Call(X64.Getpid) == pid) ? 0 : 1);
+
+    /// <summary>Copies the output that waits in a process's one pseudo-terminal to a file, and lets it go. Arguments: the pid, the file.</summary>
+    public static int CopyTerminalOutput(string[] args) => Inside(args, (pid, calls) =>
+    {
+        TerminalOutput output = new();
+        output.Copy(DescriptorFacts.ReadAll(pid, pid), calls);
+        File.WriteAllBytes(args[1], output.Outputs.Values.SingleOrDefault([]));
+        return 0;
+    });
+
+    private static int Inside(string[] args, Func<int, InjectedCalls, int> body) => Driver.OnThread(() =>
     {
         int pid = int.Parse(args[0], CultureInfo.InvariantCulture);
         using TargetMemory memory = new(pid);
@@ -21,18 +33,13 @@ public static class CaptureHelpers
         thread.Interrupt();
         thread.WaitUntilStands(Environment.TickCount64 + 10_000);
         ulong slot = maps.Single(map => map.Name == "[stack]").Start;
+        int result;
         using (InjectedCalls calls = new(thread, memory, gadgets, slot, PtraceCall.GetRegisters(pid), PtraceCall.GetExtendedState(pid), PtraceCall.GetSignalMask(pid)))
         {
-            for (int i = 0; i < 3; i++)
-            {
-                if (calls.Call(X64.Getpid) != pid)
-                {
-                    return 1;
-                }
-            }
+            result = body(pid, calls);
         }
 
         thread.Release();
-        return 0;
+        return result;
     });
 }

@@ -9,7 +9,6 @@ internal static class DescriptorTestsSupport
         DescriptorFacts facts = DescriptorFacts.ReadAll(pid, pid).Single(facts => facts.Number == number);
         Assert.Equal((path, flags, closeOnExec, deleted, 0L), (facts.Path, facts.Flags, facts.CloseOnExec, facts.Deleted, facts.Position));
         Assert.Empty(facts.Locks);
-        Assert.False(facts.Async);
-        Assert.False(facts.Signals);
+        Assert.Null(facts.Signals);
     }
 }

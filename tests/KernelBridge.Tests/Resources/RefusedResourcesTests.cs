@@ -11,8 +11,7 @@ public sealed class RefusedResourcesTests : IDisposable
     public static TheoryData<string, string, string> Cases => new()
     {
         { "a context of Linux AIO", "memory.aio", "c = ctypes.c_ulong(0); must(libc.syscall(206, 8, ctypes.byref(c)))" },
-        { "an owner for signals", "fd.owner", "r, w = os.pipe(); fcntl.fcntl(r, fcntl.F_SETOWN, os.getpid())" },
-        { "a signal of its own for readiness", "fd.owner", "r, w = os.pipe(); fcntl.fcntl(r, 10, 34)" },
+        { "a directory that sends signals about changes", "fd.owner", "d = os.open('/usr', 0); fcntl.fcntl(d, fcntl.F_NOTIFY, fcntl.DN_CREATE | fcntl.DN_MULTISHOT)" },
         { "a lease", "fd.lock", "f = open(out + '/leased', 'w'); f.close(); f = open(out + '/leased'); fcntl.fcntl(f, 1024, fcntl.F_RDLCK)" },
         { "a pidfd of a process outside", "fd.pidfd", "os.pidfd_open(1)" },
         { "a pidfd of a process that is gone", "fd.pidfd", "p = os.fork(); (os._exit(0) if p == 0 else None); d = os.pidfd_open(p); os.waitpid(p, 0)" },
@@ -35,6 +34,11 @@ public sealed class RefusedResourcesTests : IDisposable
         { "membership in a multicast group", "socket.multicast", "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.setsockopt(0, 35, socket.inet_aton('224.0.0.251') + socket.inet_aton('127.0.0.1'))" },
         { "a raw socket", "fd.socket", "u = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)" },
         { "a netlink socket with an address", "fd.socket", "n = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); n.bind((0, 0))" },
+        { "more output in a terminal than its master holds", "pty.unread", "m, s = os.openpty(); os.write(s, bytes(5000))" },
+        { "input that a terminal's slave has not read", "pty.unread", "m, s = os.openpty(); os.write(m, b'x\\n'); os.read(m, 10)" },
+        { "a terminal whose output is stopped", "pty.stopped", "m, s = os.openpty(); fcntl.ioctl(s, 0x540a, 0)" },
+        { "a master with another line discipline", "pty.discipline", "m, s = os.openpty(); fcntl.ioctl(m, 0x5423, struct.pack('i', 27))" },
+        { "a slave with another line discipline", "pty.discipline", "m, s = os.openpty(); fcntl.ioctl(s, 0x5423, struct.pack('i', 27))" },
         { "huge pages", "memory.huge", "must(libc.mmap(0, 2 << 20, 0, 0x44022, -1, 0))" },
     };
 
@@ -84,6 +88,29 @@ public sealed class RefusedResourcesTests : IDisposable
         Assert.Equal(0, Linux.Libc.close(pidfd));
 
         // With the last copy the kernel forgets the entry.
+        bench.Checkpoint(application);
+    }
+
+    [Fact]
+    public void A_file_whose_signals_go_to_somebody_outside_is_refused()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import os, time
+            out = os.environ['OUT']
+            r, w = os.pipe()
+            with open(out + '/number', 'w') as f: f.write(str(r))
+            open(out + '/ready', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        (int copy, _) = Linux.Libc.CopyDescriptor(application.MainPid, int.Parse(File.ReadAllText(bench.PathOf("number")), System.Globalization.CultureInfo.InvariantCulture));
+        Assert.True(copy >= 0);
+        const int F_SETOWN = 8;
+        Assert.Equal(0, Linux.Libc.fcntl(copy, F_SETOWN, Environment.ProcessId));
+        Assert.Equal(["fd.owner"], bench.RefusalsOf(application));
+        Assert.Equal(0, Linux.Libc.fcntl(copy, F_SETOWN, application.MainPid));
+        Assert.Equal(0, Linux.Libc.close(copy));
         bench.Checkpoint(application);
     }
 

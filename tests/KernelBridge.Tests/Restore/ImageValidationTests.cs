@@ -98,10 +98,12 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             i = libc.inotify_init1(0); libc.inotify_add_watch(i, out.encode() + b'/fifo', 4)
             fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
             s = libc.signalfd(-1, ctypes.byref(ctypes.c_ulong(512)), 0)
+            fcntl.fcntl(r, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(r, fcntl.F_SETFL, fcntl.fcntl(r, fcntl.F_GETFL) | os.O_ASYNC)
+            ma, sl = os.openpty(); me, ss = os.openpty(); os.close(me)
             signal.signal(signal.SIGUSR1, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
             threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
             if os.fork() == 0:
-                os.setsid()
+                os.setsid(); fcntl.ioctl(sl, 0x540e, 0); ct = os.open('/dev/tty', os.O_RDWR)
                 if os.fork() == 0: os._exit(3)
                 time.sleep(1000)
             open(out + '/ready', 'w').close()

@@ -26,6 +26,6 @@ elif command -v rustc >/dev/null; then
 else
 	echo "no rustc: channels left out"
 fi
-for script in bash.sh python.py perl.pl busybox.sh; do
+for script in bash.sh python.py perl.pl busybox.sh nginx.py tmux.py; do
 	cp -p "$here/$script" "$out/$script"
 done

@@ -1,0 +1,82 @@
+using System.Diagnostics;
+using Holdfast.KernelBridge.Tests.Conformance;
+using Holdfast.KernelBridge.Tests.Spaces;
+using Xunit.Abstractions;
+
+namespace Holdfast.KernelBridge.Tests.Capture;
+
+/// <summary>A tracer that dies between any two of its ptrace calls, while a process takes its terminal's output out and puts it back, takes nothing away.</summary>
+public sealed class TerminalOutputTests(ITestOutputHelper output)
+{
+    // What ptrace calls a copy makes beside those that begin and end it: four for each of seven system calls.
+    private const int Moments = 48;
+
+    private const string Program =
+        """
+        import os, sys, termios, time
+        out = sys.argv[1]
+        master, slave = os.openpty()
+        os.write(slave, b"first\nsecond\n")
+        def state(): return sorted(os.listdir("/proc/self/fd")), termios.tcgetattr(slave)[:4]
+        before = state()
+        open(out + "/ready", "w").close()
+        while not os.path.exists(out + "/go"): time.sleep(0.005)
+        after = state()
+        with open(out + "/end", "w") as end:
+            end.write(repr(os.read(master, 100)) if after == before else f"{before} became {after}")
+        os.rename(out + "/end", out + "/result")
+        """;
+
+    [Fact]
+    public void Output_stays_where_it_is_whenever_the_tracer_dies()
+    {
+        using var bench = new Bench(new PtraceBridge());
+        if (Tools.Find("strace") is null || Tools.Find("python3") is null)
+        {
+            output.WriteLine("skipped: no strace or no python");
+            return;
+        }
+
+        Random random = new(Tools.Seed(output));
+        File.WriteAllText(bench.PathOf("program.py"), Program);
+        using Process target = Process.Start(new ProcessStartInfo("python3", [bench.PathOf("program.py"), bench.Root]))!;
+        try
+        {
+            bench.Expect("ready");
+            int[] moments = [.. Enumerable.Range(1, Moments)];
+            random.Shuffle(moments);
+            int killed = 0;
+            foreach (int moment in moments[..Tools.Count(16, Moments)])
+            {
+                killed += Copy(bench, target.Id, moment) != 0 ? 1 : 0;
+                Health.AssertRuns(target.Id);
+                Assert.Equal(0, Copy(bench, target.Id, null));
+                Assert.Equal("first\r\nsecond\r\n", File.ReadAllText(bench.PathOf("copy")));
+            }
+
+            output.WriteLine($"{killed} tracers killed");
+            Assert.True(killed >= 8, $"only {killed} tracers were killed");
+            File.WriteAllText(bench.PathOf("go"), string.Empty);
+            bench.Expect("result");
+            string result = File.ReadAllText(bench.PathOf("result"));
+            Assert.True(result == @"b'first\r\nsecond\r\n'", result);
+        }
+        finally
+        {
+            target.Kill();
+            target.WaitForExit();
+        }
+    }
+
+    /// <summary>Runs the tracer; killed at the given one of its ptrace calls.</summary>
+    private static int Copy(Bench bench, int pid, int? moment)
+    {
+        string[] helper = [.. HelperProcess.Command("copy-terminal-output"), $"{pid}", bench.PathOf("copy")];
+        string[] command = moment is { } number
+            ? ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=ptrace", "-e", $"inject=ptrace:signal=KILL:when={number}", .. helper]
+            : helper;
+        using Process process = Process.Start(new ProcessStartInfo(command[0], command[1..]))!;
+        Assert.True(process.WaitForExit(SpaceFixture.Patience));
+        return process.ExitCode;
+    }
+}
