@@ -47,6 +47,10 @@ public sealed record ApplicationImage
     [JsonInclude]
     internal IReadOnlyList<GhostFileImage> GhostFiles { get; init; } = [];
 
+    /// <summary>System V IPC of a namespace of its own beside shared memory; null when it shares the host's, and in images that do not say.</summary>
+    [JsonInclude]
+    internal SystemVImage? SystemV { get; init; }
+
     /// <summary>Names of the streams in which the contents of memory and deleted files lie.</summary>
     [JsonIgnore]
     public IEnumerable<string> Streams =>

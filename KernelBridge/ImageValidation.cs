@@ -35,6 +35,15 @@ internal static class ImageValidation
         Require(image.Pipes.All(IsPipe), "a pipe holds more than it can");
         Require(image.Pipes.Select(pipe => pipe.Id).Distinct().Count() == image.Pipes.Count, "a pipe is there twice");
         Require(image.SharedMemory.Select((shared, i) => shared.Id == i && shared.Size is > 0 and < 1L << 40).All(valid => valid), "shared memory has an impossible number or size");
+        IReadOnlyList<SegmentImage> segments = [.. image.SharedMemory.Select(shared => shared.Segment).OfType<SegmentImage>()];
+        Require(
+            segments.All(segment => segment.Permissions is { IsValid: true }) && segments.DistinctBy(segment => segment.Permissions.Id).Count() == segments.Count,
+            "a System V segment is impossible");
+        string? systemV = image.SystemV?.Problem();
+        Require(systemV is null, systemV ?? string.Empty);
+        Require(
+            (segments.Count == 0 && image.SystemV is null) || (image.Scope == ApplicationScope.Space && image.Isolated?.Contains("ipc") == true),
+            "it has System V objects without an IPC namespace of its own");
         Require(image.SharedMemory.Sum(shared => (double)shared.Size) < 1L << 45, "there is more shared memory than addresses");
         Require(
             image.GhostFiles.Select((ghost, i) => ghost.Id == i && IsPath(ghost.Path) && ghost.Identity.Size >= 0 && (ghost.Memfd is null || (ghost.Memfd.Seals is >= 0 and < 0x100 && !ghost.Memfd.Name.Contains('\0', StringComparison.Ordinal)))).All(valid => valid)
@@ -149,14 +158,17 @@ internal static class ImageValidation
             int limit = area.Kind switch
             {
                 AreaKind.File => image.MappedFiles.Count,
-                AreaKind.SharedAnonymous => image.SharedMemory.Count,
+                AreaKind.SharedAnonymous or AreaKind.SystemV => image.SharedMemory.Count,
                 _ => -1,
             };
             Require(limit < 0 || (area.File >= 0 && area.File < limit), $"{who}: area {area.Start:x} refers to file {area.File}");
             Require(Enum.IsDefined(area.Kind) && (area.Protection & ~7) == 0, $"{who}: area {area.Start:x} is of an unknown kind or protection");
             Require(!area.Name.StartsWith("[anon:", StringComparison.Ordinal) || area.Name.EndsWith(']'), $"{who}: area {area.Start:x} has an impossible name");
             Require(
-                area.Kind != AreaKind.SharedAnonymous || (area.Offset < 1ul << 40 && area.Offset + area.Length <= ((ulong)image.SharedMemory[area.File].Size + 0xfff & ~0xffful)),
+                area.Kind is not (AreaKind.SharedAnonymous or AreaKind.SystemV) || image.SharedMemory[area.File].Segment is not null == (area.Kind == AreaKind.SystemV),
+                $"{who}: area {area.Start:x} refers to shared memory of another kind");
+            Require(
+                area.Kind is not (AreaKind.SharedAnonymous or AreaKind.SystemV) || (area.Offset < 1ul << 40 && area.Offset + area.Length <= ((ulong)image.SharedMemory[area.File].Size + 0xfff & ~0xffful)),
                 $"{who}: area {area.Start:x} reaches beyond its shared memory");
             Require(area.Guards.All(guard => guard.Start >= area.Start && guard.Start < guard.End && guard.End <= area.End), $"{who}: a guard range is outside its area");
         }

@@ -29,7 +29,8 @@ internal static class ApplicationInspection
         refusals.AddRange(sockets.Refusals);
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
-        refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : OwnObjects(target));
+        refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : []);
+        refusals.AddRange(InterProcessCommunication.Refusals(target.RootPid, pids));
         refusals.AddRange(ProcessTrees.Plan(inspections.Select(Node), target.Scope).Refusals);
         return refusals;
     }
@@ -89,9 +90,4 @@ internal static class ApplicationInspection
             }
         }
     }
-
-    private static IEnumerable<Refusal> OwnObjects(ApplicationTarget target) => !InterProcessCommunication.HasOwn(target.RootPid)
-        ? []
-        : InterProcessCommunication.Objects(target.RootPid).Select(found =>
-            new Refusal(found.Code, 0, null, "IPC namespace", $"{found.What} cannot be captured", "remove it before the checkpoint (see ipcrm)"));
 }

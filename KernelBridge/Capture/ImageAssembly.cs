@@ -32,12 +32,16 @@ internal sealed class ImageAssembly
     /// <summary>Where the contents of shared memory can be read, by its number.</summary>
     public Dictionary<int, string> SharedMemoryPaths { get; } = [];
 
+    /// <summary>Who has System V shared memory attached, by its number in the image.</summary>
+    public Dictionary<int, SegmentUser> SegmentUsers { get; } = [];
+
     /// <summary>Where the contents of deleted files can be read, by their number.</summary>
     public Dictionary<int, string> GhostPaths { get; } = [];
 
     public ApplicationImage Build()
     {
         List<ProcessImage> ordered = ParentsFirst();
+        SystemVImage? systemV = AssembleSystemV(ordered);
         foreach (ProcessImage process in ordered)
         {
             process.Descriptors = [.. process.Captured.Select(c => new DescriptorImage(c.Facts.Number, c.Facts.CloseOnExec, FileOf(c.Facts, c.File)))];
@@ -53,7 +57,7 @@ internal sealed class ImageAssembly
         return new ApplicationImage
         {
             Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes,
-            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
+            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
 
@@ -176,6 +180,9 @@ internal sealed class ImageAssembly
                 case AreaKind.SharedAnonymous:
                     area.File = Shared(source.Backing!, path);
                     break;
+                case AreaKind.SystemV:
+                    area.File = AttachedSegment(process, area, source);
+                    break;
             }
         }
 
@@ -208,6 +215,43 @@ internal sealed class ImageAssembly
             sharedIndex[key] = index = shared.Count;
             shared.Add(new SharedMemoryImage(index, identity.Size));
             SharedMemoryPaths[index] = path;
+        }
+
+        return index;
+    }
+
+    /// <summary>The objects of an IPC namespace of its own; null when it shares the host's.</summary>
+    private SystemVImage? AssembleSystemV(List<ProcessImage> ordered)
+    {
+        if (target.Scope != ApplicationScope.Space || !IpcNamespace.HasOwn(target.RootPid))
+        {
+            return null;
+        }
+
+        Dictionary<int, int> numbers = ordered.ToDictionary(process => process.HostPid, process => process.Pid);
+        int Inner(int pid) => numbers.GetValueOrDefault(pid);
+        foreach ((long size, SegmentImage segment) in IpcNamespace.Ask(target.RootPid, () => SystemVMemory.List(Inner)))
+        {
+            shared.Add(new SharedMemoryImage(shared.Count, size) { Segment = segment });
+        }
+
+        return SystemVImage.Capture(target.RootPid, Inner);
+    }
+
+    private int AttachedSegment(ProcessImage process, AreaImage area, Area source)
+    {
+        int index = shared.FindIndex(memory => memory.Segment is { } segment && segment.Permissions.Id == (int)source.Map.Inode);
+        if (index < 0)
+        {
+            throw new BridgeException([new Refusal(
+                "memory.sysv", process.Pid, null, $"memory {area.Start:x}-{area.End:x} {area.Name}", "it is System V shared memory of another IPC namespace", "detach it before the checkpoint")]);
+        }
+
+        // Best one that shows the last page.
+        SegmentUser user = new(process.HostPid, area.Start, area.End, area.Offset);
+        if (!SegmentUsers.ContainsKey(index) || user.Covers(shared[index].Size - 1))
+        {
+            SegmentUsers[index] = user;
         }
 
         return index;

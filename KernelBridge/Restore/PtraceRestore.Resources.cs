@@ -20,6 +20,7 @@ internal sealed partial class PtraceRestore
     /// <summary>Gives every process its descriptors.</summary>
     public void BuildResources()
     {
+        MakeSystemV();
         OpenPidFds();
         FillEpolls();
         foreach (ProcessImage process in Living)
@@ -207,12 +208,16 @@ internal sealed partial class PtraceRestore
         foreach (SharedMemoryImage shared in Image.SharedMemory)
         {
             sharedAddresses[shared.Id] = at;
-            tape.Add($"shared memory {shared.Id}", X64.Mmap, at, (ulong)shared.Size, 3, 0x100021 | 0x4000, ulong.MaxValue, 0);
+            if (shared.Segment is null)
+            {
+                tape.Add($"shared memory {shared.Id}", X64.Mmap, at, (ulong)shared.Size, 3, 0x100021 | 0x4000, ulong.MaxValue, 0);
+            }
+
             at += (ulong)((shared.Size + 0xfff) & ~0xfffL) + 0x10000;
         }
 
         root.Run(tape);
-        foreach (SharedMemoryImage shared in Image.SharedMemory)
+        foreach (SharedMemoryImage shared in Image.SharedMemory.Where(shared => shared.Segment is null))
         {
             Fill(root, shared.Stream, run => sharedAddresses[shared.Id] + (ulong)run, shared.Size);
         }

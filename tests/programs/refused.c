@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: urgent scm_rights multicast fanotify io_uring pty userfaultfd seccomp perf netlink sysv_shm posix_timer
+ * Cases: urgent scm_rights multicast fanotify io_uring pty userfaultfd seccomp perf netlink posix_timer
  * Refused: yes
  */
 #include "state.h"
@@ -14,7 +14,6 @@
 #include <netinet/in.h>
 #include <sys/fanotify.h>
 #include <sys/ioctl.h>
-#include <sys/shm.h>
 #include <sys/socket.h>
 
 #define IS(name) (strcmp(state_case, name) == 0)
@@ -120,12 +119,6 @@ static void build(void)
 
 		first = MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
 		MUST(bind(first, (struct sockaddr *)&address, sizeof(address)));
-	} else if (IS("sysv_shm")) {
-		int id = have(shmget(IPC_PRIVATE, PAGE, IPC_CREAT | 0600));
-
-		attached = MUST(shmat(id, NULL, 0));
-		MUST(shmctl(id, IPC_RMID, NULL));
-		state_fill(attached, PAGE, 8);
 	} else if (IS("posix_timer")) {
 		struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
 		struct itimerspec value = {.it_value.tv_sec = 3000};
@@ -165,8 +158,6 @@ static void check(void)
 
 		EQUAL(read(first, &value, 8), 8);
 		CHECK(value > 0, "the counter stands still");
-	} else if (IS("sysv_shm")) {
-		CHECK_FILL(attached, PAGE, 8);
 	} else if (IS("posix_timer")) {
 		struct itimerspec value;
 

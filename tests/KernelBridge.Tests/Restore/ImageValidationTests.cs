@@ -96,6 +96,8 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             os.mkfifo(out + '/fifo'); q = os.open(out + '/fifo', os.O_RDWR); os.write(q, b'named')
             v = os.memfd_create('held'); os.truncate(v, 4096); pf = os.pidfd_open(os.getpid())
             i = libc.inotify_init1(0); libc.inotify_add_watch(i, out.encode() + b'/fifo', 4)
+            libc.shmat.restype = ctypes.c_void_p; libc.shmat(libc.shmget(7, 5000, 0o1600), None, 0)
+            libc.semget(7, 2, 0o1600); libc.msgsnd(libc.msgget(7, 0o1600), (ctypes.c_long * 2)(5, 6), 8, 0)
             fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
             s = libc.signalfd(-1, ctypes.byref(ctypes.c_ulong(512)), 0)
             signal.signal(signal.SIGUSR1, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
