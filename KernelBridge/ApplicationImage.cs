@@ -151,6 +151,9 @@ public sealed record ProcessImage
     internal IReadOnlyList<IntervalTimerImage> IntervalTimers { get; set; } = [];
 
     [JsonInclude]
+    internal IReadOnlyList<PosixTimerImage> PosixTimers { get; set; } = [];
+
+    [JsonInclude]
     internal IReadOnlyList<LimitImage> Limits { get; set; } = [];
 
     [JsonInclude]

@@ -50,6 +50,11 @@ internal static class ApplicationCheck
             yield return "what its processes would take back of System V semaphores at their end (SEM_UNDO) no interface shows: after a restore nothing is taken back";
         }
 
+        if (inspections.Any(inspection => PosixTimers.Has(inspection.View.Pid)))
+        {
+            yield return PosixTimers.Caveat;
+        }
+
         IReadOnlyList<string> isolated = HostFacts.IsolatedOf(pid);
         if (isolated.Contains("net"))
         {

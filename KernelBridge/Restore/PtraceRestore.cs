@@ -71,6 +71,10 @@ internal sealed partial class PtraceRestore : IRestore
         {
             refusals.AddRange(checks.Exists(process.Directories.Root, FileIdentity.DirectoryType));
             refusals.AddRange(checks.Exists(process.Directories.Working, FileIdentity.DirectoryType));
+            if (PosixTimers.CheckRestore(process) is { } refused)
+            {
+                refusals.Add(refused);
+            }
         }
 
         if (Image.Scope == ApplicationScope.Tree)

@@ -46,7 +46,6 @@ public sealed class RefusalTests
         "netlink" => "netlink|socket",
         "perf" => "perf",
         "pty" => "pty|pts|ptmx|terminal",
-        "posix_timer" => "timer",
         "io_uring" => "io_?uring",
         _ => kind,
     };

@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: urgent scm_rights multicast fanotify io_uring pty userfaultfd seccomp perf netlink posix_timer
+ * Cases: urgent scm_rights multicast fanotify io_uring pty userfaultfd seccomp perf netlink
  * Refused: yes
  */
 #include "state.h"
@@ -20,7 +20,6 @@
 
 static int first = -1, second = -1, third = -1;
 static void *attached;
-static timer_t timer;
 
 /* A descriptor that this machine may lack: its absence skips the case. */
 static int have(long result)
@@ -119,12 +118,6 @@ static void build(void)
 
 		first = MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
 		MUST(bind(first, (struct sockaddr *)&address, sizeof(address)));
-	} else if (IS("posix_timer")) {
-		struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
-		struct itimerspec value = {.it_value.tv_sec = 3000};
-
-		MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
-		MUST(timer_settime(timer, 0, &value, NULL));
 	} else {
 		state_fail("no such case");
 	}
@@ -158,11 +151,6 @@ static void check(void)
 
 		EQUAL(read(first, &value, 8), 8);
 		CHECK(value > 0, "the counter stands still");
-	} else if (IS("posix_timer")) {
-		struct itimerspec value;
-
-		MUST(timer_gettime(timer, &value));
-		CHECK(value.it_value.tv_sec > 2000, "%ld s left", value.it_value.tv_sec);
 	}
 	if (first >= 0)
 		MUST(fcntl(first, F_GETFD));

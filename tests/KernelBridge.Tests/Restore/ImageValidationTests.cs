@@ -100,7 +100,7 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             libc.semget(7, 2, 0o1600); libc.msgsnd(libc.msgget(7, 0o1600), (ctypes.c_long * 2)(5, 6), 8, 0)
             fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
             s = libc.signalfd(-1, ctypes.byref(ctypes.c_ulong(512)), 0)
-            signal.signal(signal.SIGUSR1, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
+            signal.signal(signal.SIGUSR1, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 1000, 1000); libc.syscall(222, 1, 0, ctypes.byref(ctypes.c_int()))
             threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
             if os.fork() == 0:
                 os.setsid()
