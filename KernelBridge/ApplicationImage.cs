@@ -47,6 +47,10 @@ public sealed record ApplicationImage
     [JsonInclude]
     internal IReadOnlyList<GhostFileImage> GhostFiles { get; init; } = [];
 
+    /// <summary>Directories in its own /dev/shm, before those in them; the files are among <see cref="GhostFiles"/>.</summary>
+    [JsonInclude]
+    internal IReadOnlyList<SharedMemoryFolderImage> SharedMemoryFolders { get; init; } = [];
+
     /// <summary>System V IPC of a namespace of its own beside shared memory; null when it shares the host's, and in images that do not say.</summary>
     [JsonInclude]
     internal SystemVImage? SystemV { get; init; }

@@ -19,7 +19,7 @@ internal static class ImageValidation
         Require(
             !Lists(image).Any(list => list.Cast<object?>().Contains(null)) && image.Processes.All(process => !Lists(process).Any(list => list.Cast<object?>().Contains(null))),
             "an entry of a table is missing");
-        Require(image.Isolated?.All(kind => kind is "pid" or "mount" or "uts" or "ipc" or "time" or "net") ?? true, "a namespace of an unknown kind");
+        Require(image.Isolated?.All(kind => kind is "pid" or "mount" or "uts" or "ipc" or "time" or "net" or "shm") ?? true, "a namespace of an unknown kind");
         HashSet<int> numbers = [];
         foreach (ProcessImage process in image.Processes)
         {
@@ -49,6 +49,11 @@ internal static class ImageValidation
             image.GhostFiles.Select((ghost, i) => ghost.Id == i && IsPath(ghost.Path) && ghost.Identity.Size >= 0 && (ghost.Memfd is null || (ghost.Memfd.Seals is >= 0 and < 0x100 && !ghost.Memfd.Name.Contains('\0', StringComparison.Ordinal)))).All(valid => valid)
             && image.GhostFiles.DistinctBy(ghost => (ghost.Identity.Device, ghost.Identity.Inode)).Count() == image.GhostFiles.Count,
             "a deleted file has an impossible number, path or size");
+        List<string> own = [.. image.GhostFiles.Where(ghost => ghost.Named).Select(ghost => ghost.Path), .. image.SharedMemoryFolders.Select(folder => folder.Path)];
+        Require(
+            own.TrueForAll(SharedMemoryDirectory.IsPath) && own.Distinct().Count() == own.Count && !image.GhostFiles.Any(ghost => ghost is { Named: true, Memfd: not null })
+            && (own.Count == 0 || (image.Scope == ApplicationScope.Space && image.Isolated?.Contains("shm") == true)),
+            "a file in /dev/shm is impossible, or there without a /dev/shm of its own");
         HashSet<(ulong, ulong)> ghosts = [.. image.GhostFiles.Select(ghost => (ghost.Identity.Device, ghost.Identity.Inode))];
         Require(
             image.MappedFiles.All(mapped => IsPath(mapped.Path) && (!mapped.Deleted || ghosts.Contains((mapped.Identity.Device, mapped.Identity.Inode)))),
@@ -109,7 +114,7 @@ internal static class ImageValidation
 
     /// <summary>The lists of an object whose entries are objects.</summary>
     private static IEnumerable<System.Collections.IEnumerable> Lists(ApplicationImage image) =>
-        [image.Processes, image.OpenFiles, image.Pipes, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
+        [image.Processes, image.OpenFiles, image.Pipes, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.SharedMemoryFolders, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
 
     private static IEnumerable<System.Collections.IEnumerable> Lists(ProcessImage process) =>
     [

@@ -64,7 +64,9 @@ internal static class ApplicationCheck
         if (isolated.Contains("mount"))
         {
             HashSet<string> ours = [.. Mounts("self")];
-            foreach (string mount in Mounts(pid.ToString(System.Globalization.CultureInfo.InvariantCulture)).Where(mount => !ours.Contains(mount) && !mount.StartsWith("/proc ", StringComparison.Ordinal)))
+            bool ownMemory = isolated.Contains("shm");
+            foreach (string mount in Mounts(pid.ToString(System.Globalization.CultureInfo.InvariantCulture)).Where(mount =>
+                !ours.Contains(mount) && !mount.StartsWith("/proc ", StringComparison.Ordinal) && !(ownMemory && mount.StartsWith(SharedMemoryDirectory.Place + " ", StringComparison.Ordinal))))
             {
                 yield return $"{mount.Split(' ')[0]} is mounted inside the application only: the mount is not kept";
             }

@@ -31,6 +31,7 @@ internal static class ApplicationInspection
         refusals.AddRange(Groups(inspections));
         refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : []);
         refusals.AddRange(InterProcessCommunication.Refusals(target.RootPid, pids));
+        refusals.AddRange(target.Scope == ApplicationScope.Space ? SharedMemoryDirectory.Refusals(target.RootPid) : []);
         refusals.AddRange(ProcessTrees.Plan(inspections.Select(Node), target.Scope).Refusals);
         return refusals;
     }

@@ -42,6 +42,7 @@ internal sealed class ImageAssembly
     {
         List<ProcessImage> ordered = ParentsFirst();
         SystemVImage? systemV = AssembleSystemV(ordered);
+        List<SharedMemoryFolderImage> folders = AssembleSharedMemoryDirectory();
         foreach (ProcessImage process in ordered)
         {
             process.Descriptors = [.. process.Captured.Select(c => new DescriptorImage(c.Facts.Number, c.Facts.CloseOnExec, FileOf(c.Facts, c.File)))];
@@ -57,7 +58,7 @@ internal sealed class ImageAssembly
         return new ApplicationImage
         {
             Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes,
-            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
+            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
 
@@ -175,7 +176,7 @@ internal sealed class ImageAssembly
                 case AreaKind.File:
                     // VM_MAYWRITE ('mw'): a shared mapping that may become writable by mprotect later.
                     bool writable = area.Shared && source.Map.HasFlag("mw ");
-                    area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : ProcFs.TryLink(path) ?? area.Name, writable, source.Deleted, path);
+                    area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(area, path), writable, source.Deleted, path);
                     break;
                 case AreaKind.SharedAnonymous:
                     area.File = Shared(source.Backing!, path);
@@ -190,6 +191,10 @@ internal sealed class ImageAssembly
         memory.ExecutableFile = Mapped(
             memory.ExecutableIdentity, deleted ? memory.Executable[..^10] : memory.Executable, writable: false, deleted, $"/proc/{process.HostPid}/exe");
     }
+
+    /// <summary>The path of a mapped file; maps says it less exactly than the link does, but for one that has another name now.</summary>
+    private static string NameOf(AreaImage area, string link) =>
+        ProcFs.TryLink(link) is { } name && !name.EndsWith(" (deleted)", StringComparison.Ordinal) ? name : area.Name;
 
     private int Mapped(FileIdentity identity, string path, bool writable, bool deleted, string magicPath)
     {
@@ -238,6 +243,32 @@ internal sealed class ImageAssembly
         return SystemVImage.Capture(target.RootPid, Inner);
     }
 
+    /// <summary>Everything in a /dev/shm of its own, whoever has it open.</summary>
+    private List<SharedMemoryFolderImage> AssembleSharedMemoryDirectory()
+    {
+        List<SharedMemoryFolderImage> folders = [];
+        if (target.Scope != ApplicationScope.Space || !SharedMemoryDirectory.HasOwn(target.RootPid))
+        {
+            return folders;
+        }
+
+        foreach ((string path, FileIdentity identity) in SharedMemoryDirectory.Entries(target.RootPid))
+        {
+            string seen = SharedMemoryDirectory.Root(target.RootPid) + path;
+            if (identity.Type == FileIdentity.DirectoryType)
+            {
+                (uint owner, uint group) = FileIdentity.OwnerOf(seen);
+                folders.Add(new SharedMemoryFolderImage(path, identity.Mode & 0xfff, owner, group));
+            }
+            else
+            {
+                Ghost(identity, path, seen, named: true);
+            }
+        }
+
+        return folders;
+    }
+
     private int AttachedSegment(ProcessImage process, AreaImage area, Area source)
     {
         int index = shared.FindIndex(memory => memory.Segment is { } segment && segment.Permissions.Id == (int)source.Map.Inode);
@@ -257,14 +288,14 @@ internal sealed class ImageAssembly
         return index;
     }
 
-    private void Ghost(FileIdentity identity, string path, string magicPath)
+    private void Ghost(FileIdentity identity, string path, string magicPath, bool named = false)
     {
         (ulong, ulong) key = (identity.Device, identity.Inode);
         if (ghostIndex.TryAdd(key, ghosts.Count))
         {
             (uint owner, uint group) = FileIdentity.OwnerOf(magicPath);
             GhostPaths[ghosts.Count] = magicPath;
-            ghosts.Add(new GhostFileImage(ghosts.Count, path, identity, owner, group) { Memfd = Memfds.Describe(path, magicPath) });
+            ghosts.Add(new GhostFileImage(ghosts.Count, path, identity, owner, group) { Memfd = Memfds.Describe(path, magicPath), Named = named });
         }
     }
 }

@@ -140,6 +140,13 @@ internal static class AddressSpaces
             bool deleted = map.Name.EndsWith(" (deleted)", StringComparison.Ordinal);
             if (deleted && identity.Links > 0)
             {
+                // sem_open(3) makes a semaphore under another name than it gets.
+                if (SharedMemoryDirectory.NameOf(view.Pid, map.Name, identity) is { } name)
+                {
+                    areas.Add(new Area(map with { Name = name }, AreaKind.File, identity));
+                    continue;
+                }
+
                 refusals.Add(Refuse(view, map, "file.renamed", "the name it was mapped by is gone, but the file has another"));
                 continue;
             }

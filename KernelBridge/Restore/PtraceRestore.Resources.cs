@@ -153,6 +153,7 @@ internal sealed partial class PtraceRestore
     /// <summary>Deleted files come back without a name (O_TMPFILE), so that a restore that dies leaves none behind.</summary>
     private void MakeGhosts(Stub root, int firstGhost)
     {
+        MakeFolders(root);
         for (int i = 0; i < Image.GhostFiles.Count; i++)
         {
             GhostFileImage ghost = Image.GhostFiles[i];
@@ -162,6 +163,10 @@ internal sealed partial class PtraceRestore
             if (ghost.Memfd is { } memfd)
             {
                 Memfds.Make(tape, memfd);
+            }
+            else if (ghost.Named)
+            {
+                tape.Add($"making {ghost.Path}", X64.Open, tape.Place(ghost.Path), (ulong)(Libc.O_CREAT | Libc.O_EXCL | Libc.O_RDWR | Libc.O_LARGEFILE), ghost.Identity.Mode & 0xfff);
             }
             else
             {
@@ -177,6 +182,20 @@ internal sealed partial class PtraceRestore
             FillGhost(ghost, $"/proc/{root.HostPid}/fd/{number}");
             context.AddGhost(ghost.Identity, $"/proc/self/fd/{number}");
         }
+    }
+
+    private void MakeFolders(Stub root)
+    {
+        SyscallTape tape = root.NewTape();
+        foreach (SharedMemoryFolderImage folder in Image.SharedMemoryFolders)
+        {
+            ulong path = tape.Place(folder.Path);
+            tape.Add($"making {folder.Path}", X64.Mkdir, path, 0x1c0);
+            tape.Add($"owner of {folder.Path}", X64.Chown, path, folder.Owner, folder.Group);
+            tape.Add($"mode of {folder.Path}", X64.Chmod, path, folder.Mode & 0xfff);
+        }
+
+        root.Run(tape);
     }
 
     private void FillGhost(GhostFileImage ghost, string path)

@@ -8,6 +8,9 @@ namespace Holdfast.KernelBridge.Restore;
 internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
 {
     private readonly HashSet<string> seen = [];
+    private readonly HashSet<string> own =
+        [.. image.GhostFiles.Where(ghost => ghost.Named).Select(ghost => ghost.Path), .. image.SharedMemoryFolders.Select(folder => folder.Path)];
+
     private readonly bool sameMachine = image.Host.MachineId == HostFacts.MachineId();
 
     public ApplicationImage Image => image;
@@ -23,6 +26,11 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
     /// <param name="appendOnly">Whether it was open for appending.</param>
     public IEnumerable<Refusal> File(string path, FileIdentity was, bool mustBeUnchanged, bool writable, bool appendOnly = false)
     {
+        if (own.Contains(path))
+        {
+            return [];
+        }
+
         FileIdentity? now = FileIdentity.TryOf(path);
         if (now is null || now.Type != FileIdentity.Regular)
         {
@@ -55,10 +63,10 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
     public IEnumerable<Refusal> GhostDirectory(string path) => path.StartsWith(Memfds.Prefix, StringComparison.Ordinal) ? [] : Exists(Path.GetDirectoryName(path) ?? "/", FileIdentity.DirectoryType);
 
     /// <summary>Something of that name, whatever it is.</summary>
-    public IEnumerable<Refusal> Exists(string path) => FileIdentity.TryOfLink(path) is not null ? [] : Once(path, "file.missing", "it is not there", "put it back");
+    public IEnumerable<Refusal> Exists(string path) => own.Contains(path) || FileIdentity.TryOfLink(path) is not null ? [] : Once(path, "file.missing", "it is not there", "put it back");
 
     public IEnumerable<Refusal> Exists(string path, uint type) =>
-        (type == FileIdentity.SymbolicLink ? FileIdentity.TryOfLink(path) : FileIdentity.TryOf(path))?.Type == type ? [] : Once(path, "file.missing", "it is not there, or of another kind", "put it back");
+        own.Contains(path) || (type == FileIdentity.SymbolicLink ? FileIdentity.TryOfLink(path) : FileIdentity.TryOf(path))?.Type == type ? [] : Once(path, "file.missing", "it is not there, or of another kind", "put it back");
 
     public IEnumerable<Refusal> Device(string path, ulong device) =>
         FileIdentity.TryOf(path) is { Type: FileIdentity.CharacterDevice } now && now.RawDevice == device

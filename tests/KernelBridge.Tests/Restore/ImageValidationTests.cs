@@ -97,6 +97,7 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             v = os.memfd_create('held'); os.truncate(v, 4096); pf = os.pidfd_open(os.getpid())
             i = libc.inotify_init1(0); libc.inotify_add_watch(i, out.encode() + b'/fifo', 4)
             libc.shmat.restype = ctypes.c_void_p; libc.shmat(libc.shmget(7, 5000, 0o1600), None, 0)
+            os.mkdir('/dev/shm/folder'); open('/dev/shm/folder/file', 'w').write('x')
             libc.semget(7, 2, 0o1600); libc.msgsnd(libc.msgget(7, 0o1600), (ctypes.c_long * 2)(5, 6), 8, 0)
             fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
             s = libc.signalfd(-1, ctypes.byref(ctypes.c_ulong(512)), 0)
