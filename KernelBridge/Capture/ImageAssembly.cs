@@ -176,7 +176,7 @@ internal sealed class ImageAssembly
                 case AreaKind.File:
                     // VM_MAYWRITE ('mw'): a shared mapping that may become writable by mprotect later.
                     bool writable = area.Shared && source.Map.HasFlag("mw ");
-                    area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(area, path), writable, source.Deleted, path);
+                    area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(area, path), writable, source.Deleted, path, area.Shared);
                     break;
                 case AreaKind.SharedAnonymous:
                     area.File = Shared(source.Backing!, path);
@@ -196,13 +196,14 @@ internal sealed class ImageAssembly
     private static string NameOf(AreaImage area, string link) =>
         ProcFs.TryLink(link) is { } name && !name.EndsWith(" (deleted)", StringComparison.Ordinal) ? name : area.Name;
 
-    private int Mapped(FileIdentity identity, string path, bool writable, bool deleted, string magicPath)
+    private int Mapped(FileIdentity identity, string path, bool writable, bool deleted, string magicPath, bool shared = false)
     {
         (ulong, ulong, bool) key = (identity.Device, identity.Inode, writable);
         if (!mappedIndex.TryGetValue(key, out int index))
         {
             mappedIndex[key] = index = mapped.Count;
-            mapped.Add(new MappedFileImage(path, identity, writable, deleted));
+            bool kept = deleted || ghostIndex.ContainsKey((identity.Device, identity.Inode));
+            mapped.Add(new MappedFileImage(path, identity, writable, deleted) { Digest = shared && !kept ? ContentDigest.Of(magicPath, identity) : null });
             if (deleted)
             {
                 Ghost(identity, path, magicPath);

@@ -284,7 +284,11 @@ internal sealed record AreaImage
 /// <param name="Identity">What it was.</param>
 /// <param name="Writable">Mapped shared with the right to write: opened for reading and writing.</param>
 /// <param name="Deleted">Its contents are among the ghost files.</param>
-internal sealed record MappedFileImage(string Path, FileIdentity Identity, bool Writable, bool Deleted);
+internal sealed record MappedFileImage(string Path, FileIdentity Identity, bool Writable, bool Deleted)
+{
+    /// <summary>Digest of its contents where times do not tell whether they changed (<see cref="ContentDigest"/>); otherwise null.</summary>
+    public byte[]? Digest { get; init; }
+}
 
 /// <summary>Memory that processes share: anonymous, or a System V segment.</summary>
 /// <param name="Id">Number in the image.</param>

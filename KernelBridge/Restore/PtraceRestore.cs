@@ -65,6 +65,7 @@ internal sealed partial class PtraceRestore : IRestore
         foreach (MappedFileImage mapped in Image.MappedFiles)
         {
             refusals.AddRange(mapped.Deleted ? checks.GhostDirectory(mapped.Path) : checks.File(mapped.Path, mapped.Identity, mustBeUnchanged: true, mapped.Writable));
+            refusals.AddRange(mapped.Digest is { } digest ? checks.Contents(mapped.Path, digest) : []);
         }
 
         foreach (ProcessImage process in Living)

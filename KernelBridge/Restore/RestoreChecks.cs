@@ -59,6 +59,19 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
             : Once(path, "file.changed", $"{change} since the snapshot, whose memory would not fit it", "put it back, or restore with --files as-is (or --files truncate for logs)");
     }
 
+    /// <summary>A file whose times do not tell whether it changed.</summary>
+    public IEnumerable<Refusal> Contents(string path, byte[] digest)
+    {
+        if (rule == ChangedFiles.AsIs || FileIdentity.TryOf(path) is not { Type: FileIdentity.Regular } now)
+        {
+            return [];
+        }
+
+        return ContentDigest.Of(path, now) is not { } found || found.AsSpan().SequenceEqual(digest)
+            ? []
+            : Once(path, "file.changed", "it was written to through a mapping since the snapshot, whose memory would not fit it", "put it back, or restore with --files as-is");
+    }
+
     /// <summary>A directory for a deleted file's contents.</summary>
     public IEnumerable<Refusal> GhostDirectory(string path) => path.StartsWith(Memfds.Prefix, StringComparison.Ordinal) ? [] : Exists(Path.GetDirectoryName(path) ?? "/", FileIdentity.DirectoryType);
 

@@ -24,6 +24,7 @@ public sealed class RefusedResourcesTests : IDisposable
         { "a timer of a thread that has ended", "timer.thread", "s = ctypes.create_string_buffer(64)\ndef make(): struct.pack_into('Qiii', s, 0, 0, 10, 4, threading.get_native_id()); must(libc.syscall(222, 1, s, ctypes.byref(ctypes.c_int())))\nt = threading.Thread(target=make); t.start(); t.join()" },
         { "a link in its own /dev/shm", "shm.file", "os.symlink('/etc', '/dev/shm/link')" },
         { "a POSIX queue that nobody has open", "ipc.queue", "q = ctypes.CDLL('librt.so.1').mq_open(b'/q', 0o102, 0o600, None); must(q); os.close(q)" },
+        { "a POSIX queue that is open and removed", "fd.mqueue", "l = ctypes.CDLL('librt.so.1'); must(l.mq_open(b'/q', 0o102, 0o600, None)); must(l.mq_unlink(b'/q'))" },
         { "a thread in a namespace of its own", "process.namespace", "threading.Thread(target=lambda: (must(libc.unshare(0x04000000)), time.sleep(1000)), daemon=True).start(); time.sleep(0.05)" },
         { "children in another time namespace", "process.namespace", "must(libc.unshare(0x80))" },
         { "a child that ends with another signal", "process.exit-signal", "p = libc.syscall(56, 0, 0, 0, 0, 0); (time.sleep(1000) if p == 0 else None)" },
