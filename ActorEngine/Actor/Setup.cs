@@ -14,14 +14,14 @@ namespace Akka.Actor.Setup
     public sealed class ActorSystemSetup
     {
         /// <summary>No parts.</summary>
-        public static readonly ActorSystemSetup Empty = new([]);
+        public static readonly ActorSystemSetup Empty = new(new Dictionary<Type, Setup>(TypeComparer.Instance));
 
         private readonly Dictionary<Type, Setup> _parts;
 
         private ActorSystemSetup(Dictionary<Type, Setup> parts) => _parts = parts;
 
         /// <summary>From parts.</summary>
-        public static ActorSystemSetup Create(params Setup[] setup) => new(setup.ToDictionary(part => part.GetType()));
+        public static ActorSystemSetup Create(params Setup[] setup) => new(setup.ToDictionary(part => part.GetType(), TypeComparer.Instance));
 
         /// <summary>The part of a type.</summary>
         public Option<T> Get<T>()
@@ -29,7 +29,7 @@ namespace Akka.Actor.Setup
 
         /// <summary>With another part.</summary>
         public ActorSystemSetup WithSetup<T>(T setup)
-            where T : Setup => new(new Dictionary<Type, Setup>(_parts) { [setup.GetType()] = setup });
+            where T : Setup => new(new Dictionary<Type, Setup>(_parts, TypeComparer.Instance) { [setup.GetType()] = setup });
 
         /// <summary>With another part.</summary>
         public ActorSystemSetup And<T>(T setup)

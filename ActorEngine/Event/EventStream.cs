@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Akka.Util;
 
 namespace Akka.Event;
 
@@ -42,8 +43,8 @@ public class LoggingBus : ActorEventBus<object, Type>
 
     // No Lock: a start would wait for its static parts.
     private readonly object _gate = new();
-    private volatile Dictionary<Type, IActorRef[]> _byChannel = [];
-    private volatile Dictionary<Type, IActorRef[]> _cache = [];
+    private volatile Dictionary<Type, IActorRef[]> _byChannel = new(TypeComparer.Instance);
+    private volatile Dictionary<Type, IActorRef[]> _cache = new(TypeComparer.Instance);
     private volatile LogLevel _logLevel = LogLevel.ErrorLevel;
     private IActorRef[] _loggers = [];
 
@@ -76,8 +77,8 @@ public class LoggingBus : ActorEventBus<object, Type>
                 return false;
             }
 
-            _byChannel = new Dictionary<Type, IActorRef[]>(_byChannel) { [classifier] = [.. former, subscriber] };
-            _cache = [];
+            _byChannel = new Dictionary<Type, IActorRef[]>(_byChannel, TypeComparer.Instance) { [classifier] = [.. former, subscriber] };
+            _cache = new(TypeComparer.Instance);
         }
 
         if (subscriber is LocalActorRef local)
@@ -131,7 +132,7 @@ public class LoggingBus : ActorEventBus<object, Type>
         ArgumentNullException.ThrowIfNull(subscriber);
         lock (_gate)
         {
-            var next = new Dictionary<Type, IActorRef[]>();
+            var next = new Dictionary<Type, IActorRef[]>(TypeComparer.Instance);
             var found = false;
             foreach (var (channel, subscribers) in _byChannel)
             {
@@ -144,7 +145,7 @@ public class LoggingBus : ActorEventBus<object, Type>
             }
 
             _byChannel = next;
-            _cache = [];
+            _cache = new(TypeComparer.Instance);
             return found;
         }
     }
@@ -171,7 +172,7 @@ public class LoggingBus : ActorEventBus<object, Type>
         lock (_gate)
         {
             subscribers = [.. (from channel in _byChannel where channel.Key.IsAssignableFrom(type) from subscriber in channel.Value select subscriber).Distinct()];
-            _cache = new Dictionary<Type, IActorRef[]>(_cache) { [type] = subscribers };
+            _cache = new Dictionary<Type, IActorRef[]>(_cache, TypeComparer.Instance) { [type] = subscribers };
             return subscribers;
         }
     }

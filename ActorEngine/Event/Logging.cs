@@ -191,14 +191,19 @@ public static class Logging
 
     /// <summary>The level of a name: DEBUG, INFO, WARNING, ERROR or OFF.</summary>
     /// <exception cref="ArgumentException">It is none of these.</exception>
-    public static LogLevel LogLevelFor(string logLevel) => logLevel.ToUpperInvariant() switch
+    public static LogLevel LogLevelFor(string logLevel) =>
+        UpperCaseLevelFor(logLevel) ?? UpperCaseLevelFor(logLevel.ToUpperInvariant())
+        ?? throw new ArgumentException($"""Unknown LogLevel: "{logLevel}". Valid values are: "Debug", "Info", "Warning", "Error" and "Off".""", nameof(logLevel));
+
+    // The usual spelling needs no conversion, which a start would wait for.
+    private static LogLevel? UpperCaseLevelFor(string logLevel) => logLevel switch
     {
         "DEBUG" => LogLevel.DebugLevel,
         "INFO" => LogLevel.InfoLevel,
         "WARNING" or "WARN" => LogLevel.WarningLevel,
         "ERROR" => LogLevel.ErrorLevel,
         "OFF" => (LogLevel)int.MaxValue,
-        _ => throw new ArgumentException($"""Unknown LogLevel: "{logLevel}". Valid values are: "Debug", "Info", "Warning", "Error" and "Off".""", nameof(logLevel)),
+        _ => null,
     };
 
     /// <summary>The level of a type of events.</summary>

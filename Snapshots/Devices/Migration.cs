@@ -106,22 +106,7 @@ public sealed class Migration
                 Pin(pinned, step.Snapshot);
             }
 
-            int done = 0;
-            foreach (MigrationStep step in plan.Steps)
-            {
-                done++;
-                if (step.Base is { } start)
-                {
-                    Pin(pinned, start);
-                    await _destination.PinAsync(objectName, start.Id, PinOwner, cancel).ConfigureAwait(false);
-                }
-
-                await SendAsync(step, done, plan.Steps.Count, () => _source.OpenSnapshot(step.Snapshot), cancel).ConfigureAwait(false);
-                if (step.Base is { } over)
-                {
-                    await _destination.UnpinAsync(objectName, over.Id, PinOwner, cancel).ConfigureAwait(false);
-                }
-            }
+            await SendAsync(plan, objectName, pinned, cancel).ConfigureAwait(false);
         }
         finally
         {
@@ -132,6 +117,77 @@ public sealed class Migration
         }
 
         return new MigrationReport(plan.Steps.Count, Interlocked.Read(ref _sent), _interruptions);
+    }
+
+    /// <summary>Sends all steps. While the destination stores one, the next is worked out.</summary>
+    private async Task SendAsync(MigrationPlan plan, string objectName, List<SnapshotInfo> pinned, CancellationToken cancel)
+    {
+        Task<Outgoing>? next = plan.Steps.Count > 0 ? PrepareAsync(plan.Steps[0], pinned, null, cancel) : null;
+        try
+        {
+            for (int i = 0; i < plan.Steps.Count; i++)
+            {
+                MigrationStep step = plan.Steps[i];
+                await using Outgoing outgoing = await next!.ConfigureAwait(false);
+                next = i + 1 < plan.Steps.Count ? PrepareAsync(plan.Steps[i + 1], pinned, outgoing.TargetDigest, cancel) : null;
+                if (step.Base is { } start)
+                {
+                    await _destination.PinAsync(objectName, start.Id, PinOwner, cancel).ConfigureAwait(false);
+                }
+
+                await SendAsync(outgoing, i + 1, plan.Steps.Count, cancel).ConfigureAwait(false);
+                if (step.Base is { } over)
+                {
+                    await _destination.UnpinAsync(objectName, over.Id, PinOwner, cancel).ConfigureAwait(false);
+                }
+            }
+        }
+        finally
+        {
+            if (next is not null)
+            {
+                await ((Task)next).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (next.IsCompletedSuccessfully)
+                {
+                    await next.Result.DisposeAsync().ConfigureAwait(false);
+                }
+            }
+        }
+    }
+
+    private Task<Outgoing> PrepareAsync(MigrationStep step, List<SnapshotInfo> pinned, Task? before, CancellationToken cancel)
+    {
+        if (step.Base is { } start)
+        {
+            Pin(pinned, start);
+        }
+
+        return PrepareAsync(step, () => _source.OpenSnapshot(step.Snapshot), before, cancel);
+    }
+
+    /// <param name="step">What is to be sent.</param>
+    /// <param name="open">Opens its snapshot.</param>
+    /// <param name="before">The digest of the step before, which that of this one is brought forward from.</param>
+    /// <param name="cancel">Cancels.</param>
+    private async Task<Outgoing> PrepareAsync(MigrationStep step, Func<SnapshotReader> open, Task? before, CancellationToken cancel)
+    {
+        DifferenceSource source = await Task.Run(
+            () => _source.OpenDifference(step.Base, step.Snapshot, null, open, step.Base is { } start ? () => Open(start) : null), cancel).ConfigureAwait(false);
+        try
+        {
+            if (before is not null)
+            {
+                await before.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
+            byte[] baseDigest = await Task.Run(source.BaseDigest, cancel).ConfigureAwait(false);
+            return new Outgoing(step, source, baseDigest, Task.Run(source.TargetDigest, cancel));
+        }
+        catch
+        {
+            source.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Plans how the present state of an object would be sent.</summary>
@@ -162,7 +218,8 @@ public sealed class Migration
                 Pin(pinned, start);
             }
 
-            await SendAsync(step, 1, 1, live.Open, cancel).ConfigureAwait(false);
+            await using Outgoing outgoing = await PrepareAsync(step, live.Open, null, cancel).ConfigureAwait(false);
+            await SendAsync(outgoing, 1, 1, cancel).ConfigureAwait(false);
         }
         finally
         {
@@ -226,10 +283,8 @@ public sealed class Migration
         return SnapshotDifference.Compare(earlier, live ?? later!, new DifferenceOptions { CompareContent = false }).Streams.Sum(s => s.BytesAdded + s.BytesChanged);
     }
 
-    private async Task SendAsync(MigrationStep step, int number, int steps, Func<SnapshotReader> open, CancellationToken cancel)
+    private async Task SendAsync(Outgoing outgoing, int number, int steps, CancellationToken cancel)
     {
-        using DifferenceSource source = await Task.Run(() => _source.OpenDifference(step.Base, step.Snapshot, null, open, step.Base is { } start ? () => Open(start) : null), cancel).ConfigureAwait(false);
-        byte[] baseDigest = await Task.Run(source.BaseDigest, cancel).ConfigureAwait(false);
         bool ask = true;
         long before = Interlocked.Read(ref _sent);
         long storedBefore = 0;
@@ -238,8 +293,8 @@ public sealed class Migration
         {
             try
             {
-                await SendOnceAsync(source, baseDigest, step, number, steps, ask, cancel).ConfigureAwait(false);
-                _options.Sent?.Invoke(step, number, steps, Interlocked.Read(ref _sent) - before);
+                await SendOnceAsync(outgoing, number, steps, ask, cancel).ConfigureAwait(false);
+                _options.Sent?.Invoke(outgoing.Step, number, steps, Interlocked.Read(ref _sent) - before);
                 return;
             }
             catch (SnapshotStoreException e) when (e.Code == "transfer.gone" && ask)
@@ -263,14 +318,16 @@ public sealed class Migration
 
     private static TimeSpan Pause(int attempt) => attempt <= 1 ? TimeSpan.Zero : TimeSpan.FromMilliseconds(Math.Min(2000, 50 << Math.Min(attempt, 6)));
 
-    private async Task SendOnceAsync(DifferenceSource source, byte[] baseDigest, MigrationStep step, int number, int steps, bool ask, CancellationToken cancel)
+    private async Task SendOnceAsync(Outgoing outgoing, int number, int steps, bool ask, CancellationToken cancel)
     {
+        (MigrationStep step, DifferenceSource source, byte[] baseDigest, Task<byte[]> targetDigest) = outgoing;
         TransferStatus status = await _destination.BeginAsync(source.Head.ToByteArray(), baseDigest, cancel).ConfigureAwait(false);
         _stored = status.Received.Sum();
         if (status.Present)
         {
             byte[] theirs = await _destination.DigestAsync(step.Snapshot.Object, step.Snapshot.Id, cancel).ConfigureAwait(false);
-            if (!theirs.AsSpan().SequenceEqual(source.TargetDigest()))
+            byte[] ours = await targetDigest.ConfigureAwait(false);
+            if (!theirs.AsSpan().SequenceEqual(ours))
             {
                 throw new SnapshotStoreException("snapshot.exists", $"{step.Snapshot.Address} exists at {_destination.Name} with another content");
             }
@@ -278,7 +335,6 @@ public sealed class Migration
             return;
         }
 
-        Task<byte[]> digest = Task.Run(source.TargetDigest, cancel);
         HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         _window.Restart(status.Received.Count);
@@ -296,11 +352,10 @@ public sealed class Migration
         catch
         {
             // One lane's failure stops the others; the first that failed says why.
-            await digest.ContinueWith(static _ => { }, TaskScheduler.Default).ConfigureAwait(false);
             throw FirstFailure(lanes);
         }
 
-        await _destination.FinishAsync(status.Session, await digest.ConfigureAwait(false), cancel).ConfigureAwait(false);
+        await _destination.FinishAsync(status.Session, await targetDigest.ConfigureAwait(false), cancel).ConfigureAwait(false);
 
         void Count(long bytes)
         {
@@ -388,4 +443,18 @@ public sealed class Migration
         HttpRequestException or IOException or OperationCanceledException => true,
         _ => false,
     };
+
+    /// <summary>A step that is worked out.</summary>
+    /// <param name="Step">The step.</param>
+    /// <param name="Source">Its records. Disposed with this.</param>
+    /// <param name="BaseDigest">Digest of the base's content; empty without one.</param>
+    /// <param name="TargetDigest">Digest of the snapshot's content, worked out while it is sent.</param>
+    private sealed record Outgoing(MigrationStep Step, DifferenceSource Source, byte[] BaseDigest, Task<byte[]> TargetDigest) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            await ((Task)TargetDigest).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            Source.Dispose();
+        }
+    }
 }

@@ -54,7 +54,7 @@ public static class DifferenceFile
             throw new SnapshotDamagedException("the difference", 0, "is not a difference");
         }
 
-        var buffer = new RecordBuffer { Position = magic.Length };
+        using var buffer = new RecordBuffer { Position = magic.Length };
         if (!await RecordFormat.ReadAsync(stream, buffer, "the difference", cancel).ConfigureAwait(false) || buffer.Kind != RecordKind.Head)
         {
             throw new SnapshotDamagedException("the difference", magic.Length, "does not begin with a HEAD record");

@@ -164,7 +164,7 @@ internal sealed partial class IncomingTransfer : IDisposable
                 throw new SnapshotStoreException("transfer.invalid", $"record {first} of lane {lane} was sent, {_received[lane]} is the next");
             }
 
-            var buffer = new RecordBuffer();
+            using var buffer = new RecordBuffer();
             long told = 0;
             while (await RecordFormat.ReadAsync(stream, buffer, $"lane {lane} of the transfer of {_target.Address}", stop.Token).ConfigureAwait(false))
             {
@@ -265,11 +265,11 @@ internal sealed partial class IncomingTransfer : IDisposable
                 long at = 0;
                 foreach (StreamRun run in replaced)
                 {
-                    writer.KeepFromParent(stream, at, run.Offset - at);
+                    writer.Keep(stream, at, run.Offset - at);
                     at = run.End;
                 }
 
-                writer.KeepFromParent(stream, at, long.MaxValue - at);
+                writer.Keep(stream, at, long.MaxValue - at);
             }
         }
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using Google.Protobuf;
 
@@ -105,15 +106,15 @@ internal static class RecordFormat
         Crc32C.Append(Crc32C.Append(Crc32C.Append(Crc32C.Of(header[..4]), header[8..16]), message), data);
 }
 
-/// <summary>What was read of a record; used for one after the other.</summary>
-internal sealed class RecordBuffer
+/// <summary>What was read of a record; used for one after the other. Not to be used when it is disposed of.</summary>
+internal sealed class RecordBuffer : IDisposable
 {
     private int _message;
     private int _data;
 
     internal byte[] Header { get; } = new byte[RecordFormat.HeaderSize];
 
-    internal byte[] Body { get; private set; } = new byte[320 * 1024];
+    internal byte[] Body { get; private set; } = ArrayPool<byte>.Shared.Rent(320 * 1024);
 
     /// <summary>Where the next record begins.</summary>
     internal long Position { get; set; }
@@ -133,9 +134,16 @@ internal sealed class RecordBuffer
     {
         if (Body.Length < size)
         {
-            byte[] larger = new byte[Math.Max(size, Body.Length * 2)];
+            byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(size, Body.Length * 2));
             Body.AsSpan(0, keep).CopyTo(larger);
+            ArrayPool<byte>.Shared.Return(Body);
             Body = larger;
         }
+    }
+
+    public void Dispose()
+    {
+        ArrayPool<byte>.Shared.Return(Body);
+        Body = [];
     }
 }

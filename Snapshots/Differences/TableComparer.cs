@@ -27,10 +27,71 @@ internal readonly record struct Piece(PieceKind Kind, Extent From, Extent To)
 /// <summary>Compares two extent tables of one store. Leaves that both share are skipped without being read.</summary>
 internal static class TableComparer
 {
-    /// <summary>The pieces that differ, ascending.</summary>
+    /// <summary>The pieces that differ, ascending. Holds no more than the extents up to where leaves of both end together.</summary>
     internal static IEnumerable<Piece> Compare(ExtentTable? from, ExtentTable? to)
     {
-        (List<Extent> a, List<Extent> b) = Unshared(from, to);
+        var a = new List<Extent>();
+        var b = new List<Extent>();
+        int i = 0;
+        int j = 0;
+        int leftLeaves = from?.LeafCount ?? 0;
+        int rightLeaves = to?.LeafCount ?? 0;
+        long reached = 0;
+        while (i < leftLeaves || j < rightLeaves)
+        {
+            long left = i < leftLeaves ? from!.LeafAt(i).Start : long.MaxValue;
+            long right = j < rightLeaves ? to!.LeafAt(j).Start : long.MaxValue;
+            if (Math.Min(left, right) >= reached && (a.Count > 0 || b.Count > 0))
+            {
+                foreach (Piece piece in Compare(a, b))
+                {
+                    yield return piece;
+                }
+
+                a.Clear();
+                b.Clear();
+            }
+
+            if (left == right && SameLeaf(from!.LeafAt(i), to!.LeafAt(j)))
+            {
+                // A shared leaf covers the same range in both tables: nothing else of either lies in it.
+                i++;
+                j++;
+                continue;
+            }
+
+            if (left <= right)
+            {
+                reached = Math.Max(reached, from!.LeafAt(i).End);
+            }
+
+            if (right <= left)
+            {
+                reached = Math.Max(reached, to!.LeafAt(j).End);
+            }
+
+            if (left == right)
+            {
+                AddDiffering(from!.Load(i++), to!.Load(j++), a, b);
+            }
+            else if (left < right)
+            {
+                a.AddRange(from!.Load(i++));
+            }
+            else
+            {
+                b.AddRange(to!.Load(j++));
+            }
+        }
+
+        foreach (Piece piece in Compare(a, b))
+        {
+            yield return piece;
+        }
+    }
+
+    private static IEnumerable<Piece> Compare(List<Extent> a, List<Extent> b)
+    {
         int i = 0;
         int j = 0;
         long at = 0;
@@ -74,45 +135,6 @@ internal static class TableComparer
 
     private static bool SamePlace(in Extent a, in Extent b) =>
         a.Pack == b.Pack && a.Position == b.Position && a.Encoded == b.Encoded && a.Skip == b.Skip;
-
-    private static (List<Extent> From, List<Extent> To) Unshared(ExtentTable? from, ExtentTable? to)
-    {
-        var a = new List<Extent>();
-        var b = new List<Extent>();
-        int i = 0;
-        int j = 0;
-        int leftLeaves = from?.LeafCount ?? 0;
-        int rightLeaves = to?.LeafCount ?? 0;
-        while (i < leftLeaves || j < rightLeaves)
-        {
-            long left = i < leftLeaves ? from!.LeafAt(i).Start : long.MaxValue;
-            long right = j < rightLeaves ? to!.LeafAt(j).Start : long.MaxValue;
-            if (left == right && SameLeaf(from!.LeafAt(i), to!.LeafAt(j)))
-            {
-                // A shared leaf covers the same range in both tables: nothing else of either lies in it.
-                i++;
-                j++;
-                continue;
-            }
-
-            if (left == right)
-            {
-                AddDiffering(from!.Load(i++), to!.Load(j++), a, b);
-                continue;
-            }
-
-            if (left < right)
-            {
-                a.AddRange(from!.Load(i++));
-            }
-            else
-            {
-                b.AddRange(to!.Load(j++));
-            }
-        }
-
-        return (a, b);
-    }
 
     /// <summary>Takes over two leaves that begin together, without the equal extents at their beginnings and, when they end together, at their ends.</summary>
     private static void AddDiffering(ReadOnlySpan<Extent> left, ReadOnlySpan<Extent> right, List<Extent> a, List<Extent> b)

@@ -18,7 +18,7 @@ internal sealed class GarbageCollector(SnapshotStore store)
     private readonly ReferenceMap _references = new();
     private readonly HashSet<string> _seen = [];
     private readonly List<SnapshotDamagedException> _damaged = [];
-    private readonly PackCache _packs = new(store.Layout.Packs, store.Vault);
+    private readonly PackCache _packs = new(store);
     private CollectionReport _report = new();
 
     internal CollectionReport Run()
@@ -51,6 +51,7 @@ internal sealed class GarbageCollector(SnapshotStore store)
         finally
         {
             _packs.Dispose();
+            store.OpenPacks.Dispose();
         }
 
         return _report with { Snapshots = _seen.Count, Damaged = _damaged };

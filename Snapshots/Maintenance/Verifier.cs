@@ -6,7 +6,7 @@ namespace Holdfast.Snapshots;
 internal sealed class Verifier(SnapshotStore store, Action<long>? progress)
 {
     private readonly List<VerifyFinding> _findings = [];
-    private readonly PackCache _packs = new(store.Layout.Packs, store.Vault);
+    private readonly PackCache _packs = new(store);
     private readonly Dictionary<PackId, SortedSet<long>> _badBlocks = [];
     private readonly Dictionary<(PackId, long), string?> _badRows = [];
     private readonly Dictionary<PackId, string?> _badPacks = [];

@@ -10,9 +10,16 @@ internal sealed class ExtentTable
 {
     private const int HashSize = 32;
 
+    /// <summary>So many leaves stay in memory once they were read: about 1 MiB of them.</summary>
+    private const int Kept = 64;
+
     private readonly Leaf[] _leaves;
     private readonly Extent[]?[] _loaded;
     private readonly PackCache _packs;
+
+    /// <summary>The leaves in memory, counted from 1, in the order in which they came.</summary>
+    private readonly int[] _kept = [];
+    private int _nextKept;
 
     /// <exception cref="SnapshotDamagedException">The table is not possible.</exception>
     internal ExtentTable(StreamTable table, PackId[] leafPacks, PackCache packs, string path)
@@ -43,6 +50,7 @@ internal sealed class ExtentTable
 
         _leaves = new Leaf[rows];
         _loaded = new Extent[]?[rows];
+        _kept = new int[Math.Min(rows, Kept)];
         ReadOnlyMemory<byte> hashes = index.Hashes.Memory;
         ulong at = 0;
         ulong total = 0;
@@ -78,7 +86,7 @@ internal sealed class ExtentTable
     /// <summary>The leaf without its extents. <see cref="Leaf.Hash"/> is empty for a table that is kept inside the manifest.</summary>
     internal Leaf LeafAt(int leaf) => _leaves[leaf];
 
-    /// <summary>The extents of a leaf, read and checked the first time.</summary>
+    /// <summary>The extents of a leaf, read and checked unless it is among those that were read last.</summary>
     /// <exception cref="SnapshotDamagedException">The leaf cannot be read.</exception>
     internal Extent[] Load(int leaf) => Volatile.Read(ref _loaded[leaf]) ?? LoadFromPack(leaf);
 
@@ -160,19 +168,30 @@ internal sealed class ExtentTable
         byte[] bytes = pack.ReadExtent(row.Position, out int length);
         try
         {
-            ExtentLeaf message = FrameFile.Parse(ExtentLeaf.Parser, bytes.AsSpan(0, length), pack.FilePath, row.Position);
-            Extent[]? extents = ExtentLeafCodec.Decode(message, row.Start);
+            Extent[]? extents = ExtentLeafCodec.Decode(bytes, length, row.Start);
             if (extents is null || extents.Length != row.Count || extents[0].Offset != row.Start || extents[^1].End != row.End)
             {
                 throw new SnapshotDamagedException(pack.FilePath, row.Position, "the extent table here is not the one that the manifest refers to");
             }
 
-            Volatile.Write(ref _loaded[leaf], extents);
+            Keep(leaf, extents);
             return extents;
         }
         finally
         {
             ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    /// <summary>Keeps a leaf in the place of the one that has been kept longest. Two threads may keep the same one: it goes when the first of its places is taken.</summary>
+    private void Keep(int leaf, Extent[] extents)
+    {
+        Volatile.Write(ref _loaded[leaf], extents);
+        uint place = ((uint)Interlocked.Increment(ref _nextKept)) % (uint)_kept.Length;
+        int former = Interlocked.Exchange(ref _kept[place], leaf + 1) - 1;
+        if (former >= 0 && former != leaf)
+        {
+            Volatile.Write(ref _loaded[former], null);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
 
@@ -18,6 +19,8 @@ internal sealed class ManifestBuilder(SnapshotStore store, Func<PackWriter> pack
     /// <summary>One extent in this many ends its leaf.</summary>
     private const uint LeafMask = 255;
 
+    private readonly SnapshotStore _store = store;
+    private readonly Func<PackWriter> _pack = pack;
     private readonly Dictionary<PackId, uint> _packs = [];
 
     internal ManifestRoot Root { get; } = new();
@@ -26,64 +29,99 @@ internal sealed class ManifestBuilder(SnapshotStore store, Func<PackWriter> pack
 
     internal long Extents { get; private set; }
 
-    internal void Add(string name, ReadOnlySpan<Extent> extents)
+    /// <summary>Adds a stream.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="extents">Its extents, ascending. They are taken as they come: a table of millions is never in memory.</param>
+    internal void Add(string name, IEnumerable<Extent> extents)
     {
-        var table = new StreamTable { Name = name, Extents = (ulong)extents.Length };
-        foreach (ref readonly Extent extent in extents)
+        var table = new StreamTable { Name = name };
+        LeafWriter? leaves = null;
+        var waiting = new Extent[2 * LeafMaximum];
+        int count = 0;
+        foreach (Extent extent in extents)
         {
+            table.Extents++;
             table.Bytes += (ulong)extent.Length;
+            waiting[count++] = extent;
+            if (count == waiting.Length)
+            {
+                leaves ??= new LeafWriter(this, name);
+                count = leaves.Write(waiting, count, LeafMaximum);
+            }
         }
 
-        if (extents.Length <= InlineLimit)
+        if (leaves is null && count <= InlineLimit)
         {
-            table.Inline = ExtentLeafCodec.Encode(extents, 0);
+            table.Inline = ExtentLeafCodec.Encode(waiting.AsSpan(0, count), 0);
         }
         else
         {
-            table.Leaves = WriteLeaves(name, extents);
+            leaves ??= new LeafWriter(this, name);
+            leaves.Write(waiting, count, 1);
+            table.Leaves = leaves.Finish();
         }
 
         Bytes += (long)table.Bytes;
-        Extents += extents.Length;
+        Extents += (long)table.Extents;
         Root.Streams.Add(table);
     }
 
-    private LeafIndex WriteLeaves(string name, ReadOnlySpan<Extent> extents)
+    /// <summary>Cuts one table into leaves.</summary>
+    private sealed class LeafWriter(ManifestBuilder builder, string name)
     {
-        Dictionary<Hash, ExtentTable.Leaf> known = KnownLeaves(name);
-        var index = new LeafIndex();
-        using var hashes = new MemoryStream();
-        Span<byte> hash = stackalloc byte[32];
-        long end = 0;
-        for (int at = 0; at < extents.Length;)
+        private readonly Dictionary<Hash, ExtentTable.Leaf> _known = builder.KnownLeaves(name);
+        private readonly LeafIndex _index = new();
+        private readonly MemoryStream _hashes = new();
+        private long _end;
+
+        /// <summary>Writes leaves as long as so many extents are there, and moves the others to the front.</summary>
+        /// <returns>How many those are.</returns>
+        internal int Write(Extent[] waiting, int count, int least)
         {
-            ReadOnlySpan<Extent> leaf = extents.Slice(at, LeafLength(extents[at..]));
-            byte[] bytes = ExtentLeafCodec.Encode(leaf, leaf[0].Offset).ToByteArray();
-            store.HashContent(bytes, hash);
+            ReadOnlySpan<Extent> rest = waiting.AsSpan(0, count);
+            while (rest.Length >= least)
+            {
+                int length = LeafLength(rest);
+                Write(rest[..length]);
+                rest = rest[length..];
+            }
+
+            rest.CopyTo(waiting);
+            return rest.Length;
+        }
+
+        private void Write(ReadOnlySpan<Extent> leaf)
+        {
+            byte[] bytes = ExtentLeafCodec.EncodeBytes(leaf, out int length);
+            Span<byte> hash = stackalloc byte[32];
+            builder._store.HashContent(bytes.AsSpan(0, length), hash);
             PackId holder;
             long position;
-            if (known.TryGetValue(Hash.From(hash), out ExtentTable.Leaf same))
+            if (_known.TryGetValue(Hash.From(hash), out ExtentTable.Leaf same))
             {
                 (holder, position) = (same.Pack, same.Position);
             }
             else
             {
-                StoredExtent stored = pack().WriteExtent(bytes, Codec.Raw, 0, default);
+                StoredExtent stored = builder._pack().WriteExtent(bytes.AsSpan(0, length), Codec.Raw, 0, default);
                 (holder, position) = (stored.Pack, stored.Position);
             }
 
-            index.BaseGap.Add((ulong)(leaf[0].Offset - end));
-            index.Span.Add((ulong)(leaf[^1].End - leaf[0].Offset));
-            index.Count.Add((uint)leaf.Length);
-            index.Pack.Add(Intern(holder));
-            index.Position.Add((ulong)position);
-            hashes.Write(hash);
-            end = leaf[^1].End;
-            at += leaf.Length;
+            ArrayPool<byte>.Shared.Return(bytes);
+            _index.BaseGap.Add((ulong)(leaf[0].Offset - _end));
+            _index.Span.Add((ulong)(leaf[^1].End - leaf[0].Offset));
+            _index.Count.Add((uint)leaf.Length);
+            _index.Pack.Add(builder.Intern(holder));
+            _index.Position.Add((ulong)position);
+            _hashes.Write(hash);
+            _end = leaf[^1].End;
         }
 
-        index.Hashes = ByteString.CopyFrom(hashes.GetBuffer().AsSpan(0, (int)hashes.Length));
-        return index;
+        internal LeafIndex Finish()
+        {
+            _index.Hashes = ByteString.CopyFrom(_hashes.GetBuffer().AsSpan(0, (int)_hashes.Length));
+            return _index;
+        }
     }
 
     private Dictionary<Hash, ExtentTable.Leaf> KnownLeaves(string name)

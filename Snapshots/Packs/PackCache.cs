@@ -2,31 +2,47 @@ using System.Collections.Concurrent;
 
 namespace Holdfast.Snapshots;
 
-/// <summary>The packs that a reader has open. Several threads may ask at once.</summary>
-internal sealed class PackCache(string directory, Vault? vault) : IDisposable
+/// <summary>The packs that a reader uses. Several threads may ask at once.</summary>
+internal sealed class PackCache : IDisposable
 {
-    private readonly ConcurrentDictionary<PackId, Lazy<PackReader>> _packs = new();
+    private readonly OpenPacks _open;
+    private readonly bool _alone;
+    private readonly ConcurrentDictionary<PackId, Lazy<OpenPacks.Entry>> _packs = new();
+
+    /// <summary>Shares the packs with all readers of the store in this process.</summary>
+    internal PackCache(OpenPacks open) => _open = open;
+
+    /// <summary>Opens all packs itself, and closes them when it is disposed of.</summary>
+    internal PackCache(SnapshotStore store)
+    {
+        _open = new OpenPacks(store.Layout.Packs, () => store.Vault);
+        _alone = true;
+    }
 
     internal PackReader Get(PackId id)
     {
-        if (_packs.TryGetValue(id, out Lazy<PackReader>? pack))
+        if (!_packs.TryGetValue(id, out Lazy<OpenPacks.Entry>? pack))
         {
-            return pack.Value;
+            pack = _packs.GetOrAdd(id, new Lazy<OpenPacks.Entry>(() => _open.Acquire(id)));
         }
 
-        return _packs.GetOrAdd(id, new Lazy<PackReader>(() => new PackReader(directory, id, vault))).Value;
+        return pack.Value.Pack;
     }
 
     public void Dispose()
     {
-        foreach (Lazy<PackReader> pack in _packs.Values)
+        foreach (Lazy<OpenPacks.Entry> pack in _packs.Values)
         {
             if (pack.IsValueCreated)
             {
-                pack.Value.Dispose();
+                _open.Release(pack.Value);
             }
         }
 
         _packs.Clear();
+        if (_alone)
+        {
+            _open.Dispose();
+        }
     }
 }

@@ -16,8 +16,10 @@ internal sealed class PackReader : IDisposable
     private readonly SafeFileHandle _file;
     private readonly long[] _positions;
     private readonly long[] _stored;
-    private readonly long[] _logical;
-    private readonly uint[] _codecs;
+
+    /// <summary>Null when all rows are raw: then the stored bytes are the logical ones.</summary>
+    private readonly long[]? _logical;
+    private readonly uint[]? _codecs;
     private readonly int[] _crcStarts;
     private readonly uint[] _crcs;
     private readonly ReadOnlyMemory<byte> _hashes;
@@ -42,8 +44,12 @@ internal sealed class PackReader : IDisposable
 
             _positions = new long[rows];
             _stored = new long[rows];
-            _logical = new long[rows];
-            _codecs = [.. index.Codec];
+            if (index.Codec.Any(c => c != 0))
+            {
+                _logical = new long[rows];
+                _codecs = [.. index.Codec];
+            }
+
             _hashes = index.Hashes.Length == 0 || index.Hashes.Length == (long)rows * Hash.Size
                 ? index.Hashes.Memory
                 : throw new SnapshotDamagedException(FilePath, DataEnd, "the footer's columns differ in length");
@@ -70,7 +76,11 @@ internal sealed class PackReader : IDisposable
     /// <summary>Rows of the index.</summary>
     internal int Count => _positions.Length;
 
-    internal PackRow Row(int row) => new(_positions[row], _stored[row], _logical[row], _codecs[row]);
+    internal PackRow Row(int row) => new(_positions[row], _stored[row], Logical(row), CodecOf(row));
+
+    private long Logical(int row) => (_logical ?? _stored)[row];
+
+    private uint CodecOf(int row) => _codecs is null ? 0 : _codecs[row];
 
     /// <summary>The hash of a row's decoded bytes; empty when none is known.</summary>
     internal ReadOnlySpan<byte> HashOf(int row)
@@ -111,7 +121,7 @@ internal sealed class PackReader : IDisposable
         while (into.Length > 0)
         {
             int row = Find(position);
-            if (_codecs[row] != 0)
+            if (CodecOf(row) != 0)
             {
                 ReadEncoded(row, position, skip, into);
                 return;
@@ -127,12 +137,12 @@ internal sealed class PackReader : IDisposable
 
     private void ReadEncoded(int row, long position, int skip, Span<byte> into)
     {
-        if (_positions[row] != position || skip < 0 || skip + (long)into.Length > _logical[row])
+        if (_positions[row] != position || skip < 0 || skip + (long)into.Length > Logical(row))
         {
             throw new SnapshotDamagedException(FilePath, position, "the footer lists no such extent here");
         }
 
-        if (skip == 0 && into.Length == _logical[row])
+        if (skip == 0 && into.Length == Logical(row))
         {
             Decode(row, into);
             return;
@@ -141,7 +151,7 @@ internal sealed class PackReader : IDisposable
         byte[]? decoded = Volatile.Read(ref _last) is { } last && last.Row == row ? last.Bytes : null;
         if (decoded is null)
         {
-            decoded = GC.AllocateUninitializedArray<byte>((int)_logical[row]);
+            decoded = GC.AllocateUninitializedArray<byte>((int)Logical(row));
             Decode(row, decoded);
             Volatile.Write(ref _last, new LastDecoded(row, decoded));
         }
@@ -157,7 +167,7 @@ internal sealed class PackReader : IDisposable
         byte[] stored = ArrayPool<byte>.Shared.Rent(length);
         try
         {
-            if (_codecs[row] == 0)
+            if (CodecOf(row) == 0)
             {
                 ReadRaw(row, _positions[row], stored.AsSpan(0, length));
                 return stored;
@@ -197,7 +207,7 @@ internal sealed class PackReader : IDisposable
     {
         byte[] stored = ReadStored(row);
         length = (int)_stored[row];
-        if ((_codecs[row] & PackFormat.Encrypted) == 0)
+        if ((CodecOf(row) & PackFormat.Encrypted) == 0)
         {
             return stored;
         }
@@ -216,7 +226,7 @@ internal sealed class PackReader : IDisposable
     private void Decode(int row, Span<byte> into)
     {
         byte[] bytes = ReadCompressed(row, out int length);
-        var codec = (Codec)(_codecs[row] & ~PackFormat.Encrypted);
+        var codec = (Codec)(CodecOf(row) & ~PackFormat.Encrypted);
         if (codec == Codec.Raw && length == into.Length)
         {
             bytes.AsSpan(0, length).CopyTo(into);
@@ -236,12 +246,12 @@ internal sealed class PackReader : IDisposable
     internal byte[] ReadExtent(long position, out int length)
     {
         int row = Find(position);
-        if (_positions[row] != position || _logical[row] > int.MaxValue / 4)
+        if (_positions[row] != position || Logical(row) > int.MaxValue / 4)
         {
             throw new SnapshotDamagedException(FilePath, position, "the footer lists no such extent here");
         }
 
-        length = (int)_logical[row];
+        length = (int)Logical(row);
         byte[] bytes = ArrayPool<byte>.Shared.Rent(length);
         try
         {
@@ -402,7 +412,7 @@ internal sealed class PackReader : IDisposable
         for (int i = 0; i < positions.Count; i++)
         {
             ulong room = (ulong)DataEnd;
-            bool raw = _codecs[i] == 0;
+            bool raw = CodecOf(i) == 0;
             if (positions[i] < end || positions[i] > room || stored[i] == 0 || stored[i] > room - positions[i]
                 || (raw ? logical[i] != stored[i] : logical[i] == 0 || logical[i] > PackFormat.MaxEncoded || stored[i] > PackFormat.MaxEncoded + FileCipher.TagSize))
             {
@@ -412,7 +422,11 @@ internal sealed class PackReader : IDisposable
             end = positions[i] + stored[i];
             _positions[i] = (long)positions[i];
             _stored[i] = (long)stored[i];
-            _logical[i] = (long)logical[i];
+            if (_logical is not null)
+            {
+                _logical[i] = (long)logical[i];
+            }
+
             _crcStarts[i] = (int)crcs;
             crcs += raw ? (_stored[i] + Crc32C.BlockSize - 1) / Crc32C.BlockSize : 1;
         }

@@ -189,7 +189,7 @@ internal static class BlockImage
         {
             if (_keepLength > 0)
             {
-                writer.KeepFromParent(Stream, _keepOffset, _keepLength);
+                writer.Keep(Stream, _keepOffset, _keepLength);
                 _keepLength = 0;
             }
         }

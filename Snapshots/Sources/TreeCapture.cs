@@ -137,7 +137,7 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
             && ((IsUntouched(known, entry) && !options.Paranoid) || HasContentOf(path, known)))
         {
             entry.Data = known.Data;
-            writer.KeepFromParent(DataStream, (long)known.Data, (long)known.Size);
+            writer.Keep(DataStream, (long)known.Data, (long)known.Size);
             return;
         }
 

@@ -21,7 +21,7 @@ public sealed class SnapshotReader : IDisposable
     {
         string address = $"{objectName ?? "?"}@{id ?? "?"}";
         SafeFileHandle manifest = Libc.TryOpen(path) ?? throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {address} in {store.Directory}");
-        PackCache packs = shared ?? new PackCache(store.Layout.Packs, store.Vault);
+        PackCache packs = shared ?? new PackCache(store.OpenPacks);
         _ownsPacks = shared is null;
         try
         {
@@ -57,7 +57,7 @@ public sealed class SnapshotReader : IDisposable
     {
         Info = info;
         State = state;
-        Packs = new PackCache(store.Layout.Packs, store.Vault);
+        Packs = new PackCache(store.OpenPacks);
         _ownsPacks = true;
         (_tables, _streams) = Decode(root, Packs, "a new manifest");
     }

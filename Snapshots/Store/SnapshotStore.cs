@@ -22,6 +22,7 @@ public sealed partial class SnapshotStore : IDisposable
         _layout = layout;
         Digests = new DigestCache(this);
         Vault = OpenVault(layout, options, header);
+        OpenPacks = new OpenPacks(layout.Packs, () => Vault);
         Options = options;
         _id = header.StoreId;
     }
@@ -46,6 +47,8 @@ public sealed partial class SnapshotStore : IDisposable
     internal ContentIndex Contents => LazyInitializer.EnsureInitialized(ref _contents, () => ContentIndex.Load(_layout, Vault));
 
     internal DigestCache Digests { get; }
+
+    internal OpenPacks OpenPacks { get; }
 
     internal ContentIndex? ContentsIfLoaded => Volatile.Read(ref _contents);
 
@@ -194,9 +197,7 @@ public sealed partial class SnapshotStore : IDisposable
     }
 
     /// <summary>Lets go of what the store holds open.</summary>
-    public void Dispose()
-    {
-    }
+    public void Dispose() => OpenPacks.Dispose();
 
     internal static bool IsManifest(ReadOnlySpan<char> fileName) =>
         fileName.EndsWith(StoreLayout.ManifestExtension, StringComparison.Ordinal)

@@ -84,7 +84,7 @@ public sealed partial class SnapshotWriter
     {
         if (keep)
         {
-            KeepFromParent(stream, offset, data.Length);
+            Keep(stream, offset, data.Length);
         }
         else
         {

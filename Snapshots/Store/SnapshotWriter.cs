@@ -119,31 +119,38 @@ public sealed partial class SnapshotWriter : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(stream);
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         ArgumentOutOfRangeException.ThrowIfNegative(length);
+        Keep(stream, offset, length);
+        long kept = 0;
+        try
+        {
+            foreach (Extent extent in _parent!.Table(stream)?.Range(offset, End(offset, length)) ?? [])
+            {
+                kept += extent.Length;
+            }
+        }
+        catch (SnapshotDamagedException e)
+        {
+            throw new SnapshotDamagedException(_parent!.Info.Address, stream, offset, e);
+        }
+
+        return kept;
+    }
+
+    /// <summary>As <see cref="KeepFromParent"/>, without looking at what the parent has there.</summary>
+    internal void Keep(string stream, long offset, long length)
+    {
         if (_parent is null)
         {
             throw new InvalidOperationException("The snapshot has no parent.");
         }
 
-        StreamBuilder builder = Builder(stream);
-        long kept = 0;
-        if (_parent.Table(stream) is { } table)
+        if (length > 0)
         {
-            try
-            {
-                foreach (Extent extent in table.Range(offset, length > long.MaxValue - offset ? long.MaxValue : offset + length))
-                {
-                    builder.Add(extent, isNew: false);
-                    kept += extent.Length;
-                }
-            }
-            catch (SnapshotDamagedException e)
-            {
-                throw new SnapshotDamagedException(_parent.Info.Address, stream, offset, e);
-            }
+            Builder(stream).Keep(new StreamRun(offset, End(offset, length) - offset));
         }
-
-        return kept;
     }
+
+    private static long End(long offset, long length) => length > long.MaxValue - offset ? long.MaxValue : offset + length;
 
     /// <summary>The parent's runs of a stream; empty without a parent.</summary>
     public IReadOnlyList<StreamRun> ParentRuns(string stream) => _parent?.Runs(stream) ?? [];
@@ -161,7 +168,7 @@ public sealed partial class SnapshotWriter : IDisposable
         return runs;
     }
 
-    /// <summary>Stores bytes that are referred to with <see cref="Add"/>.</summary>
+    /// <summary>Stores bytes that are referred to with <see cref="Add(string, in Extent)"/>.</summary>
     internal StoredExtent Store(ReadOnlySpan<byte> data) => _encoder.Store(data, out _);
 
     internal SnapshotReader? ParentReader => _parent;
@@ -205,7 +212,7 @@ public sealed partial class SnapshotWriter : IDisposable
         var builder = new ManifestBuilder(_store, Pack, _parent);
         foreach ((string name, StreamBuilder stream) in _streams.OrderBy(s => s.Key, StringComparer.Ordinal))
         {
-            builder.Add(name, stream.Finish(name));
+            Add(builder, name, stream);
             info = info with { NewBytes = info.NewBytes + stream.NewBytes };
         }
 
@@ -234,6 +241,18 @@ public sealed partial class SnapshotWriter : IDisposable
         _done = true;
         Release();
         return (info, alive);
+    }
+
+    private void Add(ManifestBuilder builder, string name, StreamBuilder stream)
+    {
+        try
+        {
+            builder.Add(name, stream.Finish(name, _parent?.Table(name)));
+        }
+        catch (SnapshotDamagedException e) when (_parent is not null)
+        {
+            throw new SnapshotDamagedException(_parent.Info.Address, name, stream.Reached, e);
+        }
     }
 
     /// <summary>Ends the writing. What was not committed is removed.</summary>

@@ -2,13 +2,17 @@ using System.Runtime.InteropServices;
 
 namespace Holdfast.Snapshots;
 
-/// <summary>The extents of one stream as they come in.</summary>
+/// <summary>What one stream consists of, as it comes in: extents, and ranges that are as they were in the parent.</summary>
 internal sealed class StreamBuilder
 {
     private readonly Lock _lock = new();
     private readonly List<Extent> _extents = [];
+    private readonly List<StreamRun> _kept = [];
 
     internal long NewBytes { get; private set; }
+
+    /// <summary>How far <see cref="Finish"/> has come.</summary>
+    internal long Reached { get; private set; }
 
     internal void Add(in Extent extent, bool isNew)
     {
@@ -31,29 +35,81 @@ internal sealed class StreamBuilder
         }
     }
 
-    /// <summary>The extents ascending, neighbours joined.</summary>
-    internal Span<Extent> Finish(string name)
+    /// <summary>A range, above 0 bytes, in which the parent's extents are taken over.</summary>
+    internal void Keep(in StreamRun range)
     {
-        Span<Extent> extents = CollectionsMarshal.AsSpan(_extents);
-        extents.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
-        int used = 0;
-        for (int i = 0; i < extents.Length; i++)
+        lock (_lock)
         {
-            if (used > 0 && extents[used - 1].End > extents[i].Offset)
+            Span<StreamRun> kept = CollectionsMarshal.AsSpan(_kept);
+            if (kept.Length > 0 && kept[^1].End == range.Offset)
             {
-                throw new SnapshotStoreException("stream.overlap", $"stream {name} was given offset {extents[i].Offset} twice");
-            }
-
-            if (used > 0 && extents[used - 1].Continues(extents[i]))
-            {
-                extents[used - 1] = extents[used - 1] with { Length = extents[used - 1].Length + extents[i].Length };
+                kept[^1] = kept[^1] with { Length = kept[^1].Length + range.Length };
             }
             else
             {
-                extents[used++] = extents[i];
+                _kept.Add(range);
+            }
+        }
+    }
+
+    /// <summary>The extents ascending, neighbours joined. The parent's are read as they are passed on: there may be millions.</summary>
+    /// <param name="name">The stream's name, for an error.</param>
+    /// <param name="parent">The parent's table of the stream.</param>
+    internal IEnumerable<Extent> Finish(string name, ExtentTable? parent)
+    {
+        Extent last = default;
+        foreach (Extent extent in InOrder(parent))
+        {
+            if (last.Length > 0 && last.End > extent.Offset)
+            {
+                throw new SnapshotStoreException("stream.overlap", $"stream {name} was given offset {extent.Offset} twice");
+            }
+
+            Reached = extent.Offset;
+            if (last.Length > 0 && last.Continues(extent))
+            {
+                last = last with { Length = last.Length + extent.Length };
+                continue;
+            }
+
+            if (last.Length > 0)
+            {
+                yield return last;
+            }
+
+            last = extent;
+        }
+
+        if (last.Length > 0)
+        {
+            yield return last;
+        }
+    }
+
+    private IEnumerable<Extent> InOrder(ExtentTable? parent)
+    {
+        _extents.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
+        _kept.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
+        int next = 0;
+        if (parent is not null)
+        {
+            foreach (StreamRun range in _kept)
+            {
+                foreach (Extent kept in parent.Range(range.Offset, range.End))
+                {
+                    while (next < _extents.Count && _extents[next].Offset < kept.Offset)
+                    {
+                        yield return _extents[next++];
+                    }
+
+                    yield return kept;
+                }
             }
         }
 
-        return extents[..used];
+        while (next < _extents.Count)
+        {
+            yield return _extents[next++];
+        }
     }
 }
