@@ -50,6 +50,14 @@ public sealed record ApplicationImage
     [JsonInclude]
     internal IReadOnlyList<GhostFileImage> GhostFiles { get; init; } = [];
 
+    /// <summary>Directories in its own /dev/shm, before those in them; the files are among <see cref="GhostFiles"/>.</summary>
+    [JsonInclude]
+    internal IReadOnlyList<SharedMemoryFolderImage> SharedMemoryFolders { get; init; } = [];
+
+    /// <summary>System V IPC of a namespace of its own beside shared memory; null when it shares the host's, and in images that do not say.</summary>
+    [JsonInclude]
+    internal SystemVImage? SystemV { get; init; }
+
     /// <summary>Names of the streams in which the contents of memory and deleted files lie.</summary>
     [JsonIgnore]
     public IEnumerable<string> Streams =>
@@ -148,6 +156,9 @@ public sealed record ProcessImage
 
     [JsonInclude]
     internal IReadOnlyList<IntervalTimerImage> IntervalTimers { get; set; } = [];
+
+    [JsonInclude]
+    internal IReadOnlyList<PosixTimerImage> PosixTimers { get; set; } = [];
 
     [JsonInclude]
     internal IReadOnlyList<LimitImage> Limits { get; set; } = [];

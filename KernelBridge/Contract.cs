@@ -48,8 +48,11 @@ public sealed record LaunchRequest
     /// <summary>Host name inside; <see cref="Name"/> when null.</summary>
     public string? HostName { get; init; }
 
-    /// <summary>Namespaces to make: of <c>pid, mount, uts, ipc, time</c> and <c>net</c>. <c>pid</c> and <c>mount</c> are always made.</summary>
-    public IReadOnlySet<string> Isolate { get; init; } = new HashSet<string> { "pid", "mount", "uts", "ipc", "time" };
+    /// <summary>
+    /// Namespaces to make: of <c>pid, mount, uts, ipc, time</c> and <c>net</c>, and <c>shm</c> for a /dev/shm of its own. <c>pid</c> and <c>mount</c> are
+    /// always made.
+    /// </summary>
+    public IReadOnlySet<string> Isolate { get; init; } = new HashSet<string> { "pid", "mount", "uts", "ipc", "time", "shm" };
 }
 
 /// <summary>What to do about files that changed since the capture.</summary>

@@ -19,7 +19,7 @@ internal static class ImageValidation
         Require(
             !Lists(image).Any(list => list.Cast<object?>().Contains(null)) && image.Processes.All(process => !Lists(process).Any(list => list.Cast<object?>().Contains(null))),
             "an entry of a table is missing");
-        Require(image.Isolated?.All(kind => kind is "pid" or "mount" or "uts" or "ipc" or "time" or "net") ?? true, "a namespace of an unknown kind");
+        Require(image.Isolated?.All(kind => kind is "pid" or "mount" or "uts" or "ipc" or "time" or "net" or "shm") ?? true, "a namespace of an unknown kind");
         HashSet<int> numbers = [];
         foreach (ProcessImage process in image.Processes)
         {
@@ -35,11 +35,25 @@ internal static class ImageValidation
         Require(image.Pipes.All(IsPipe), "a pipe holds more than it can");
         Require(image.Pipes.Select(pipe => pipe.Id).Distinct().Count() == image.Pipes.Count, "a pipe is there twice");
         Require(image.SharedMemory.Select((shared, i) => shared.Id == i && shared.Size is > 0 and < 1L << 40).All(valid => valid), "shared memory has an impossible number or size");
+        IReadOnlyList<SegmentImage> segments = [.. image.SharedMemory.Select(shared => shared.Segment).OfType<SegmentImage>()];
+        Require(
+            segments.All(segment => segment.Permissions is { IsValid: true }) && segments.DistinctBy(segment => segment.Permissions.Id).Count() == segments.Count,
+            "a System V segment is impossible");
+        string? systemV = image.SystemV?.Problem();
+        Require(systemV is null, systemV ?? string.Empty);
+        Require(
+            (segments.Count == 0 && image.SystemV is null) || (image.Scope == ApplicationScope.Space && image.Isolated?.Contains("ipc") == true),
+            "it has System V objects without an IPC namespace of its own");
         Require(image.SharedMemory.Sum(shared => (double)shared.Size) < 1L << 45, "there is more shared memory than addresses");
         Require(
             image.GhostFiles.Select((ghost, i) => ghost.Id == i && IsPath(ghost.Path) && ghost.Identity.Size >= 0 && (ghost.Memfd is null || (ghost.Memfd.Seals is >= 0 and < 0x100 && !ghost.Memfd.Name.Contains('\0', StringComparison.Ordinal)))).All(valid => valid)
             && image.GhostFiles.DistinctBy(ghost => (ghost.Identity.Device, ghost.Identity.Inode)).Count() == image.GhostFiles.Count,
             "a deleted file has an impossible number, path or size");
+        List<string> own = [.. image.GhostFiles.Where(ghost => ghost.Named).Select(ghost => ghost.Path), .. image.SharedMemoryFolders.Select(folder => folder.Path)];
+        Require(
+            own.TrueForAll(SharedMemoryDirectory.IsPath) && own.Distinct().Count() == own.Count && !image.GhostFiles.Any(ghost => ghost is { Named: true, Memfd: not null })
+            && (own.Count == 0 || (image.Scope == ApplicationScope.Space && image.Isolated?.Contains("shm") == true)),
+            "a file in /dev/shm is impossible, or there without a /dev/shm of its own");
         HashSet<(ulong, ulong)> ghosts = [.. image.GhostFiles.Select(ghost => (ghost.Identity.Device, ghost.Identity.Inode))];
         Require(
             image.MappedFiles.All(mapped => IsPath(mapped.Path) && (!mapped.Deleted || ghosts.Contains((mapped.Identity.Device, mapped.Identity.Inode)))),
@@ -104,11 +118,11 @@ internal static class ImageValidation
 
     /// <summary>The lists of an object whose entries are objects.</summary>
     private static IEnumerable<System.Collections.IEnumerable> Lists(ApplicationImage image) =>
-        [image.Processes, image.OpenFiles, image.Pipes, image.Terminals, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
+        [image.Processes, image.OpenFiles, image.Pipes, image.Terminals, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.SharedMemoryFolders, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
 
     private static IEnumerable<System.Collections.IEnumerable> Lists(ProcessImage process) =>
     [
-        process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.Limits, process.Memory?.Areas ?? [],
+        process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.Memory?.Areas ?? [],
         .. process.Threads.Where(thread => thread is not null).Select(thread => thread.PendingSignals),
         .. process.Memory?.Areas.Where(area => area is not null).SelectMany(area => (IEnumerable<System.Collections.IEnumerable>)[area.Flags, area.Guards]) ?? [],
     ];
@@ -143,6 +157,8 @@ internal static class ImageValidation
             process.RecordLocks.All(record => record is not null && FileLocks.IsValid(record.Lock) && process.Descriptors.Any(descriptor => descriptor.Number == record.Number)),
             $"{who}: a record lock is impossible");
         Require(process.IntervalTimers.All(timer => timer.Which is >= 0 and < 3), $"{who}: a timer is out of range");
+        string? timers = PosixTimers.Problem(process);
+        Require(timers is null, $"{who}: {timers}");
         ulong end = 0;
         foreach (AreaImage area in process.Memory!.Areas)
         {
@@ -153,14 +169,17 @@ internal static class ImageValidation
             int limit = area.Kind switch
             {
                 AreaKind.File => image.MappedFiles.Count,
-                AreaKind.SharedAnonymous => image.SharedMemory.Count,
+                AreaKind.SharedAnonymous or AreaKind.SystemV => image.SharedMemory.Count,
                 _ => -1,
             };
             Require(limit < 0 || (area.File >= 0 && area.File < limit), $"{who}: area {area.Start:x} refers to file {area.File}");
             Require(Enum.IsDefined(area.Kind) && (area.Protection & ~7) == 0, $"{who}: area {area.Start:x} is of an unknown kind or protection");
             Require(!area.Name.StartsWith("[anon:", StringComparison.Ordinal) || area.Name.EndsWith(']'), $"{who}: area {area.Start:x} has an impossible name");
             Require(
-                area.Kind != AreaKind.SharedAnonymous || (area.Offset < 1ul << 40 && area.Offset + area.Length <= ((ulong)image.SharedMemory[area.File].Size + 0xfff & ~0xffful)),
+                area.Kind is not (AreaKind.SharedAnonymous or AreaKind.SystemV) || image.SharedMemory[area.File].Segment is not null == (area.Kind == AreaKind.SystemV),
+                $"{who}: area {area.Start:x} refers to shared memory of another kind");
+            Require(
+                area.Kind is not (AreaKind.SharedAnonymous or AreaKind.SystemV) || (area.Offset < 1ul << 40 && area.Offset + area.Length <= ((ulong)image.SharedMemory[area.File].Size + 0xfff & ~0xffful)),
                 $"{who}: area {area.Start:x} reaches beyond its shared memory");
             Require(area.Guards.All(guard => guard.Start >= area.Start && guard.Start < guard.End && guard.End <= area.End), $"{who}: a guard range is outside its area");
         }

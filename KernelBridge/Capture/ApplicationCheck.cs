@@ -1,3 +1,4 @@
+using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
 
 namespace Holdfast.KernelBridge.Capture;
@@ -40,9 +41,18 @@ internal static class ApplicationCheck
         yield return "not kept, as no interface shows it: keyrings, mlockall(MCL_FUTURE), directory notifications (F_NOTIFY), NUMA policies, settings of speculation control";
         yield return "a write to a pipe that a stop interrupts half-way returns the part that was written, as after SIGSTOP";
         int pid = inspections[0].View.Pid;
-        if (!InterProcessCommunication.HasOwn(pid))
+        if (!IpcNamespace.HasOwn(pid))
         {
-            yield return "System V and POSIX IPC objects are those of the host: their contents, and SEM_UNDO, are not part of a snapshot";
+            yield return "System V and POSIX IPC objects are those of the host: they are not part of a snapshot";
+        }
+        else if (IpcNamespace.Ask(pid, () => IpcNamespace.List("sem")).Count > 0)
+        {
+            yield return "what its processes would take back of System V semaphores at their end (SEM_UNDO) no interface shows: after a restore nothing is taken back";
+        }
+
+        if (inspections.Any(inspection => PosixTimers.Has(inspection.View.Pid)))
+        {
+            yield return PosixTimers.Caveat;
         }
 
         IReadOnlyList<string> isolated = HostFacts.IsolatedOf(pid);
@@ -54,7 +64,9 @@ internal static class ApplicationCheck
         if (isolated.Contains("mount"))
         {
             HashSet<string> ours = [.. Mounts("self")];
-            foreach (string mount in Mounts(pid.ToString(System.Globalization.CultureInfo.InvariantCulture)).Where(mount => !ours.Contains(mount) && !IsOfSpace(mount)))
+            bool ownMemory = isolated.Contains("shm");
+            foreach (string mount in Mounts(pid.ToString(System.Globalization.CultureInfo.InvariantCulture)).Where(mount =>
+                !ours.Contains(mount) && !IsOfSpace(mount) && !(ownMemory && mount.StartsWith(SharedMemoryDirectory.Place + " ", StringComparison.Ordinal))))
             {
                 yield return $"{mount.Split(' ')[0]} is mounted inside the application only: the mount is not kept";
             }
@@ -67,7 +79,7 @@ internal static class ApplicationCheck
     /// <summary>Mount points with device and root, which say the same in every namespace; see proc(5) on mountinfo.</summary>
     private static IEnumerable<string> Mounts(string process)
     {
-        foreach (string line in (Linux.ProcFs.TryText($"/proc/{process}/mountinfo") ?? string.Empty).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        foreach (string line in (ProcFs.TryText($"/proc/{process}/mountinfo") ?? string.Empty).Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
             string[] words = line.Split(' ');
             yield return $"{words[4]} {words[2]} {words[3]}";

@@ -33,7 +33,9 @@ internal static class ApplicationInspection
         refusals.AddRange(SignalDrivenFiles.Refusals(inspections, target.Scope, FromOutside(outsidePipes, sockets, terminals)));
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
-        refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : OwnObjects(target));
+        refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : []);
+        refusals.AddRange(InterProcessCommunication.Refusals(target.RootPid, pids));
+        refusals.AddRange(target.Scope == ApplicationScope.Space ? SharedMemoryDirectory.Refusals(target.RootPid) : []);
         refusals.AddRange(ProcessTrees.Plan(inspections.Select(Node), target.Scope).Refusals);
         return refusals;
     }
@@ -97,9 +99,4 @@ internal static class ApplicationInspection
             }
         }
     }
-
-    private static IEnumerable<Refusal> OwnObjects(ApplicationTarget target) => !InterProcessCommunication.HasOwn(target.RootPid)
-        ? []
-        : InterProcessCommunication.Objects(target.RootPid).Select(found =>
-            new Refusal(found.Code, 0, null, "IPC namespace", $"{found.What} cannot be captured", "remove it before the checkpoint (see ipcrm)"));
 }

@@ -69,10 +69,14 @@ internal static class HostFacts
         return (monotonic, boottime);
     }
 
-    /// <summary>The namespaces that a process does not share with us, as a launch names them.</summary>
+    /// <summary>The namespaces that a process does not share with us, and whether it has its own /dev/shm, as a launch names them.</summary>
     public static IReadOnlyList<string> IsolatedOf(int pid)
     {
         (string Kind, string Name)[] kinds = [("pid", "pid"), ("mnt", "mount"), ("uts", "uts"), ("ipc", "ipc"), ("time", "time"), ("net", "net")];
-        return [.. kinds.Where(kind => ProcFs.TryLink($"/proc/{pid}/ns/{kind.Kind}") != ProcFs.TryLink($"/proc/self/ns/{kind.Kind}")).Select(kind => kind.Name)];
+        return
+        [
+            .. kinds.Where(kind => ProcFs.TryLink($"/proc/{pid}/ns/{kind.Kind}") != ProcFs.TryLink($"/proc/self/ns/{kind.Kind}")).Select(kind => kind.Name),
+            .. (IReadOnlyList<string>)(Resources.SharedMemoryDirectory.HasOwn(pid) ? ["shm"] : []),
+        ];
     }
 }

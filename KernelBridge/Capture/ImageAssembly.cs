@@ -37,12 +37,17 @@ internal sealed class ImageAssembly
     /// <summary>Where the contents of shared memory can be read, by its number.</summary>
     public Dictionary<int, string> SharedMemoryPaths { get; } = [];
 
+    /// <summary>Who has System V shared memory attached, by its number in the image.</summary>
+    public Dictionary<int, SegmentUser> SegmentUsers { get; } = [];
+
     /// <summary>Where the contents of deleted files can be read, by their number.</summary>
     public Dictionary<int, string> GhostPaths { get; } = [];
 
     public ApplicationImage Build()
     {
         List<ProcessImage> ordered = ParentsFirst();
+        SystemVImage? systemV = AssembleSystemV(ordered);
+        List<SharedMemoryFolderImage> folders = AssembleSharedMemoryDirectory();
         foreach (ProcessImage process in ordered)
         {
             process.Descriptors = [.. process.Captured.Select(c => new DescriptorImage(c.Facts.Number, c.Facts.CloseOnExec, FileOf(c.Facts, c.File)))];
@@ -58,7 +63,7 @@ internal sealed class ImageAssembly
         return new ApplicationImage
         {
             Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture(outputs) ?? [],
-            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
+            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
 
@@ -181,10 +186,13 @@ internal sealed class ImageAssembly
                 case AreaKind.File:
                     // VM_MAYWRITE ('mw'): a shared mapping that may become writable by mprotect later.
                     bool writable = area.Shared && source.Map.HasFlag("mw ");
-                    area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : ProcFs.TryLink(path) ?? area.Name, writable, source.Deleted, path);
+                    area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(area, path), writable, source.Deleted, path, area.Shared);
                     break;
                 case AreaKind.SharedAnonymous:
                     area.File = Shared(source.Backing!, path);
+                    break;
+                case AreaKind.SystemV:
+                    area.File = AttachedSegment(process, area, source);
                     break;
             }
         }
@@ -194,13 +202,18 @@ internal sealed class ImageAssembly
             memory.ExecutableIdentity, deleted ? memory.Executable[..^10] : memory.Executable, writable: false, deleted, $"/proc/{process.HostPid}/exe");
     }
 
-    private int Mapped(FileIdentity identity, string path, bool writable, bool deleted, string magicPath)
+    /// <summary>The path of a mapped file; maps says it less exactly than the link does, but for one that has another name now.</summary>
+    private static string NameOf(AreaImage area, string link) =>
+        ProcFs.TryLink(link) is { } name && !name.EndsWith(" (deleted)", StringComparison.Ordinal) ? name : area.Name;
+
+    private int Mapped(FileIdentity identity, string path, bool writable, bool deleted, string magicPath, bool shared = false)
     {
         (ulong, ulong, bool) key = (identity.Device, identity.Inode, writable);
         if (!mappedIndex.TryGetValue(key, out int index))
         {
             mappedIndex[key] = index = mapped.Count;
-            mapped.Add(new MappedFileImage(path, identity, writable, deleted));
+            bool kept = deleted || ghostIndex.ContainsKey((identity.Device, identity.Inode));
+            mapped.Add(new MappedFileImage(path, identity, writable, deleted) { Digest = shared && !kept ? ContentDigest.Of(magicPath, identity) : null });
             if (deleted)
             {
                 Ghost(identity, path, magicPath);
@@ -223,14 +236,77 @@ internal sealed class ImageAssembly
         return index;
     }
 
-    private void Ghost(FileIdentity identity, string path, string magicPath)
+    /// <summary>The objects of an IPC namespace of its own; null when it shares the host's.</summary>
+    private SystemVImage? AssembleSystemV(List<ProcessImage> ordered)
+    {
+        if (target.Scope != ApplicationScope.Space || !IpcNamespace.HasOwn(target.RootPid))
+        {
+            return null;
+        }
+
+        Dictionary<int, int> numbers = ordered.ToDictionary(process => process.HostPid, process => process.Pid);
+        int Inner(int pid) => numbers.GetValueOrDefault(pid);
+        foreach ((long size, SegmentImage segment) in IpcNamespace.Ask(target.RootPid, () => SystemVMemory.List(Inner)))
+        {
+            shared.Add(new SharedMemoryImage(shared.Count, size) { Segment = segment });
+        }
+
+        return SystemVImage.Capture(target.RootPid, Inner);
+    }
+
+    /// <summary>Everything in a /dev/shm of its own, whoever has it open.</summary>
+    private List<SharedMemoryFolderImage> AssembleSharedMemoryDirectory()
+    {
+        List<SharedMemoryFolderImage> folders = [];
+        if (target.Scope != ApplicationScope.Space || !SharedMemoryDirectory.HasOwn(target.RootPid))
+        {
+            return folders;
+        }
+
+        foreach ((string path, FileIdentity identity) in SharedMemoryDirectory.Entries(target.RootPid))
+        {
+            string seen = SharedMemoryDirectory.Root(target.RootPid) + path;
+            if (identity.Type == FileIdentity.DirectoryType)
+            {
+                (uint owner, uint group) = FileIdentity.OwnerOf(seen);
+                folders.Add(new SharedMemoryFolderImage(path, identity.Mode & 0xfff, owner, group));
+            }
+            else
+            {
+                Ghost(identity, path, seen, named: true);
+            }
+        }
+
+        return folders;
+    }
+
+    private int AttachedSegment(ProcessImage process, AreaImage area, Area source)
+    {
+        int index = shared.FindIndex(memory => memory.Segment is { } segment && segment.Permissions.Id == (int)source.Map.Inode);
+        if (index < 0)
+        {
+            throw new BridgeException([new Refusal(
+                "memory.sysv", process.Pid, null, $"memory {area.Start:x}-{area.End:x} {area.Name}", "it is System V shared memory of another IPC namespace", "detach it before the checkpoint")]);
+        }
+
+        // Best one that shows the last page.
+        SegmentUser user = new(process.HostPid, area.Start, area.End, area.Offset);
+        if (!SegmentUsers.ContainsKey(index) || user.Covers(shared[index].Size - 1))
+        {
+            SegmentUsers[index] = user;
+        }
+
+        return index;
+    }
+
+    private void Ghost(FileIdentity identity, string path, string magicPath, bool named = false)
     {
         (ulong, ulong) key = (identity.Device, identity.Inode);
         if (ghostIndex.TryAdd(key, ghosts.Count))
         {
             (uint owner, uint group) = FileIdentity.OwnerOf(magicPath);
             GhostPaths[ghosts.Count] = magicPath;
-            ghosts.Add(new GhostFileImage(ghosts.Count, path, identity, owner, group) { Memfd = Memfds.Describe(path, magicPath) });
+            ghosts.Add(new GhostFileImage(ghosts.Count, path, identity, owner, group) { Memfd = Memfds.Describe(path, magicPath), Named = named });
         }
     }
 }

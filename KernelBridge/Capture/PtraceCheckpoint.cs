@@ -11,6 +11,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private readonly Lock gate = new();
     private readonly Dictionary<int, string> sharedMemory = [];
     private readonly Dictionary<int, string> ghosts = [];
+    private IReadOnlyDictionary<int, SegmentUser> segments = new Dictionary<int, SegmentUser>();
     private List<SharedMemoryImage> sharedImages = [];
     private List<GhostFileImage> ghostImages = [];
     private Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes = [];
@@ -69,6 +70,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         ApplicationImage image = assembly.Build();
         sharedImages = [.. image.SharedMemory];
         ghostImages = [.. image.GhostFiles];
+        segments = assembly.SegmentUsers;
         foreach ((int id, string path) in assembly.SharedMemoryPaths)
         {
             sharedMemory[id] = path;
@@ -87,7 +89,9 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         PageCounts counts = default;
         foreach (SharedMemoryImage shared in sharedImages)
         {
-            counts += SharedMemoryPump.Pump(shared, sharedMemory[shared.Id], sink);
+            counts += shared.Segment is null
+                ? SharedMemoryPump.Pump(shared, sharedMemory[shared.Id], sink)
+                : SystemVMemory.Pump(shared, target.RootPid, segments.GetValueOrDefault(shared.Id), sink);
         }
 
         foreach (GhostFileImage ghost in ghostImages)

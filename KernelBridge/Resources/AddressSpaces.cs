@@ -19,6 +19,9 @@ internal enum AreaKind
 
     /// <summary>vDSO or its data.</summary>
     Vdso,
+
+    /// <summary>System V shared memory of the application's own IPC namespace.</summary>
+    SystemV,
 }
 
 /// <summary>Recognises and captures the memory map of a process; see proc(5) on maps, smaps and map_files.</summary>
@@ -45,7 +48,7 @@ internal static class AddressSpaces
     // Names that the kernel gives to what looks like a deleted file, but is none.
     private static readonly (string Name, string Code, string Why)[] Unreal =
     [
-        ("/SYSV", "memory.sysv", "System V shared memory cannot be captured"),
+        ("/SYSV", "memory.sysv", "System V shared memory of the host's IPC namespace cannot be captured"),
         ("/[aio]", "memory.aio", "a context of Linux AIO (io_setup) cannot be captured"),
         ("/secretmem", "memory.secret", "secret memory (memfd_secret) cannot be captured"),
         ("/dmabuf:", "memory.device", "device memory cannot be captured"),
@@ -102,6 +105,12 @@ internal static class AddressSpaces
                 continue;
             }
 
+            if (SystemVMemory.IsSegment(map) && IpcNamespace.HasOwn(view.Pid))
+            {
+                areas.Add(new Area(map, AreaKind.SystemV, null));
+                continue;
+            }
+
             if (Array.Find(Unreal, unreal => map.Name.StartsWith(unreal.Name, StringComparison.Ordinal)) is { Code: not null } special)
             {
                 refusals.Add(Refuse(view, map, special.Code, special.Why));
@@ -131,6 +140,13 @@ internal static class AddressSpaces
             bool deleted = map.Name.EndsWith(" (deleted)", StringComparison.Ordinal);
             if (deleted && identity.Links > 0)
             {
+                // sem_open(3) makes a semaphore under another name than it gets.
+                if (SharedMemoryDirectory.NameOf(view.Pid, map.Name, identity) is { } name)
+                {
+                    areas.Add(new Area(map with { Name = name }, AreaKind.File, identity));
+                    continue;
+                }
+
                 refusals.Add(Refuse(view, map, "file.renamed", "the name it was mapped by is gone, but the file has another"));
                 continue;
             }
@@ -183,7 +199,7 @@ internal sealed record Area(MemoryMap Map, AreaKind Kind, FileIdentity? Backing)
     public AreaImage ToImage() => new()
     {
         Start = Map.Start, End = Map.End, Protection = Map.Protection, Kind = Kind, Shared = Map.Shared, Offset = Map.Offset, Name = Map.Name,
-        Flags = [.. Map.Flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag => flag is "gd" or "lo" or "lf" or "nr" or "dp" || AddressSpaces.Advices.Any(a => a.Flag == flag))],
+        Flags = [.. Map.Flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag => flag is "gd" or "lo" or "lf" or "nr" or "dp" || (flag == "mw" && Kind == AreaKind.SystemV) || AddressSpaces.Advices.Any(a => a.Flag == flag))],
         Guards = Guards, Source = this,
     };
 }
@@ -247,7 +263,7 @@ internal sealed record AreaImage
 
     public required string Name { get; init; }
 
-    /// <summary>VmFlags to set again: see <see cref="AddressSpaces.Advices"/>, and gd, lo, lf, nr, dp.</summary>
+    /// <summary>VmFlags to set again: see <see cref="AddressSpaces.Advices"/>, and gd, lo, lf, nr, dp; mw of System V memory that was attached to be written.</summary>
     public required IReadOnlyList<string> Flags { get; init; }
 
     public required IReadOnlyList<GuardRange> Guards { get; init; }
@@ -268,13 +284,20 @@ internal sealed record AreaImage
 /// <param name="Identity">What it was.</param>
 /// <param name="Writable">Mapped shared with the right to write: opened for reading and writing.</param>
 /// <param name="Deleted">Its contents are among the ghost files.</param>
-internal sealed record MappedFileImage(string Path, FileIdentity Identity, bool Writable, bool Deleted);
+internal sealed record MappedFileImage(string Path, FileIdentity Identity, bool Writable, bool Deleted)
+{
+    /// <summary>Digest of its contents where times do not tell whether they changed (<see cref="ContentDigest"/>); otherwise null.</summary>
+    public byte[]? Digest { get; init; }
+}
 
-/// <summary>Shared anonymous memory.</summary>
+/// <summary>Memory that processes share: anonymous, or a System V segment.</summary>
 /// <param name="Id">Number in the image.</param>
 /// <param name="Size">Bytes.</param>
 internal sealed record SharedMemoryImage(int Id, long Size)
 {
+    /// <summary>Set when it is System V shared memory.</summary>
+    public SegmentImage? Segment { get; init; }
+
     /// <summary>The stream that holds the contents.</summary>
     public string Stream => $"shared/{Id}";
 }

@@ -79,6 +79,7 @@ internal static class DescriptorKinds
     private static readonly IDescriptorKind[] All =
     [
         new PathDescriptors(),
+        new PosixQueues(),
         new RegularFiles(),
         new Directories(),
         new Pipes(),

@@ -2,9 +2,12 @@ using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Resources;
 
-/// <summary>A file without a name that is still open or mapped: its contents are part of the image (stream <c>file/ID</c>).</summary>
+/// <summary>
+/// A file whose contents are part of the image (stream <c>file/ID</c>): one without a name that is still open or mapped, or one of the application's own
+/// /dev/shm.
+/// </summary>
 /// <param name="Id">Number in the image.</param>
-/// <param name="Path">The name that it had.</param>
+/// <param name="Path">The name that it has or had.</param>
 /// <param name="Identity">What it was.</param>
 /// <param name="Owner">User id.</param>
 /// <param name="Group">Group id.</param>
@@ -13,11 +16,14 @@ internal sealed record GhostFileImage(int Id, string Path, FileIdentity Identity
     /// <summary>The stream that holds the contents.</summary>
     public string Stream => $"file/{Id}";
 
+    /// <summary>It has its name still: it lies in the application's own /dev/shm.</summary>
+    public bool Named { get; init; }
+
     /// <summary>Set when it is a memfd.</summary>
     public MemfdImage? Memfd { get; init; }
 }
 
-/// <summary>Pumps the contents of deleted files.</summary>
+/// <summary>Pumps the contents of such files.</summary>
 internal static class GhostFiles
 {
     private const int SEEK_DATA = 3, SEEK_HOLE = 4, ENXIO = 6;

@@ -1,60 +1,126 @@
+using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Resources;
 
 /// <summary>
-/// System V and POSIX message queues, semaphores and shared memory that live in an IPC namespace rather than in a process (sysvipc(7), mq_overview(7)).
-/// They end with the application's own namespace, so an application that has some is refused.
+/// Objects that live in an IPC namespace rather than in a process (sysvipc(7), mq_overview(7)). Those in a namespace of the application's own belong to it.
+/// Those of the host's do not: an application that has used some of them is refused.
 /// </summary>
 internal static class InterProcessCommunication
 {
-    private const int CLONE_NEWNS = 0x00020000, CLONE_NEWIPC = 0x08000000;
+    private const int CLONE_NEWNS = 0x00020000;
     private const ulong MS_REC = 0x4000, MS_PRIVATE = 0x40000;
 
     // On which the queues are listed, in mount namespaces of our own.
     private const string Place = "/dev";
 
-    private static readonly (string File, string What)[] Lists =
-        [("shm", "System V shared memory"), ("sem", "System V semaphores"), ("msg", "a System V message queue")];
-
-    /// <summary>Whether a process has an IPC namespace of its own, compared with ours.</summary>
-    public static bool HasOwn(int pid) => ProcFs.TryLink($"/proc/{pid}/ns/ipc") is { } own && own != ProcFs.TryLink("/proc/self/ns/ipc");
-
-    /// <summary>What there is in the namespace of a process.</summary>
-    /// <param name="pid">As the host sees it.</param>
-    /// <returns>Code and words for each kind that is there.</returns>
-    public static List<(string Code, string What)> Objects(int pid)
+    /// <summary>What of them cannot be captured.</summary>
+    /// <param name="rootPid">A process whose namespaces all others share.</param>
+    /// <param name="pids">All processes, as the host sees them.</param>
+    public static IReadOnlyList<Refusal> Refusals(int rootPid, IReadOnlySet<int> pids)
     {
-        List<(string, string)> found = [];
-        Thread thread = new(() =>
+        try
         {
-            // The thread ends afterwards, so nothing else ever runs in the namespaces that it enters.
-            int fd = Libc.open($"/proc/{pid}/ns/ipc", Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
-            if (fd < 0 || Libc.setns(fd, CLONE_NEWIPC) < 0)
-            {
-                found.Add(("rights.missing", "its IPC namespace may not be entered"));
-                _ = fd >= 0 ? Libc.close(fd) : 0;
-                return;
-            }
+            return IpcNamespace.HasOwn(rootPid) ? IpcNamespace.Ask(rootPid, () => Own(rootPid)) : IpcNamespace.Ask(Environment.ProcessId, () => Used(pids));
+        }
+        catch (BridgeException e) when (e.Code == "rights.missing")
+        {
+            return [new Refusal(e.Code, 0, null, "IPC namespace", e.Message, "run as root or with CAP_SYS_ADMIN")];
+        }
+    }
 
-            _ = Libc.close(fd);
-            foreach ((string file, string what) in Lists)
-            {
-                // The first line is the heading.
-                if (ProcFs.TryText("/proc/sysvipc/" + file) is { } text && text.TrimEnd().Contains('\n'))
-                {
-                    found.Add(("ipc.sysv", what));
-                }
-            }
+    private static List<Refusal> Own(int rootPid)
+    {
+        List<Refusal> refusals = [.. SystemVMemory.Refusals(), .. MessageQueues.Refusals()];
+        if (Libc.unshare(CLONE_NEWNS) == 0 && Libc.mount("none", "/", null, MS_REC | MS_PRIVATE, 0) == 0 && Libc.mount("mqueue", Place, "mqueue", 0, 0) == 0
+            && Directory.EnumerateFileSystemEntries(Place).Any())
+        {
+            refusals.Add(new Refusal("ipc.queue", 0, null, "IPC namespace", "a POSIX message queue cannot be captured", "remove it before the checkpoint (mq_unlink)"));
+        }
 
-            if (Libc.unshare(CLONE_NEWNS) == 0 && Libc.mount("none", "/", null, MS_REC | MS_PRIVATE, 0) == 0 && Libc.mount("mqueue", Place, "mqueue", 0, 0) == 0
-                && Directory.EnumerateFileSystemEntries(Place).Any())
+        return refusals;
+    }
+
+    /// <summary>Objects of the host in which the number of a process of the application stands: as maker or as the last that used it.</summary>
+    private static List<Refusal> Used(IReadOnlySet<int> pids)
+    {
+        List<Refusal> refusals = [];
+        void Add(long id, string what, IEnumerable<long> users)
+        {
+            foreach (int user in users.Select(user => (int)user).Where(pids.Contains).Distinct())
             {
-                found.Add(("ipc.queue", "a POSIX message queue"));
+                refusals.Add(new Refusal(
+                    "ipc.host", ProcessStatus.TryRead(user)?.Innermost("NSpid") ?? user, null, $"{what} {id}",
+                    "it uses this object of the host's IPC namespace, which does not belong to the application alone", "start it with 'run', in an IPC namespace of its own"));
             }
-        });
-        thread.Start();
-        thread.Join();
-        return found;
+        }
+
+        foreach (long[] line in IpcNamespace.List("shm"))
+        {
+            Add(line[1], "System V shared memory", line[4..6]);
+        }
+
+        foreach (long[] line in IpcNamespace.List("msg"))
+        {
+            Add(line[1], "System V message queue", line[5..7]);
+        }
+
+        foreach (long[] line in IpcNamespace.List("sem"))
+        {
+            Add(line[1], "System V semaphore set", SemaphoreSets.LastUsers((int)line[1], (int)line[3]));
+        }
+
+        return refusals;
     }
 }
+
+/// <summary>What all objects of System V IPC have: <c>struct ipc_perm</c> of sysvipc(7).</summary>
+/// <param name="Id">Identifier.</param>
+/// <param name="Key">0 is IPC_PRIVATE.</param>
+/// <param name="Mode">Nine bits of permissions.</param>
+/// <param name="Owner">User id.</param>
+/// <param name="Group">Group id.</param>
+/// <param name="Maker">User id of the process that made it.</param>
+/// <param name="MakerGroup">Its group id.</param>
+internal sealed record IpcPermissions(int Id, int Key, int Mode, uint Owner, uint Group, uint Maker, uint MakerGroup)
+{
+    /// <summary>Out of a line of /proc/sysvipc.</summary>
+    /// <param name="line">The line.</param>
+    /// <param name="owners">Where in it uid, gid, cuid and cgid begin.</param>
+    public static IpcPermissions Of(long[] line, int owners) =>
+        new((int)line[1], (int)line[0], (int)line[2] & 0x1ff, (uint)line[owners], (uint)line[owners + 1], (uint)line[owners + 2], (uint)line[owners + 3]);
+
+    public bool IsValid => Id >= 0 && Mode is >= 0 and <= 0x1ff;
+}
+
+/// <summary>The System V IPC of an application: what its IPC namespace holds.</summary>
+/// <param name="Settings">Limits of the namespace: names in /proc/sys/kernel with their values.</param>
+/// <param name="Sets">Semaphores.</param>
+/// <param name="Queues">Message queues.</param>
+internal sealed record SystemVImage(IReadOnlyList<IpcSettingImage> Settings, IReadOnlyList<SemaphoreSetImage> Sets, IReadOnlyList<MessageQueueImage> Queues)
+{
+    /// <summary>Settings that every IPC namespace has for itself; see proc(5).</summary>
+    public static readonly string[] SettingNames = ["shmmax", "shmall", "shmmni", "shm_rmid_forced", "sem", "msgmax", "msgmnb", "msgmni"];
+
+    /// <summary>Captures it. The application stands.</summary>
+    /// <param name="rootPid">A process in the namespace.</param>
+    /// <param name="inner">The application's number of a process by the host's; 0 for one that is gone or outside.</param>
+    public static SystemVImage Capture(int rootPid, Func<int, int> inner) =>
+        IpcNamespace.Ask(rootPid, () => new SystemVImage(ReadSettings(), SemaphoreSets.Capture(inner), MessageQueues.Capture(inner)));
+
+    /// <summary>The settings of the namespace in which the thread is.</summary>
+    public static IReadOnlyList<IpcSettingImage> ReadSettings() =>
+        [.. SettingNames.Select(name => new IpcSettingImage(name, ProcFs.TryText("/proc/sys/kernel/" + name)?.Trim() ?? string.Empty)).Where(setting => setting.Value.Length > 0)];
+
+    /// <summary>What is wrong with it in an image, or null.</summary>
+    public string? Problem() =>
+        Settings.Any(setting => setting is null || !SettingNames.Contains(setting.Name) || setting.Value.Length > 200 || setting.Value.AsSpan().ContainsAnyExcept("0123456789 \t"))
+            ? "a setting of the IPC namespace is impossible"
+        : Sets.Any(set => set is null || !set.IsValid) || Sets.DistinctBy(set => set?.Permissions.Id).Count() != Sets.Count ? "a semaphore set is impossible"
+        : Queues.Any(queue => queue is null || !queue.IsValid) || Queues.DistinctBy(queue => queue?.Permissions.Id).Count() != Queues.Count ? "a message queue is impossible"
+        : null;
+}
+
+/// <summary>A limit of an IPC namespace.</summary>
+internal sealed record IpcSettingImage(string Name, string Value);

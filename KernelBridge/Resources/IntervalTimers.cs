@@ -8,13 +8,7 @@ namespace Holdfast.KernelBridge.Resources;
 /// <summary>ITIMER_REAL, ITIMER_VIRTUAL and ITIMER_PROF with remaining time and interval; see getitimer(2). alarm(2) is the first of them.</summary>
 internal sealed class IntervalTimers : IProcessResource
 {
-    public IEnumerable<Refusal> Check(ProcessView view)
-    {
-        if (ProcFs.TryText($"/proc/{view.Pid}/timers") is { Length: > 0 })
-        {
-            yield return view.Refuse("timer.posix", "POSIX timer", "timers of timer_create(2) cannot be captured", "delete it before the checkpoint");
-        }
-    }
+    public IEnumerable<Refusal> Check(ProcessView view) => [];
 
     public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image)
     {

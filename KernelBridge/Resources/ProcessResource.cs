@@ -46,6 +46,7 @@ internal static class ProcessResources
         new ProcessAttributes(),
         new SignalActions(),
         new IntervalTimers(),
+        new PosixTimers(),
         new ResourceLimits(),
     ];
 }

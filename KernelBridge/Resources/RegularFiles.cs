@@ -61,7 +61,8 @@ internal sealed record RegularFileImage : OpenFileImage
     public override void Restore(SyscallTape tape, int number, RestoreContext context)
     {
         string path = Deleted ? context.GhostPath(Identity) : Path;
-        context.OpenAs(tape, path, Flags, number);
+        // shm_open(3) follows no links; what leads to a deleted file is one.
+        context.OpenAs(tape, path, Deleted ? Flags & ~Libc.O_NOFOLLOW : Flags, number);
         if (Position != 0)
         {
             tape.Add($"seeking in {Path}", X64.Lseek, (ulong)number, (ulong)Position, 0);

@@ -36,6 +36,8 @@ internal sealed partial class PtraceRestore
 
             FinishAreas(stub, memory, runs);
         }
+
+        FinishSystemV();
     }
 
     /// <summary>Unmaps everything but the work area, and moves the vDSO to where the image had it, or beside that of another kernel.</summary>
@@ -144,6 +146,9 @@ internal sealed partial class PtraceRestore
                         ulong from = sharedAddresses[mapped.File] + mapped.Offset;
                         tape.Add(purpose, X64.Mremap, from, 0, mapped.Length, MREMAP_MAYMOVE_FIXED, mapped.Start);
                         break;
+                    case AreaKind.SystemV:
+                        AttachSegment(tape, mapped, purpose, MREMAP_MAYMOVE_FIXED);
+                        break;
                 }
             }
 
@@ -181,7 +186,7 @@ internal sealed partial class PtraceRestore
                 tape.Add("guard pages in " + purpose, X64.Madvise, guard.Start, guard.End - guard.Start, MADV_GUARD_INSTALL);
             }
 
-            if (finished.Kind == AreaKind.SharedAnonymous || (finished.Protection & 3) != 3 && HasRuns(finished, runs))
+            if (finished.Kind is AreaKind.SharedAnonymous or AreaKind.SystemV || (finished.Protection & 3) != 3 && HasRuns(finished, runs))
             {
                 tape.Add("protection of " + purpose, X64.Mprotect, finished.Start, finished.Length, (ulong)finished.Protection);
             }

@@ -60,7 +60,7 @@ internal sealed partial class PtraceRestore
             Mode = SpaceMode.Build, Name = request.Name, StateDirectory = request.StateDirectory, Detach = request.Detach,
             StandardStreams = request.StandardStreams, HostName = Image.HostName, WantedPid = plan.Root!.Pid,
         };
-        wanted = Image.Isolated is { } isolated ? wanted with { Isolate = new HashSet<string>([.. isolated, "pid", "mount"]) } : wanted;
+        wanted = wanted with { Isolate = new HashSet<string>([.. Image.Isolated ?? ["uts", "ipc", "time"], "pid", "mount"]) };
         if (wanted.Isolate.Contains("time"))
         {
             // What is left of timers and waits is counted from the very moment for which the space's clocks are set.

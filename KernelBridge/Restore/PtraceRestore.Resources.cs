@@ -20,6 +20,7 @@ internal sealed partial class PtraceRestore
     /// <summary>Gives every process its descriptors.</summary>
     public void BuildResources()
     {
+        MakeSystemV();
         OpenLate();
         FinishTerminals();
         FillEpolls();
@@ -154,6 +155,7 @@ internal sealed partial class PtraceRestore
     /// <summary>Deleted files come back without a name (O_TMPFILE), so that a restore that dies leaves none behind.</summary>
     private void MakeGhosts(Stub root, int firstGhost)
     {
+        MakeFolders(root);
         for (int i = 0; i < Image.GhostFiles.Count; i++)
         {
             GhostFileImage ghost = Image.GhostFiles[i];
@@ -163,6 +165,10 @@ internal sealed partial class PtraceRestore
             if (ghost.Memfd is { } memfd)
             {
                 Memfds.Make(tape, memfd);
+            }
+            else if (ghost.Named)
+            {
+                tape.Add($"making {ghost.Path}", X64.Open, tape.Place(ghost.Path), (ulong)(Libc.O_CREAT | Libc.O_EXCL | Libc.O_RDWR | Libc.O_LARGEFILE), ghost.Identity.Mode & 0xfff);
             }
             else
             {
@@ -178,6 +184,20 @@ internal sealed partial class PtraceRestore
             FillGhost(ghost, $"/proc/{root.HostPid}/fd/{number}");
             context.AddGhost(ghost.Identity, $"/proc/self/fd/{number}");
         }
+    }
+
+    private void MakeFolders(Stub root)
+    {
+        SyscallTape tape = root.NewTape();
+        foreach (SharedMemoryFolderImage folder in Image.SharedMemoryFolders)
+        {
+            ulong path = tape.Place(folder.Path);
+            tape.Add($"making {folder.Path}", X64.Mkdir, path, 0x1c0);
+            tape.Add($"owner of {folder.Path}", X64.Chown, path, folder.Owner, folder.Group);
+            tape.Add($"mode of {folder.Path}", X64.Chmod, path, folder.Mode & 0xfff);
+        }
+
+        root.Run(tape);
     }
 
     private void FillGhost(GhostFileImage ghost, string path)
@@ -209,12 +229,16 @@ internal sealed partial class PtraceRestore
         foreach (SharedMemoryImage shared in Image.SharedMemory)
         {
             sharedAddresses[shared.Id] = at;
-            tape.Add($"shared memory {shared.Id}", X64.Mmap, at, (ulong)shared.Size, 3, 0x100021 | 0x4000, ulong.MaxValue, 0);
+            if (shared.Segment is null)
+            {
+                tape.Add($"shared memory {shared.Id}", X64.Mmap, at, (ulong)shared.Size, 3, 0x100021 | 0x4000, ulong.MaxValue, 0);
+            }
+
             at += (ulong)((shared.Size + 0xfff) & ~0xfffL) + 0x10000;
         }
 
         root.Run(tape);
-        foreach (SharedMemoryImage shared in Image.SharedMemory)
+        foreach (SharedMemoryImage shared in Image.SharedMemory.Where(shared => shared.Segment is null))
         {
             Fill(root, shared.Stream, run => sharedAddresses[shared.Id] + (ulong)run, shared.Size);
         }

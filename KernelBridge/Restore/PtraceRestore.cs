@@ -68,12 +68,17 @@ internal sealed partial class PtraceRestore : IRestore
         foreach (MappedFileImage mapped in Image.MappedFiles)
         {
             refusals.AddRange(mapped.Deleted ? checks.GhostDirectory(mapped.Path) : checks.File(mapped.Path, mapped.Identity, mustBeUnchanged: true, mapped.Writable));
+            refusals.AddRange(mapped.Digest is { } digest ? checks.Contents(mapped.Path, digest) : []);
         }
 
         foreach (ProcessImage process in Living)
         {
             refusals.AddRange(checks.Exists(process.Directories.Root, FileIdentity.DirectoryType));
             refusals.AddRange(checks.Exists(process.Directories.Working, FileIdentity.DirectoryType));
+            if (PosixTimers.CheckRestore(process) is { } refused)
+            {
+                refusals.Add(refused);
+            }
         }
 
         if (Image.Scope == ApplicationScope.Tree)

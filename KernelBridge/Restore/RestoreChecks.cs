@@ -8,6 +8,9 @@ namespace Holdfast.KernelBridge.Restore;
 internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
 {
     private readonly HashSet<string> seen = [];
+    private readonly HashSet<string> own =
+        [.. image.GhostFiles.Where(ghost => ghost.Named).Select(ghost => ghost.Path), .. image.SharedMemoryFolders.Select(folder => folder.Path)];
+
     private readonly bool sameMachine = image.Host.MachineId == HostFacts.MachineId();
 
     public ApplicationImage Image => image;
@@ -23,6 +26,11 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
     /// <param name="appendOnly">Whether it was open for appending.</param>
     public IEnumerable<Refusal> File(string path, FileIdentity was, bool mustBeUnchanged, bool writable, bool appendOnly = false)
     {
+        if (own.Contains(path))
+        {
+            return [];
+        }
+
         FileIdentity? now = FileIdentity.TryOf(path);
         if (now is null || now.Type != FileIdentity.Regular)
         {
@@ -51,14 +59,27 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
             : Once(path, "file.changed", $"{change} since the snapshot, whose memory would not fit it", "put it back, or restore with --files as-is (or --files truncate for logs)");
     }
 
+    /// <summary>A file whose times do not tell whether it changed.</summary>
+    public IEnumerable<Refusal> Contents(string path, byte[] digest)
+    {
+        if (rule == ChangedFiles.AsIs || FileIdentity.TryOf(path) is not { Type: FileIdentity.Regular } now)
+        {
+            return [];
+        }
+
+        return ContentDigest.Of(path, now) is not { } found || found.AsSpan().SequenceEqual(digest)
+            ? []
+            : Once(path, "file.changed", "it was written to through a mapping since the snapshot, whose memory would not fit it", "put it back, or restore with --files as-is");
+    }
+
     /// <summary>A directory for a deleted file's contents.</summary>
     public IEnumerable<Refusal> GhostDirectory(string path) => path.StartsWith(Memfds.Prefix, StringComparison.Ordinal) ? [] : Exists(Path.GetDirectoryName(path) ?? "/", FileIdentity.DirectoryType);
 
     /// <summary>Something of that name, whatever it is.</summary>
-    public IEnumerable<Refusal> Exists(string path) => FileIdentity.TryOfLink(path) is not null ? [] : Once(path, "file.missing", "it is not there", "put it back");
+    public IEnumerable<Refusal> Exists(string path) => own.Contains(path) || FileIdentity.TryOfLink(path) is not null ? [] : Once(path, "file.missing", "it is not there", "put it back");
 
     public IEnumerable<Refusal> Exists(string path, uint type) =>
-        (type == FileIdentity.SymbolicLink ? FileIdentity.TryOfLink(path) : FileIdentity.TryOf(path))?.Type == type ? [] : Once(path, "file.missing", "it is not there, or of another kind", "put it back");
+        own.Contains(path) || (type == FileIdentity.SymbolicLink ? FileIdentity.TryOfLink(path) : FileIdentity.TryOf(path))?.Type == type ? [] : Once(path, "file.missing", "it is not there, or of another kind", "put it back");
 
     public IEnumerable<Refusal> Device(string path, ulong device) =>
         FileIdentity.TryOf(path) is { Type: FileIdentity.CharacterDevice } now && now.RawDevice == device

@@ -14,11 +14,11 @@ internal sealed class SpaceConfigBlock
     private const uint Magic = 0x46534648;
     private const int LongestHostName = 64;
     private const int Words = 18;
-    private const uint DetachFlag = 1, OwnSessionFlag = 2, CgroupFlag = 4;
+    private const uint DetachFlag = 1, OwnSessionFlag = 2, CgroupFlag = 4, OwnSharedMemoryFlag = 8;
 
     private readonly MemoryStream tail = new();
 
-    /// <summary>CLONE_NEW* bits by namespace name; see namespaces(7).</summary>
+    /// <summary>CLONE_NEW* bits by namespace name; see namespaces(7). <c>shm</c> is none, but a file system of its own in the mount namespace.</summary>
     public static IReadOnlyDictionary<string, uint> NamespaceFlags { get; } = new Dictionary<string, uint>
     {
         ["pid"] = 0x20000000,
@@ -27,6 +27,7 @@ internal sealed class SpaceConfigBlock
         ["ipc"] = 0x08000000,
         ["time"] = 0x00000080,
         ["net"] = 0x40000000,
+        ["shm"] = 0,
     };
 
     /// <summary>The block for a space.</summary>
@@ -42,7 +43,8 @@ internal sealed class SpaceConfigBlock
         }
 
         bool run = request.Mode == SpaceMode.Run;
-        uint flags = (request.Detach ? DetachFlag : 0) | (request.Detach && run ? OwnSessionFlag : 0) | (grouped ? CgroupFlag : 0);
+        uint flags = (request.Detach ? DetachFlag : 0) | (request.Detach && run ? OwnSessionFlag : 0) | (grouped ? CgroupFlag : 0)
+            | (request.Isolate.Contains("shm") ? OwnSharedMemoryFlag : 0);
         return new SpaceConfigBlock().Write(
             request.Mode, flags, namespaces, request.WantedPid, request.HostName ?? Shorten(request.Name), request.WorkingDirectory, programPath,
             run ? request.Command : [], run ? request.Environment : [], Offsets(request), request.Extras);

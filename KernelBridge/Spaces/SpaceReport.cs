@@ -72,7 +72,9 @@ internal sealed class SpaceReport
             (0, _) => new BridgeException("space.start", "starting the space", "its init ended before it was up"),
             (ExecStage, ENOENT) => new BridgeException(CommandPath.NotFound, program, why, "check the path, and the interpreter that its first line names"),
             (ExecStage, _) => new BridgeException(CommandPath.NotExecutable, program, why),
-            (ChangeDirectoryStage, _) => new BridgeException("launch.directory", $"working directory {directory}", why),
+            (ChangeDirectoryStage, _) => new BridgeException(
+                "launch.directory", $"working directory {directory}", why,
+                directory.StartsWith("/dev/shm", StringComparison.Ordinal) ? "leave shm out of what is isolated (--isolate pid,mount,uts,ipc,time)" : string.Empty),
             (CloneMainStage, EEXIST) => new BridgeException(
                 "restore.pid-taken", $"pid {wantedPid}", "another process has it", "restore into a pid namespace of its own, or end that process"),
             _ => new BridgeException("space.start", $"starting the space: {StageName(FailedStage)}", why),
@@ -95,6 +97,7 @@ internal sealed class SpaceReport
         12 => "cloning its main process",
         13 => "joining the application's cgroup",
         15 => "placing descriptors",
+        17 => "mounting /dev/shm",
         _ => $"stage {stage}",
     };
 

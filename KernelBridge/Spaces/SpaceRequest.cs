@@ -56,8 +56,8 @@ internal sealed record SpaceRequest
     /// <summary>Host name inside; <see cref="Name"/> when null.</summary>
     public string? HostName { get; init; }
 
-    /// <summary>Namespaces to make: of <c>pid, mount, uts, ipc, time, net</c>; <c>pid</c> and <c>mount</c> are always made.</summary>
-    public IReadOnlySet<string> Isolate { get; init; } = new HashSet<string> { "pid", "mount", "uts", "ipc", "time" };
+    /// <summary>Namespaces to make: of <c>pid, mount, uts, ipc, time, net</c>, and <c>shm</c> for a /dev/shm of its own; <c>pid</c> and <c>mount</c> are always made.</summary>
+    public IReadOnlySet<string> Isolate { get; init; } = new HashSet<string> { "pid", "mount", "uts", "ipc", "time", "shm" };
 
     /// <summary>Offset of CLOCK_MONOTONIC inside; needs <c>time</c>.</summary>
     public ClockOffset MonotonicOffset { get; init; }

@@ -46,6 +46,7 @@ enum {
 	FLAG_DETACH = 1,      /* the init leaves the caller's session */
 	FLAG_OWN_SESSION = 2, /* so does the main process, into one of its own */
 	FLAG_CGROUP = 4,      /* the cgroup descriptors are there */
+	FLAG_OWN_SHM = 8,     /* a /dev/shm of its own */
 };
 
 #define CONFIG_MAGIC 0x46534648u /* "HFSF" */
@@ -93,6 +94,7 @@ enum stage {
 	STAGE_CHDIR = 14,
 	STAGE_EXTRAS = 15,
 	STAGE_EXEC = 16,
+	STAGE_MOUNT_SHM = 17,
 };
 
 struct report {
@@ -849,6 +851,12 @@ static __attribute__((noreturn)) void init_process(void)
 	/* MS_NOSUID | MS_NODEV | MS_NOEXEC */
 	check(STAGE_MOUNT_PROC, sc5(__NR_mount, "proc", "/proc", "proc", 2 | 4 | 8, 0));
 	own_terminals();
+	if (config->flags & FLAG_OWN_SHM) {
+		/* MS_NOSUID | MS_NODEV; where the host has no such directory, there is nothing to separate. */
+		result = sc5(__NR_mount, "shm", "/dev/shm", "tmpfs", 2 | 4, "mode=1777");
+		if (result != -ENOENT)
+			check(STAGE_MOUNT_SHM, result);
+	}
 	if ((config->namespaces & CLONE_NEWUTS) && config->hostname_length)
 		check(STAGE_HOSTNAME, sc2(__NR_sethostname, at(config->hostname_at), config->hostname_length));
 	if (config->namespaces & CLONE_NEWNET)

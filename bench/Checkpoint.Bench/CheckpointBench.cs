@@ -87,7 +87,7 @@ internal sealed class CheckpointBench : IDisposable
     {
         string ready = Path.Combine(_directory, "ready");
         Directory.CreateDirectory(ready);
-        _holdfast.Run("run", ["--detach", "--name", Name, "--", .. Target.Command(measured, ready)]);
+        _holdfast.Run("run", ["--detach", "--name", Name, "--isolate", "pid,mount,uts,ipc,time", "--", .. Target.Command(measured, ready)]);
         long deadline = Environment.TickCount64 + (long)ReadyBound.TotalMilliseconds;
         while (Directory.EnumerateFiles(ready).Count() < measured.Processes)
         {

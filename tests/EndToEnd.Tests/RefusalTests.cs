@@ -45,8 +45,6 @@ public sealed class RefusalTests
     {
         "netlink" => "netlink|socket",
         "perf" => "perf",
-        "sysv_shm" => "sysv|system v|shm",
-        "posix_timer" => "timer",
         "io_uring" => "io_?uring",
         _ => kind,
     };

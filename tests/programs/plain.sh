@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs every state program without any checkpoint: ready, go, PASS. plain.sh PROGRAM-DIRECTORY [NAME...]
-# A pid namespace of its own for each, so that whatever it starts ends with it.
+# Namespaces of its own for each, so that whatever it starts and makes ends with it.
 here=$(cd "$(dirname "$0")" && pwd)
 programs=${1:?usage: plain.sh PROGRAM-DIRECTORY [NAME...]}
 shift
@@ -12,7 +12,7 @@ for name; do
 		[ "$case" = - ] && case=
 		work=$(mktemp -d /tmp/plain.XXXXXX)
 		chmod 755 "$work"
-		unshare -p -f --kill-child --mount-proc sh -c '"$@" </dev/null; exit $?' sh "$programs/$name" "$work" $case >"$work/output" 2>&1 &
+		unshare -p -i -f --kill-child --mount-proc sh -c '"$@" </dev/null; exit $?' sh "$programs/$name" "$work" $case >"$work/output" 2>&1 &
 		job=$!
 		for ((i = 0; i < 6000; i++)); do
 			[ -e "$work/ready" ] || [ -e "$work/result" ] && break

@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: urgent scm_rights multicast fanotify io_uring userfaultfd seccomp perf netlink sysv_shm posix_timer
+ * Cases: urgent scm_rights multicast fanotify io_uring userfaultfd seccomp perf netlink
  * Refused: yes
  */
 #include "state.h"
@@ -14,14 +14,12 @@
 #include <netinet/in.h>
 #include <sys/fanotify.h>
 #include <sys/ioctl.h>
-#include <sys/shm.h>
 #include <sys/socket.h>
 
 #define IS(name) (strcmp(state_case, name) == 0)
 
 static int first = -1, second = -1, third = -1;
 static void *attached;
-static timer_t timer;
 
 /* A descriptor that this machine may lack: its absence skips the case. */
 static int have(long result)
@@ -115,18 +113,6 @@ static void build(void)
 
 		first = MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
 		MUST(bind(first, (struct sockaddr *)&address, sizeof(address)));
-	} else if (IS("sysv_shm")) {
-		int id = have(shmget(IPC_PRIVATE, PAGE, IPC_CREAT | 0600));
-
-		attached = MUST(shmat(id, NULL, 0));
-		MUST(shmctl(id, IPC_RMID, NULL));
-		state_fill(attached, PAGE, 8);
-	} else if (IS("posix_timer")) {
-		struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
-		struct itimerspec value = {.it_value.tv_sec = 3000};
-
-		MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
-		MUST(timer_settime(timer, 0, &value, NULL));
 	} else {
 		state_fail("no such case");
 	}
@@ -154,13 +140,6 @@ static void check(void)
 
 		EQUAL(read(first, &value, 8), 8);
 		CHECK(value > 0, "the counter stands still");
-	} else if (IS("sysv_shm")) {
-		CHECK_FILL(attached, PAGE, 8);
-	} else if (IS("posix_timer")) {
-		struct itimerspec value;
-
-		MUST(timer_gettime(timer, &value));
-		CHECK(value.it_value.tv_sec > 2000, "%ld s left", value.it_value.tv_sec);
 	}
 	if (first >= 0)
 		MUST(fcntl(first, F_GETFD));

@@ -14,13 +14,13 @@ namespace Holdfast.Runtime.Cli.Commands;
 /// <summary><c>holdfast run</c>: starts an application under supervision, or takes over one whose supervisor died.</summary>
 internal static class RunCommand
 {
-    private static readonly string[] Namespaces = ["pid", "mount", "uts", "ipc", "time", "net"];
+    private static readonly string[] Namespaces = ["pid", "mount", "uts", "ipc", "time", "shm", "net"];
 
     public static Command Build(Executor executor)
     {
         Option<string?> name = Options.Text("--name", "NAME", "What it is called (default: after the command)");
         Option<TimeSpan?> every = Options.Time("--every", "Takes a checkpoint this often");
-        Option<string?> isolate = Options.Text("--isolate", "LIST", "Its own namespaces, of pid,mount,uts,ipc,time,net (default: all but net; pid and mount always)");
+        Option<string?> isolate = Options.Text("--isolate", "LIST", "Its own namespaces, of pid,mount,uts,ipc,time,net, and shm for /dev/shm (default: all but net; pid and mount always)");
         Option<bool> detach = Options.Flag("--detach", "Runs in the background; ends when the application runs");
         Option<string?> log = Options.Text("--log", "FILE", "Where its standard output and error are appended (default: inherited; with --detach: nowhere)");
         Option<string[]> policy = new("--policy") { Description = "Assigns the policies of a file to it before it runs; may be given several times", HelpName = "FILE" };

@@ -112,6 +112,24 @@ internal sealed class TestApplication : IDisposable
         return result!.Required();
     }
 
+    /// <summary>Starts a command in an application that was not started, and waits until it is ready.</summary>
+    public void Start(IReadOnlyList<string> command) => Launch(command);
+
+    /// <summary>The same as <see cref="CheckpointAndStop"/>; null when it is refused for something that passes.</summary>
+    public CommandResult? TryCheckpointAndStop()
+    {
+        var result = Holdfast("checkpoint", Name, "--stop");
+        if (!result.Succeeded && result.ErrorCode is "socket.pending" or "socket.unsent")
+        {
+            return null;
+        }
+
+        result.Required();
+        Work.Remember();
+        RequireNoProcess();
+        return result;
+    }
+
     /// <summary>Takes a snapshot that ends the application: nothing that it does afterwards can be lost.</summary>
     public CommandResult CheckpointAndStop()
     {

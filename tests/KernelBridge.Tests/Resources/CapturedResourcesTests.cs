@@ -78,6 +78,18 @@ public sealed class CapturedResourcesTests : IDisposable
     }
 
     [Fact]
+    public void Limits_of_an_IPC_namespace_and_a_queue_beyond_the_usual_come_back()
+    {
+        IRunningApplication application = Reincarnated(
+            """
+            open('/proc/sys/kernel/msgmnb', 'w').write('40000'); open('/proc/sys/kernel/msgmax', 'w').write('30000')
+            q = libc.msgget(1, 0o1600); must(q); must(libc.msgsnd(q, b'\x05' + bytes(7) + b'm' * 25000, 25000, 0))
+            """,
+            "b = ctypes.create_string_buffer(30008); n = libc.msgrcv(q, b, 30000, 0, 0); return n, b.raw[8:n + 8] == b'm' * n, open('/proc/sys/kernel/msgmnb').read().strip()");
+        Assert.Equal("(25000, True, '40000')", Answer(application));
+    }
+
+    [Fact]
     public void A_network_namespace_stays_separate()
     {
         IRunningApplication application = bench.Launch(

@@ -18,10 +18,12 @@ public sealed class RefusedResourcesTests : IDisposable
         { "unread inotify events", "fd.inotify", "i = libc.inotify_init1(0); must(libc.inotify_add_watch(i, out.encode(), 0x100)); open(out + '/new', 'w').close()" },
         { "a watch of a file without a name", "fd.inotify", "i = libc.inotify_init1(0); f = open(out + '/gone', 'w'); must(libc.inotify_add_watch(i, out.encode() + b'/gone', 2)); os.unlink(out + '/gone')" },
         { "a FIFO that was removed", "fifo.deleted", "os.mkfifo(out + '/fifo'); f = os.open(out + '/fifo', os.O_RDWR); os.unlink(out + '/fifo')" },
-        { "a System V semaphore set", "ipc.sysv", "must(libc.semget(1, 1, 0o1600))" },
-        { "a System V queue", "ipc.sysv", "must(libc.msgget(1, 0o1600))" },
-        { "unattached System V memory", "ipc.sysv", "must(libc.shmget(1, 4096, 0o1600))" },
+        { "System V memory that a look would remove", "ipc.shm", "must(libc.shmget(1, 4096, 0o1600)); open('/proc/sys/kernel/shm_rmid_forced', 'w').write('1')" },
+        { "a timer by the processor time of one of several threads", "timer.clock", "threading.Thread(target=lambda: time.sleep(1000), daemon=True).start(); must(libc.syscall(222, 3, 0, ctypes.byref(ctypes.c_int())))" },
+        { "a timer of a thread that has ended", "timer.thread", "s = ctypes.create_string_buffer(64)\ndef make(): struct.pack_into('Qiii', s, 0, 0, 10, 4, threading.get_native_id()); must(libc.syscall(222, 1, s, ctypes.byref(ctypes.c_int())))\nt = threading.Thread(target=make); t.start(); t.join()" },
+        { "a link in its own /dev/shm", "shm.file", "os.symlink('/etc', '/dev/shm/link')" },
         { "a POSIX queue that nobody has open", "ipc.queue", "q = ctypes.CDLL('librt.so.1').mq_open(b'/q', 0o102, 0o600, None); must(q); os.close(q)" },
+        { "a POSIX queue that is open and removed", "fd.mqueue", "l = ctypes.CDLL('librt.so.1'); must(l.mq_open(b'/q', 0o102, 0o600, None)); must(l.mq_unlink(b'/q'))" },
         { "a thread in a namespace of its own", "process.namespace", "threading.Thread(target=lambda: (must(libc.unshare(0x04000000)), time.sleep(1000)), daemon=True).start(); time.sleep(0.05)" },
         { "children in another time namespace", "process.namespace", "must(libc.unshare(0x80))" },
         { "a child that ends with another signal", "process.exit-signal", "p = libc.syscall(56, 0, 0, 0, 0, 0); (time.sleep(1000) if p == 0 else None)" },
@@ -131,6 +133,44 @@ public sealed class RefusedResourcesTests : IDisposable
         Assert.Equal(["fifo.outside"], bench.RefusalsOf(application));
         Assert.Equal(0, Linux.Libc.close(ours));
         bench.Checkpoint(application);
+    }
+
+    [Theory]
+    [InlineData("ipc.host", "made = 'shm', libc.shmget(0, 4096, 0o600)")]
+    [InlineData("ipc.host", "made = 'sem', libc.semget(0, 2, 0o600); libc.semctl(made[1], 1, 16, 1)")]
+    [InlineData("ipc.host", "made = 'msg', libc.msgget(0, 0o600); libc.msgsnd(made[1], (ctypes.c_long * 2)(1, 1), 8, 0)")]
+    [InlineData("ipc.host memory.sysv", "made = 'shm', libc.shmget(0, 4096, 0o600); libc.shmat.restype = ctypes.c_void_p; libc.shmat(made[1], None, 0)")]
+    public void System_V_objects_of_the_host_that_an_application_uses_are_refused(string codes, string setup)
+    {
+        IRunningApplication application = bench.Launch(
+            new HashSet<string> { "pid", "mount" }, "python3", "-c",
+            $"""
+            import ctypes, os, time
+            libc = ctypes.CDLL(None)
+            {setup}
+            with open(os.environ['OUT'] + '/made', 'w') as f: print(*made, file=f)
+            open(os.environ['OUT'] + '/ready', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        try
+        {
+            bench.Expect("ready");
+            string[] found = [.. bench.Bridge.CheckApplication(application.Target).Where(row => row.Verdict == CheckVerdict.No).Select(row => row.Code).Distinct().Order()];
+            Assert.Equal(codes.Split(' '), found);
+            // A checkpoint ends with what single processes have, before it looks across all.
+            Assert.Equal(found[^1], Assert.Throws<BridgeException>(() => bench.Checkpoint(application)).Code);
+            Health.AssertRuns(application.MainPid);
+        }
+        finally
+        {
+            application.Kill();
+            if (File.Exists(bench.PathOf("made")))
+            {
+                string[] made = File.ReadAllText(bench.PathOf("made")).Split();
+                using Process remove = Process.Start("ipcrm", [made[0] switch { "shm" => "-m", "sem" => "-s", _ => "-q" }, made[1]]);
+                remove.WaitForExit();
+            }
+        }
     }
 
     [Fact]

@@ -70,5 +70,48 @@ public sealed class RestoreChecksTests : IDisposable
         Assert.Equal("file.changed", Assert.Single(refused.Refusals).Code);
     }
 
+    [Fact]
+    public void What_was_written_through_a_mapping_since_is_noticed_where_times_do_not_tell()
+    {
+        string name = $"/dev/shm/holdfast-test-{Environment.ProcessId}";
+        try
+        {
+            File.WriteAllBytes(name, new byte[8192]);
+            IRunningApplication application = bench.Launch(
+                new HashSet<string> { "pid", "mount", "ipc" }, "python3", "-c",
+                $"""
+                import mmap, os, time
+                out = os.environ['OUT']
+                f = open('{name}', 'r+b'); m = mmap.mmap(f.fileno(), 0); f.close(); m[100] = 1
+                open(out + '/mapped', 'w').close()
+                for n in range(2):
+                    while not os.path.exists(out + '/change%d' % n): time.sleep(0.01)
+                    m[100] = n + 2
+                    open(out + '/changed%d' % n, 'w').close()
+                while True: time.sleep(1)
+                """);
+            bench.Expect("mapped");
+            Taken mapped = bench.Checkpoint(application);
+            application.Kill();
+            application = bench.Restore(mapped, ChangedFiles.Refuse);
+            File.WriteAllText(bench.PathOf("change0"), string.Empty);
+            bench.Expect("changed0");
+            mapped = bench.Checkpoint(application);
+            // The page is there and writable: this write the kernel does not see.
+            File.WriteAllText(bench.PathOf("change1"), string.Empty);
+            bench.Expect("changed1");
+            application.Kill();
+            BridgeException refused = Assert.Throws<BridgeException>(() => bench.Restore(mapped, ChangedFiles.Refuse));
+            Refusal only = Assert.Single(refused.Refusals);
+            Assert.Equal(("file.changed", name), (only.Code, only.What));
+            Assert.Contains("mapping", only.Why, StringComparison.Ordinal);
+            bench.Restore(mapped, ChangedFiles.AsIs);
+        }
+        finally
+        {
+            File.Delete(name);
+        }
+    }
+
     public void Dispose() => bench.Dispose();
 }

@@ -49,6 +49,23 @@ public sealed class IsolationTests : IDisposable
     }
 
     [Fact]
+    public void What_lies_in_its_own_shared_memory_directory_stays_inside()
+    {
+        string name = $"/dev/shm/holdfast-test-{Environment.ProcessId}";
+        try
+        {
+            Assert.Equal("1777 tmpfs", Output($"echo x > {name} && stat -c %a /dev/shm > first && stat -f -c %T /dev/shm > second && paste -d ' ' first second > out"));
+            Assert.False(File.Exists(name));
+            Assert.Equal("x", Output(space.Shell($"echo x > {name} && cp {name} out") with { Isolate = new HashSet<string>() }));
+            Assert.True(File.Exists(name));
+        }
+        finally
+        {
+            File.Delete(name);
+        }
+    }
+
+    [Fact]
     public void Asked_for_namespaces_are_made_and_others_are_not()
     {
         string[] all = ["pid", "mnt", "uts", "ipc", "time", "net"];

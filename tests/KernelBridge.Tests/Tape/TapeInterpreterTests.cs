@@ -78,7 +78,7 @@ public sealed partial class TapeInterpreterTests(Xunit.Abstractions.ITestOutputH
         return 0;
     });
 
-    private static void InStub(Func<Stub, int> body)
+    internal static void InStub(Func<Stub, int> body)
     {
         using var nowhere = new FileStream("/dev/null", FileMode.Open, FileAccess.ReadWrite);
         int fd = (int)nowhere.SafeFileHandle.DangerousGetHandle();
