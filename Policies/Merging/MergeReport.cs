@@ -73,7 +73,10 @@ public sealed record MergeRequest(string Name, ValueList<Policy> Policies, Insta
 /// <param name="Alone">What each policy costs on its own.</param>
 /// <param name="SideBySide">What they cost side by side.</param>
 /// <param name="Cost">What the merged policy costs.</param>
-/// <param name="Overlaps">Whether the policies can share points.</param>
+/// <param name="Overlaps">
+/// Whether the policies share points. They do not where that would cost more somewhere: when one of them keeps none of its points, say, and the other would
+/// have to take, and keep, its own more often to share them.
+/// </param>
 /// <param name="Refusal">Why it is refused, or null when it is below the threshold.</param>
 public sealed record MergeReport(
     Policy Full,

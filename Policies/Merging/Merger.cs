@@ -33,8 +33,7 @@ public static class Merger
             .ToValueList();
         var (chosen, cost) = costs.Cheapest(full, alone);
         var sideBySide = Cost.SideBySide(alone.Select(a => a.Cost), cost.Base);
-        var fewest = chosen.Sharing == Sharing.FewestPoints ? cost : costs.Of(full);
-        var overlaps = fewest.Checkpoints < sideBySide.Checkpoints * (1 - 1e-9);
+        var overlaps = cost.Checkpoints < sideBySide.Checkpoints * (1 - 1e-9);
         var breaches = request.Threshold.Check(cost, sideBySide, overlaps);
         var reduced = request.Ways.RecoveryPoint == MergeWay.Union ? chosen : PolicyMerge.Reduce(chosen);
         var conflicts = ConflictFinder.Find(chosen, request.Profile, request.From);
@@ -86,28 +85,33 @@ internal sealed class Costing(MergeRequest request, Duration horizon)
     public Cost Of(Policy policy) => CostModel.Predict(policy, request.Profile, request.From, horizon, request.Options);
 
     /// <summary>
-    /// The way of sharing points that costs nowhere more than side by side. The fewest points are the best unless a rule
+    /// The way of sharing points that saves something and costs nowhere more than side by side. The fewest points are the best unless a rule
     /// with a long memory would have to keep more of them than of its own; then it chooses first; if even that is more, nothing is shared.
     /// </summary>
     public (Policy Policy, Cost Cost) Cheapest(Policy full, ValueList<PolicyCost> alone)
     {
-        var first = Of(full);
-        if (full.Sharing != Sharing.FewestPoints || Fits(first))
+        var first = (Policy: full, Cost: Of(full));
+        if (full.Sharing != Sharing.FewestPoints || Saves(first.Cost))
         {
-            return (full, first);
+            return first;
         }
 
+        (Policy Policy, Cost Cost)? fitting = Fits(first.Cost) ? first : null;
         foreach (var sharing in (Sharing[])[Sharing.LongestKeptFirst, Sharing.PerPolicy])
         {
             var variant = full with { Sharing = sharing };
             var cost = Of(variant);
-            if (Fits(cost))
+            if (Saves(cost))
             {
                 return (variant, cost);
             }
+
+            fitting ??= Fits(cost) ? (variant, cost) : null;
         }
 
-        return (full, first);
+        return fitting ?? first;
+
+        bool Saves(Cost cost) => Fits(cost) && cost.SomewhereBelow(Cost.SideBySide(alone.Select(a => a.Cost), cost.Base));
 
         bool Fits(Cost cost) => cost.NowhereAbove(Cost.SideBySide(alone.Select(a => a.Cost), cost.Base));
     }

@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Tests.Conformance;
 
@@ -78,7 +79,8 @@ public static class Driver
             checkpoint.PumpShared(pages);
             foreach (int pid in processes.Keys.Where(_ => kill))
             {
-                System.Diagnostics.Process.GetProcessById(pid).Kill();
+                // One may have ended with another that was killed before it.
+                _ = Libc.kill(pid, Libc.SIGKILL);
             }
 
             return new Taken(image.Encode(), pages);
