@@ -109,7 +109,7 @@ internal sealed partial class PtraceRestore
         }
     }
 
-    /// <summary>What would be in the way of building them.</summary>
+    /// <summary>Brings them into their last state: output that waits, exclusive use, lock, packet mode.</summary>
     private void FinishTerminals()
     {
         if (Image.Terminals.Count == 0)
