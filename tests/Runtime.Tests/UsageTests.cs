@@ -40,7 +40,6 @@ public sealed class UsageTests : IDisposable
     [Theory]
     [InlineData("move a", "move")]
     [InlineData("restore a --lazy", "--lazy")]
-    [InlineData("restore a --rehearse", "--rehearse")]
     [InlineData("restore a --tcp keep", "--tcp")]
     [InlineData("run --volume d -- true", "--volume")]
     public void What_does_not_exist_yet_is_refused_by_name(string line, string name)

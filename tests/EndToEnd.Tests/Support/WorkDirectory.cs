@@ -48,11 +48,11 @@ internal sealed class WorkDirectory : IDisposable
         }
     }
 
-    /// <summary>All that is in the directory, and of files what would show that they were written.</summary>
+    /// <summary>All that is in the directory, and of files that hold something what would show that they were written. (FIFOs and sockets hold nothing.)</summary>
     public List<string> Listing() =>
     [
         .. new DirectoryInfo(Path).EnumerateFileSystemInfos("*", SearchOption.AllDirectories)
-            .Select(entry => entry is FileInfo { LinkTarget: null } file && entry.Attributes.HasFlag(FileAttributes.Normal)
+            .Select(entry => entry is FileInfo { LinkTarget: null, Length: > 0 } file
                 ? $"{entry.FullName} {entry.UnixFileMode} {file.Length} {entry.LastWriteTimeUtc.Ticks}"
                 : $"{entry.FullName} {entry.UnixFileMode}")
             .Order(StringComparer.Ordinal),
