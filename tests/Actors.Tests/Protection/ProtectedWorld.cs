@@ -145,7 +145,7 @@ internal sealed class ProtectedWorld : IProtectedObject, IProtectionClock, IAsyn
                 return state;
             }
 
-            Assert.True(DateTime.UtcNow - began < Harness.Patience, $"it never came to rest: at {Now:O}, supervised {Supervisor is not null}, {state}");
+            Assert.True(DateTime.UtcNow - began < Harness.Patience, $"it never came to rest: at {Now:O}, supervised {Supervisor is not null}, next {state.Next}, failure {state.Failure}, carried out {state.CarriedOut}");
             await Task.Yield();
         }
     }

@@ -6,7 +6,6 @@ using Xunit.Abstractions;
 namespace Holdfast.Actors.Tests.Protection;
 
 /// <summary>Whatever dies when, no checkpoint is skipped and none is taken twice: compared with the plan, computed without any actor.</summary>
-[Collection(nameof(Alone))]
 public sealed class RestartTests(ITestOutputHelper output)
 {
     private static readonly string[] Bodies =
