@@ -120,7 +120,7 @@ internal sealed partial class SocketBuilder
         unlinked.Remove(file.Path);
         File.SetUnixFileMode(file.Path, (UnixFileMode)file.Mode);
         SyscallTape tape = root.NewTape();
-        tape.AddWith($"owner of {file.Path}", 92, TapeFlags.MayFail, tape.Place(file.Path), file.Owner, file.Group);
+        tape.AddWith($"owner of {file.Path}", X64.Chown, TapeFlags.MayFail, tape.Place(file.Path), file.Owner, file.Group);
         root.Run(tape);
     }
 

@@ -88,14 +88,6 @@ public sealed class InjectedCallsTests(ITestOutputHelper output)
     }
 
     /// <summary>Runs the tracer; killed at the given one of its ptrace calls.</summary>
-    private static int Inject(int pid, int? moment)
-    {
-        string[] helper = [.. HelperProcess.Command("inject-once"), $"{pid}"];
-        string[] command = moment is { } number
-            ? ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=ptrace", "-e", $"inject=ptrace:signal=KILL:when={number}", .. helper]
-            : helper;
-        using Process process = Process.Start(new ProcessStartInfo(command[0], command[1..]))!;
-        Assert.True(process.WaitForExit(SpaceFixture.Patience));
-        return process.ExitCode;
-    }
+    private static int Inject(int pid, int? moment) =>
+        HelperProcess.RunTracer(moment, "inject-once", $"{pid}");
 }

@@ -42,4 +42,19 @@ public sealed class HelperProcess : IDisposable
         process.WaitForExit();
         process.Dispose();
     }
+
+    /// <summary>Runs a helper that traces, to its end.</summary>
+    /// <param name="moment">It is killed at this one of its ptrace calls; null: it is not.</param>
+    /// <param name="words">The helper and its arguments.</param>
+    /// <returns>Its exit status.</returns>
+    public static int RunTracer(int? moment, params string[] words)
+    {
+        string[] helper = [.. Command(words[0]), .. words[1..]];
+        string[] command = moment is { } number
+            ? ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=ptrace", "-e", $"inject=ptrace:signal=KILL:when={number}", .. helper]
+            : helper;
+        using Process process = Process.Start(new ProcessStartInfo(command[0], command[1..]))!;
+        Assert.True(process.WaitForExit(SpaceFixture.Patience));
+        return process.ExitCode;
+    }
 }
