@@ -59,7 +59,7 @@ internal static class RestoreCommand
                 result.AddError("--rehearse runs nothing: it takes no --detach, --log or --to");
             }
         });
-        command.SetAction(parsed => executor.Execute(parsed, !parsed.GetValue(detach) && parsed.GetValue(to) is null, session =>
+        command.SetAction(parsed => executor.Execute(parsed, !parsed.GetValue(detach) && !parsed.GetValue(rehearse) && parsed.GetValue(to) is null, session =>
         {
             if (parsed.GetValue(to) is { } path)
             {
