@@ -25,6 +25,7 @@ internal sealed partial class PtraceRestore
             MemoryImage memory = process.Memory!;
             IReadOnlyList<PageRun> runs = request.Pages.Runs(process.Stream);
             ClearAddressSpace(stub, memory);
+            SetMemoryLayout(stub, memory);
             MapAreas(stub, memory, runs);
             FillPrivate(stub, process, runs);
             if (++filled == Living.Count())
@@ -122,6 +123,26 @@ internal sealed partial class PtraceRestore
         }
     }
 
+    /// <summary>
+    /// Tells the kernel where code, heap, arguments and environment lie, before anything does (<c>struct prctl_mm_map</c> of include/uapi/linux/prctl.h). Until
+    /// then it has the root stub's: whoever reads the command line of such a process (ps(1), for one) makes a stack that lies a little above grow down to it.
+    /// </summary>
+    private void SetMemoryLayout(Stub stub, MemoryImage memory)
+    {
+        SyscallTape tape = stub.NewTape();
+        ulong auxiliary = tape.Place(memory.AuxiliaryVector);
+        ulong[] map =
+        [
+            memory.StartCode, memory.EndCode, memory.StartData, memory.EndData, memory.StartBreak, memory.Break, memory.StartStack, memory.ArgumentsStart,
+            memory.ArgumentsEnd, memory.EnvironmentStart, memory.EnvironmentEnd, auxiliary,
+            (uint)memory.AuxiliaryVector.Length | (ulong)(firstMapped + memory.ExecutableFile) << 32,
+        ];
+        byte[] bytes = new byte[map.Length * 8];
+        Buffer.BlockCopy(map, 0, bytes, 0, bytes.Length);
+        tape.Add("memory layout (PR_SET_MM_MAP)", X64.Prctl, PR_SET_MM, PR_SET_MM_MAP, tape.Place(bytes), (ulong)bytes.Length, 0);
+        stub.Run(tape);
+    }
+
     private void MapAreas(Stub stub, MemoryImage memory, IReadOnlyList<PageRun> runs)
     {
         foreach (AreaImage[] chunk in memory.Areas.Where(a => a.Kind != AreaKind.Vdso).Chunk(20_000))
@@ -213,7 +234,6 @@ internal sealed partial class PtraceRestore
             tape.Add("unmapping the scratch room", X64.Munmap, area.Scratch, (area.ScratchSize + 0xfff) & ~0xffful);
         }
 
-        AddMmMap(tape, memory);
         tape.Add("closing the builder's descriptors", X64.CloseRange, (ulong)firstFree, uint.MaxValue, 0);
         stub.Run(tape);
         MemoryMap? vdso = MemoryMap.Read(stub.HostPid).Find(map => map.Name == "[vdso]");
@@ -221,21 +241,6 @@ internal sealed partial class PtraceRestore
         vdsoSyscalls[stub.HostPid] = at >= 0
             ? vdso!.Start + (ulong)at
             : throw new BridgeException("restore.vdso", $"looking for a system call in process {stub.HostPid}", "the image has no vDSO");
-    }
-
-    /// <summary><c>struct prctl_mm_map</c> of include/uapi/linux/prctl.h.</summary>
-    private void AddMmMap(SyscallTape tape, MemoryImage memory)
-    {
-        ulong auxiliary = tape.Place(memory.AuxiliaryVector);
-        ulong[] map =
-        [
-            memory.StartCode, memory.EndCode, memory.StartData, memory.EndData, memory.StartBreak, memory.Break, memory.StartStack, memory.ArgumentsStart,
-            memory.ArgumentsEnd, memory.EnvironmentStart, memory.EnvironmentEnd, auxiliary,
-            (uint)memory.AuxiliaryVector.Length | (ulong)(firstMapped + memory.ExecutableFile) << 32,
-        ];
-        byte[] bytes = new byte[map.Length * 8];
-        Buffer.BlockCopy(map, 0, bytes, 0, bytes.Length);
-        tape.Add("memory layout (PR_SET_MM_MAP)", X64.Prctl, PR_SET_MM, PR_SET_MM_MAP, tape.Place(bytes), (ulong)bytes.Length, 0);
     }
 
     private static bool HasRuns(AreaImage area, IReadOnlyList<PageRun> runs)

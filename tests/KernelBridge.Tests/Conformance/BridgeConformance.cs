@@ -100,6 +100,24 @@ public abstract class BridgeConformance(IBridgeFactory factory) : IDisposable
     }
 
     [Fact]
+    public void A_process_knows_where_its_arguments_lie_before_it_has_a_stack()
+    {
+        // Whoever reads its command line before that touches memory where the builder's was; a stack above that place grows down to it (mm/mmap.c,
+        // expand_stack). The same call gives the process its executable, which is easier seen.
+        string program = Bench.PathOf("sleeper");
+        File.Copy("/usr/bin/sleep", program);
+        File.SetUnixFileMode(program, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        Taken taken = Bench.Checkpoint(Bench.Launch(program, "1000"), kill: true);
+        List<int> seen = [];
+        taken.Pages.BeforeRead = () => seen.Add(Directory.EnumerateDirectories("/proc").Count(process => new FileInfo(process + "/exe").LinkTarget == program));
+
+        Bench.Restore(taken);
+
+        Assert.NotEmpty(seen);
+        Assert.All(seen, count => Assert.Equal(1, count));
+    }
+
+    [Fact]
     public void One_snapshot_can_be_restored_again_and_again()
     {
         IRunningApplication application = Bench.Shell("i=0; while :; do i=$((i+1)); echo $i >>$OUT/log; sleep 0.01; done");

@@ -6,6 +6,9 @@ public sealed class MemoryPages : IPageSink, IPageSource
     private readonly Lock gate = new();
     private readonly Dictionary<string, SortedList<long, byte[]>> streams = [];
 
+    /// <summary>Runs before pages are read, in the midst of a restore that is.</summary>
+    public Action BeforeRead { get; set; } = () => { };
+
     public void Write(string stream, long offset, ReadOnlySpan<byte> data)
     {
         byte[] copy = data.ToArray();
@@ -33,6 +36,7 @@ public sealed class MemoryPages : IPageSink, IPageSource
 
     public void Read(string stream, long offset, Span<byte> into)
     {
+        BeforeRead();
         lock (gate)
         {
             SortedList<long, byte[]> runs = streams[stream];
