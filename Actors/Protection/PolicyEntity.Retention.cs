@@ -9,6 +9,8 @@ public sealed partial class PolicyEntity
 {
     private static readonly TimeSpan LongestRetentionWait = TimeSpan.FromHours(1);
 
+    private static readonly TimeSpan OneMoment = TimeSpan.FromSeconds(1);
+
     private ClockEvidence? _evidence;
     private string _evidenceBoot = "";
     private TimeSpan _evidenceSince;
@@ -149,9 +151,8 @@ public sealed partial class PolicyEntity
 
     private TrustedTime Look()
     {
-        Instant wall = Now;
         string boot = _clock.Boot;
-        TimeSpan since = _clock.SinceBoot;
+        (Instant wall, TimeSpan since) = BothClocks();
         if (_evidence is null && _ledger.Clock is { } noted)
         {
             _evidence = ClockEvidence.First(Instant.FromDateTimeOffset(noted.Trusted));
@@ -165,6 +166,21 @@ public sealed partial class PolicyEntity
         _evidenceBoot = boot;
         _evidenceSince = since;
         return time;
+    }
+
+    /// <summary>Reads both clocks for one moment: a host that slept between the two would look like one whose clock was set back.</summary>
+    private (Instant Wall, TimeSpan SinceBoot) BothClocks()
+    {
+        for (int tries = 1; ; tries++)
+        {
+            TimeSpan before = _clock.SinceBoot;
+            Instant wall = Now;
+            TimeSpan after = _clock.SinceBoot;
+            if (after - before < OneMoment || tries == 10)
+            {
+                return (wall, after);
+            }
+        }
     }
 
     private ClockNoted NoteClock() => new(Look().Now.ToDateTimeOffset(), _evidenceBoot, _evidenceSince);

@@ -15,6 +15,12 @@ internal sealed record RestoreData
     public IRunningApplication? Application { get; init; }
 
     public OperationFailure? Failure { get; init; }
+
+    /// <summary>It began to run although it was given up, and is being killed.</summary>
+    public bool Killing { get; init; }
+
+    /// <summary>The thread has ended.</summary>
+    public bool Ended { get; init; }
 }
 
 /// <summary>What a <see cref="RestoreCoordinator"/> is made for.</summary>
@@ -130,7 +136,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
         switch (e.FsmEvent)
         {
             case Terminated:
-                return Answer(data);
+                return data.Killing ? Stay().Using(data with { Ended = true }) : Answer(data);
 
             // It began to run although it was given up: it must not run beside another restore of the same snapshot.
             case RestoreStepTaken { Answer: IRunningApplication late }:
@@ -140,8 +146,11 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
                     {
                         late.Kill();
                     }
-                });
-                return Stay();
+                }).PipeTo(Self, success: () => new LateOneKilled(), failure: _ => new LateOneKilled());
+                return Stay().Using(data with { Killing = true });
+
+            case LateOneKilled:
+                return data.Ended ? Answer(data) : Stay().Using(data with { Killing = false });
 
             case RestoreTimedOut { Step: RestoreStep.Finish }:
                 return Answer(data.Failure is null ? data : data with
@@ -162,4 +171,6 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
             : new RestoreFailed(data.Failure!));
         return Stop(Normal.Instance, data);
     }
+
+    private sealed record LateOneKilled;
 }

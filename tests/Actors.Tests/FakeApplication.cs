@@ -24,6 +24,9 @@ internal sealed class FakeApplication : IRunningApplication
     /// <summary>What a signal does to it.</summary>
     public Action<int> OnSignal { get; set; } = _ => { };
 
+    /// <summary>Runs before it is killed.</summary>
+    public Action OnKill { get; set; } = () => { };
+
     public void Exit(int status) => _exited.TrySetResult(status);
 
     public void Signal(int signal)
@@ -36,6 +39,7 @@ internal sealed class FakeApplication : IRunningApplication
 
     public void Kill()
     {
+        OnKill();
         Kills++;
         Exit(137);
     }

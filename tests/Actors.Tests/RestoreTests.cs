@@ -117,13 +117,35 @@ public sealed class RestoreTests
         if (answer is StartFailed failed)
         {
             Assert.Equal(OperationFailure.CancelledCode, failed.Failure.Code);
-            AssertRemoved(bridge);
+            Assert.True(bridge.Restore!.Removed || bridge.Application.Kills == 1);
         }
         else
         {
             Assert.IsType<ApplicationStarted>(answer);
             Assert.True(bridge.Restore!.Runs);
         }
+    }
+
+    [Fact]
+    public async Task A_restore_that_is_called_off_while_it_lets_the_application_run_answers_when_that_is_killed()
+    {
+        FakeBridge bridge = new();
+        await using Harness harness = new(bridge);
+        bridge.Before = (c, _) =>
+        {
+            if (c == "Run")
+            {
+                harness.Supervisor.Tell(new CancelStart(), ActorRefs.NoSender);
+                // Long enough, nearly always, for the order to arrive while this step is under way.
+                Thread.Sleep(100);
+            }
+        };
+        bridge.Application.OnKill = () => Thread.Sleep(100);
+
+        object answer = await harness.Ask(Order);
+
+        Assert.Equal(answer is StartFailed ? 1 : 0, bridge.Application.Kills);
+        Assert.Equal(answer is StartFailed, bridge.Application.Disposed);
     }
 
     private static void AssertRemoved(FakeBridge bridge)

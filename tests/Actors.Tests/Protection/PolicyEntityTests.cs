@@ -164,7 +164,7 @@ public sealed class PolicyEntityTests
     {
         await using ProtectedWorld world = new();
         await world.Assign(ProtectedWorld.Text("a", "points { often { every = 1m, keep { for = 1h } } }"));
-        await world.Pass(TimeSpan.FromMinutes(5.5));
+        await world.Pass(TimeSpan.FromMinutes(5));
 
         // Noticed at the next look at the clock, at most a minute later.
         world.WallJump = TimeSpan.FromDays(400);
@@ -181,7 +181,7 @@ public sealed class PolicyEntityTests
     {
         await using ProtectedWorld world = new();
         await world.Assign(ProtectedWorld.Text("a", "points { often { every = 1m, keep { for = 1h } } }"));
-        await world.Pass(TimeSpan.FromMinutes(5.5));
+        await world.Pass(TimeSpan.FromMinutes(5));
 
         world.WallJump = -TimeSpan.FromDays(400);
         await world.Pass(TimeSpan.FromMinutes(10));

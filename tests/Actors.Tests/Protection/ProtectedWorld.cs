@@ -107,24 +107,30 @@ internal sealed class ProtectedWorld : IProtectedObject, IProtectionClock, IAsyn
     public Task<ProtectionState> Assign(params PolicyText[] policies) => Ask<ProtectionState>(new AssignPolicies(policies));
 
     /// <summary>Lets time pass, point by point: time stands while something is being done.</summary>
-    public async Task Pass(TimeSpan time)
+    public Task Pass(TimeSpan time) => Pass(Now + time);
+
+    /// <summary>Lets time pass until then, or until a checkpoint hangs.</summary>
+    /// <remarks>
+    /// A minute at a time, since that is how often the entity looks: it begins to look in the midst of a longer step, while the clock goes on, takes the time that
+    /// was, and waits from the time that is.
+    /// </remarks>
+    public async Task Pass(DateTimeOffset end)
     {
-        DateTimeOffset end = Now + time;
         while (true)
         {
             ProtectionState state = await Settle();
             DateTimeOffset next = state.Next?.At is { } at && at < end ? at : end;
-            // Retention has deadlines of its own; a second is how fine plans are.
             next = next > Now + TimeSpan.FromMinutes(1) ? Now + TimeSpan.FromMinutes(1) : next;
-            if (next <= Now && Now >= end)
+            if (Now >= end || await Hangs())
             {
                 return;
             }
 
-            _scheduler.Advance(next > Now ? next - Now : TimeSpan.FromMilliseconds(1));
+            Advance(next > Now ? next - Now : TimeSpan.FromMilliseconds(1));
         }
     }
 
+    /// <summary>Moves the clock in one go, as a host does that slept.</summary>
     public void Advance(TimeSpan time) => _scheduler.Advance(time);
 
     /// <summary>Waits until nothing is left to be done at this moment.</summary>
@@ -140,7 +146,7 @@ internal sealed class ProtectedWorld : IProtectedObject, IProtectionClock, IAsyn
                 return state;
             }
 
-            if (Supervisor is { } supervisor && await supervisor.Ask<bool>("holds", Harness.Patience))
+            if (await Hangs())
             {
                 return state;
             }
@@ -162,7 +168,7 @@ internal sealed class ProtectedWorld : IProtectedObject, IProtectionClock, IAsyn
     }
 
     /// <summary>Whether a checkpoint hangs.</summary>
-    public Task<bool> Hangs() => Supervisor!.Ask<bool>("holds", Harness.Patience);
+    public async Task<bool> Hangs() => Supervisor is { } supervisor && await supervisor.Ask<bool>("holds", Harness.Patience);
 
     /// <summary>Waits until what triggers saw has reached the entity.</summary>
     public Task Looked(int every) => Until(
