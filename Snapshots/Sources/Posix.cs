@@ -31,6 +31,7 @@ internal static unsafe partial class Posix
     private const int SeekHole = 4;
     private const int ENXIO = 6;
     private const int EPERM = 1;
+    private const int ENOTDIR = 20;
     private const int ENODATA = 61;
     private const int ENOTSUP = 95;
 
@@ -97,7 +98,7 @@ internal static unsafe partial class Posix
             if (statx(AtCwd, name, NoFollow, 0x7ff, buffer) != 0)
             {
                 int error = Marshal.GetLastPInvokeError();
-                return error is Libc.ENOENT or 20 ? null : throw Failed("stat", path, error);
+                return error is Libc.ENOENT or ENOTDIR ? null : throw Failed("stat", path, error);
             }
         }
 
@@ -130,7 +131,7 @@ internal static unsafe partial class Posix
         if (directory == 0)
         {
             int error = Marshal.GetLastPInvokeError();
-            return error == Libc.ENOENT ? null : throw Failed("read directory", path, error);
+            return error is Libc.ENOENT or ENOTDIR ? null : throw Failed("read directory", path, error);
         }
 
         try
@@ -236,23 +237,32 @@ internal static unsafe partial class Posix
     internal static List<(byte[] Name, byte[] Value)> Attributes(byte[] path)
     {
         var attributes = new List<(byte[], byte[])>();
-        byte[] list = new byte[65536];
-        byte[] value = new byte[65536];
         fixed (byte* name = Terminated(path))
-        fixed (byte* names = list)
-        fixed (byte* bytes = value)
         {
-            nint length = llistxattr(name, names, list.Length);
-            for (int at = 0; at < length;)
+            nint length = llistxattr(name, null, 0);
+            if (length <= 0)
             {
-                ReadOnlySpan<byte> attribute = MemoryMarshal.CreateReadOnlySpanFromNullTerminated(names + at);
-                nint size = lgetxattr(name, names + at, bytes, value.Length);
-                if (size >= 0)
-                {
-                    attributes.Add((attribute.ToArray(), value.AsSpan(0, (int)size).ToArray()));
-                }
+                return attributes;
+            }
 
-                at += attribute.Length + 1;
+            // Both are at most 64 KiB: xattr(7).
+            byte[] list = new byte[65536];
+            byte[] value = new byte[65536];
+            fixed (byte* names = list)
+            fixed (byte* bytes = value)
+            {
+                length = llistxattr(name, names, list.Length);
+                for (int at = 0; at < length;)
+                {
+                    ReadOnlySpan<byte> attribute = MemoryMarshal.CreateReadOnlySpanFromNullTerminated(names + at);
+                    nint size = lgetxattr(name, names + at, bytes, value.Length);
+                    if (size >= 0)
+                    {
+                        attributes.Add((attribute.ToArray(), value.AsSpan(0, (int)size).ToArray()));
+                    }
+
+                    at += attribute.Length + 1;
+                }
             }
         }
 

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Text;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
@@ -43,7 +42,7 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
                 StoreLarge(path, entry);
             }
 
-            WriteTree();
+            TreeFormat.Write(_entries, (at, bytes) => _pump.Add(TreeStream, at, bytes));
             _pump.Finish();
         }
 
@@ -71,18 +70,7 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
             return;
         }
 
-        var entry = new TreeEntry
-        {
-            Path = ByteString.CopyFrom(relative),
-            Mode = facts.Mode,
-            Uid = facts.Uid,
-            Gid = facts.Gid,
-            MtimeS = facts.ModifiedSeconds,
-            MtimeNs = facts.ModifiedNanoseconds,
-            CtimeS = facts.ChangedSeconds,
-            CtimeNs = facts.ChangedNanoseconds,
-            Inode = facts.Inode,
-        };
+        TreeEntry entry = TreeFormat.Entry(relative, facts);
         bool further = facts.Type != FileFacts.Directory && facts.Links > 1 && !_linked.TryAdd((facts.FileSystem, facts.Inode), relative);
         if (further)
         {
@@ -91,11 +79,7 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
             return;
         }
 
-        foreach ((byte[] name, byte[] value) in Posix.Attributes(path))
-        {
-            entry.Attributes.Add(new Format.Attribute { Name = ByteString.CopyFrom(name), Value = ByteString.CopyFrom(value) });
-        }
-
+        TreeFormat.Describe(entry, path, facts);
         _entries.Add(entry);
         switch (facts.Type)
         {
@@ -105,12 +89,6 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
             case FileFacts.Regular:
                 entry.Size = (ulong)facts.Size;
                 AddContent(path, entry);
-                return;
-            case FileFacts.Link:
-                entry.Link = ByteString.CopyFrom(Posix.ReadLink(path));
-                return;
-            case FileFacts.Block or FileFacts.Character:
-                entry.Device = facts.Device;
                 return;
         }
     }
@@ -259,27 +237,6 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
 
             buffer.AsSpan(done, filled - done).CopyTo(buffer);
             filled -= done;
-        }
-    }
-
-    private void WriteTree()
-    {
-        using var tree = new MemoryStream();
-        Span<byte> length = stackalloc byte[4];
-        foreach (TreeEntry entry in _entries)
-        {
-            BinaryPrimitives.WriteInt32LittleEndian(length, entry.CalculateSize());
-            tree.Write(length);
-            entry.WriteTo(tree);
-        }
-
-        var chunks = new Chunker(16 * 1024);
-        ReadOnlySpan<byte> bytes = tree.GetBuffer().AsSpan(0, (int)tree.Length);
-        for (int at = 0; at < bytes.Length;)
-        {
-            int cut = chunks.Cut(bytes[at..]);
-            _pump.Add(TreeStream, at, bytes.Slice(at, cut));
-            at += cut;
         }
     }
 }

@@ -14,7 +14,7 @@ internal sealed class TreeRestore(SnapshotReader snapshot, byte[] root)
     internal void Run()
     {
         List<TreeEntry> entries = TreeFormat.Read(snapshot);
-        Check(entries);
+        TreeFormat.Check(snapshot, entries);
         bool isDirectory = (entries[0].Mode & FileFacts.TypeMask) == FileFacts.Directory;
         PrepareRoot(isDirectory);
         foreach (TreeEntry entry in entries)
@@ -38,40 +38,8 @@ internal sealed class TreeRestore(SnapshotReader snapshot, byte[] root)
         {
             if (entries[i].SameAs.IsEmpty)
             {
-                Describe(entries[i]);
+                TreeMetadata.Apply(entries[i], PathOf(entries[i].Path.Span));
             }
-        }
-    }
-
-    /// <summary>Every path lies in a directory that came before: none leads out of the root, not through a link either.</summary>
-    private void Check(List<TreeEntry> entries)
-    {
-        var directories = new HashSet<string>(StringComparer.Ordinal);
-        var files = new HashSet<string>(StringComparer.Ordinal);
-        for (int i = 0; i < entries.Count; i++)
-        {
-            string path = Encoding.Latin1.GetString(entries[i].Path.Span);
-            int slash = path.LastIndexOf('/');
-            string name = path[(slash + 1)..];
-            bool good = i == 0
-                ? path.Length == 0
-                : name.Length > 0 && name is not "." and not ".." && !path.Contains('\0') && directories.Contains(slash < 0 ? string.Empty : path[..slash]);
-            good &= entries[i].SameAs.IsEmpty || files.Contains(Encoding.Latin1.GetString(entries[i].SameAs.Span));
-            good &= entries[i].Size <= long.MaxValue && entries[i].Data <= long.MaxValue - entries[i].Size;
-            if (!good || !files.Add(path))
-            {
-                throw TreeFormat.Invalid(snapshot, $"the entry '{path}'");
-            }
-
-            if ((entries[i].Mode & FileFacts.TypeMask) == FileFacts.Directory)
-            {
-                directories.Add(path);
-            }
-        }
-
-        if (entries.Count == 0)
-        {
-            throw TreeFormat.Invalid(snapshot, "it is empty");
         }
     }
 
@@ -122,29 +90,6 @@ internal sealed class TreeRestore(SnapshotReader snapshot, byte[] root)
                 at += data.Length;
             }
         }
-    }
-
-    private void Describe(TreeEntry entry)
-    {
-        byte[] path = PathOf(entry.Path.Span);
-        bool link = (entry.Mode & FileFacts.TypeMask) == FileFacts.Link;
-        if (Environment.IsPrivilegedProcess)
-        {
-            Posix.SetOwner(path, entry.Uid, entry.Gid);
-        }
-
-        if (!link)
-        {
-            // After the owner: changing that clears the set-id bits.
-            Posix.SetMode(path, entry.Mode);
-        }
-
-        foreach (Format.Attribute attribute in entry.Attributes)
-        {
-            Posix.SetAttribute(path, attribute.Name.ToByteArray(), attribute.Value.ToByteArray());
-        }
-
-        Posix.SetModified(path, entry.MtimeS, entry.MtimeNs);
     }
 
     private byte[] PathOf(ReadOnlySpan<byte> relative) => relative.IsEmpty ? root : [.. root, (byte)'/', .. relative];

@@ -150,6 +150,18 @@ public sealed partial class SnapshotWriter : IDisposable
         }
     }
 
+    /// <summary>Ends the first layer of a stream. Parts of it can be taken out with <see cref="Discard"/>, and others come in their place.</summary>
+    internal void Seal(string stream) => Builder(stream).Seal();
+
+    /// <summary>Takes a range out of the first layer of a stream.</summary>
+    internal void Discard(string stream, long offset, long length)
+    {
+        if (length > 0)
+        {
+            Builder(stream).Discard(new StreamRun(offset, length));
+        }
+    }
+
     private static long End(long offset, long length) => length > long.MaxValue - offset ? long.MaxValue : offset + length;
 
     /// <summary>The parent's runs of a stream; empty without a parent.</summary>

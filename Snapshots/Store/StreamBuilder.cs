@@ -6,8 +6,13 @@ namespace Holdfast.Snapshots;
 internal sealed class StreamBuilder
 {
     private readonly Lock _lock = new();
-    private readonly List<Extent> _extents = [];
-    private readonly List<StreamRun> _kept = [];
+    private readonly List<StreamRun> _discarded = [];
+    private List<Extent> _extents = [];
+    private List<StreamRun> _kept = [];
+
+    // What came in before the seal: only this can be discarded.
+    private List<Extent> _sealedExtents = [];
+    private List<StreamRun> _sealedKept = [];
 
     internal long NewBytes { get; private set; }
 
@@ -52,6 +57,32 @@ internal sealed class StreamBuilder
         }
     }
 
+    /// <summary>Ends the first layer: what comes in from here on may take the place of what is discarded of it.</summary>
+    internal void Seal()
+    {
+        lock (_lock)
+        {
+            (_sealedExtents, _extents) = (_extents, []);
+            (_sealedKept, _kept) = (_kept, []);
+        }
+    }
+
+    /// <summary>Takes a range, above 0 bytes, out of what came in before <see cref="Seal"/>.</summary>
+    internal void Discard(in StreamRun range)
+    {
+        lock (_lock)
+        {
+            if (_discarded.Count > 0 && _discarded[^1].End == range.Offset)
+            {
+                _discarded[^1] = _discarded[^1] with { Length = _discarded[^1].Length + range.Length };
+            }
+            else
+            {
+                _discarded.Add(range);
+            }
+        }
+    }
+
     /// <summary>The extents ascending, neighbours joined. The parent's are read as they are passed on: there may be millions.</summary>
     /// <param name="name">The stream's name, for an error.</param>
     /// <param name="parent">The parent's table of the stream.</param>
@@ -88,6 +119,7 @@ internal sealed class StreamBuilder
 
     private IEnumerable<Extent> InOrder(ExtentTable? parent)
     {
+        TakeInSealed();
         _extents.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
         _kept.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
         int next = 0;
@@ -111,5 +143,56 @@ internal sealed class StreamBuilder
         {
             yield return _extents[next++];
         }
+    }
+
+    private void TakeInSealed()
+    {
+        _discarded.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
+        _sealedExtents.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
+        _sealedKept.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
+        int first = 0;
+        foreach (Extent extent in _sealedExtents)
+        {
+            _extents.AddRange(Remaining(new StreamRun(extent.Offset, extent.Length), ref first).Select(r => extent.Clip(r.Offset, r.End)));
+        }
+
+        first = 0;
+        foreach (StreamRun kept in _sealedKept)
+        {
+            _kept.AddRange(Remaining(kept, ref first));
+        }
+
+        _sealedExtents = [];
+        _sealedKept = [];
+    }
+
+    /// <summary>What is left of a range without what is discarded.</summary>
+    /// <param name="range">The range; ascending from call to call.</param>
+    /// <param name="first">The first discarded range that may still matter.</param>
+    private List<StreamRun> Remaining(in StreamRun range, ref int first)
+    {
+        while (first < _discarded.Count && _discarded[first].End <= range.Offset)
+        {
+            first++;
+        }
+
+        var left = new List<StreamRun>();
+        long at = range.Offset;
+        for (int i = first; i < _discarded.Count && _discarded[i].Offset < range.End; i++)
+        {
+            if (_discarded[i].Offset > at)
+            {
+                left.Add(new StreamRun(at, _discarded[i].Offset - at));
+            }
+
+            at = Math.Max(at, _discarded[i].End);
+        }
+
+        if (at < range.End)
+        {
+            left.Add(new StreamRun(at, range.End - at));
+        }
+
+        return left;
     }
 }
