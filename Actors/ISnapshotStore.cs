@@ -18,6 +18,9 @@ public interface ISnapshotStore
 /// <summary>A snapshot being written. Disposing it before it is committed drops all of it.</summary>
 public interface ISnapshotWriter : IPageSink, IDisposable
 {
+    /// <summary>The application's volumes; null when it has none.</summary>
+    IVolumeCapture? Volumes => null;
+
     /// <summary>Makes the snapshot durable and visible, at once and whole.</summary>
     /// <param name="image">The application's image.</param>
     /// <param name="facts">What the catalogue keeps beside it.</param>
@@ -44,4 +47,8 @@ public sealed record SnapshotFacts(int Processes, int Threads, TimeSpan FreezeTi
 /// <param name="Parent">The id of the snapshot before it, or null for the first.</param>
 /// <param name="BytesStored">Bytes that it added to the store.</param>
 /// <param name="Live">For a state that is not kept: what the store calls it while its host holds it. Otherwise null.</param>
-public sealed record SnapshotReceipt(string Snapshot, string? Parent, long BytesStored, string? Live = null);
+public sealed record SnapshotReceipt(string Snapshot, string? Parent, long BytesStored, string? Live = null)
+{
+    /// <summary>What was done about the application's volumes; null when it has none.</summary>
+    public VolumeCounts? Volumes { get; init; }
+}

@@ -92,6 +92,12 @@ public sealed record RestoreRequest
     /// <summary>The rule about files that changed since the capture.</summary>
     public ChangedFiles Files { get; init; }
 
+    /// <summary>
+    /// Directories whose files are put back between <see cref="IRestore.Check"/> and <see cref="IRestore.CheckVolumes"/>; absolute, without symbolic links.
+    /// What they hold before does not matter, unless it is a rehearsal, which uses it as it is.
+    /// </summary>
+    public IReadOnlyList<string> Volumes { get; init; } = [];
+
     /// <summary>True: it will not run (<see cref="Rehearsal"/>), so files that <see cref="ChangedFiles.Truncate"/> would cut stay as they are.</summary>
     public bool Rehearse { get; init; }
 }

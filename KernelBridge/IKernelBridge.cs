@@ -126,6 +126,9 @@ public interface IRestore : IDisposable
     /// <summary>Decides whether the image can be restored here: files changed since, pids taken, CPU features, rights. Builds nothing.</summary>
     IReadOnlyList<Refusal> Check();
 
+    /// <summary>Decides whether the files that were put back since are those of the image: by path, kind, size and time of their last change. Builds nothing.</summary>
+    IReadOnlyList<Refusal> CheckVolumes() => [];
+
     /// <summary>Namespaces, the space's init, and the process tree with its pids, sessions and groups.</summary>
     void BuildProcesses();
 

@@ -53,6 +53,7 @@ internal sealed partial class CheckpointCoordinator
         if (data.Failure is not null)
         {
             _sink.Abort();
+            _volumes.Cancel();
             // First of all: a process that is told to go on inside a frozen cgroup does not.
             _application.Tell(new ThawApplication());
         }
@@ -92,6 +93,9 @@ internal sealed partial class CheckpointCoordinator
             case SnapshotCommitted m:
                 return EverythingLetGo(data with { CommitPending = false, Receipt = m.Receipt, Failure = null });
 
+            case VolumesCopied or VolumesCaptured or VolumesFailed:
+                return EverythingLetGo(data with { VolumesPending = false });
+
             case CommitFailed:
                 return EverythingLetGo(data with { CommitPending = false });
 
@@ -122,7 +126,7 @@ internal sealed partial class CheckpointCoordinator
     /// <summary>Committed or not, this is the writer's end; a snapshot that was not committed is dropped by it.</summary>
     private State<CheckpointPhase, CheckpointData> EverythingLetGo(CheckpointData data)
     {
-        if (data.Closing || !data.Waiting.IsEmpty || !data.ApplicationLetGo || data.WriterPending || data.CommitPending)
+        if (data.Closing || !data.Waiting.IsEmpty || !data.ApplicationLetGo || data.WriterPending || data.CommitPending || data.VolumesPending)
         {
             return Stay().Using(data);
         }
@@ -142,6 +146,7 @@ internal sealed partial class CheckpointCoordinator
     private OperationFailure StillHeld(CheckpointData data)
     {
         IEnumerable<string> held = data.Waiting.Order().Select(pid => pid == 0 ? "the application" : $"process {pid}");
+        held = data.VolumesPending ? held.Append("its volumes") : held;
         held = data.CommitPending || data.WriterPending ? held.Append("the snapshot") : held;
         OperationFailure failure = data.Failure ?? new OperationFailure(StateName.ToString(), OperationFailure.TimeoutCode, "not everything could be let go");
         return failure with { Message = $"{failure.Message} (still held: {string.Join(", ", held)})" };

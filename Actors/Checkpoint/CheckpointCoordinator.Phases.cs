@@ -100,11 +100,51 @@ internal sealed partial class CheckpointCoordinator
         }
     }
 
+    private CheckpointData StartVolumes(CheckpointData data)
+    {
+        IVolumeCapture volumes = data.Writer!.Volumes!;
+        Attempt(
+            () =>
+            {
+                volumes.CopyFirst(_volumes.Token);
+                return new VolumesCopied();
+            },
+            cause => new VolumesFailed(cause));
+        return data with { VolumesPending = true };
+    }
+
+    private State<CheckpointPhase, CheckpointData> Volumes(Event<CheckpointData> e) =>
+        e.FsmEvent is VolumesCopied ? EnterNext(e.StateData with { VolumesPending = false }) : null!;
+
+    private CheckpointData StartVolumeChanges(CheckpointData data)
+    {
+        if (data.Writer?.Volumes is not { } volumes)
+        {
+            return data;
+        }
+
+        Attempt(
+            () =>
+            {
+                volumes.CaptureChanges(_volumes.Token);
+                return new VolumesCaptured();
+            },
+            cause => new VolumesFailed(cause));
+        return data with { VolumesPending = true };
+    }
+
+    /// <summary>Files and memory are of one moment: nobody goes on before both are captured.</summary>
+    private State<CheckpointPhase, CheckpointData> Captured(CheckpointData data) =>
+        data.VolumesPending || data.Image is null || !data.Waiting.IsEmpty ? Stay().Using(data) : EnterNext(data);
+
     private State<CheckpointPhase, CheckpointData> Capture(Event<CheckpointData> e)
     {
         CheckpointData data = e.StateData;
         switch (e.FsmEvent)
         {
+            case VolumesCaptured:
+                return Captured(data with { VolumesPending = false });
+
             case StateCaptured m:
                 data = data.Answered(m.Pid).With(m.Pid, p => p with { Image = m.Image });
                 return Stay().Using(data.Waiting.IsEmpty
@@ -116,10 +156,10 @@ internal sealed partial class CheckpointCoordinator
                 return Stay().Using(AskApplication(new PumpPages(_sink), data with { Image = m.Image }));
 
             case ImageAssembled m:
-                return EnterNext(data.Answered(0) with { Image = m.Image });
+                return Captured(data.Answered(0) with { Image = m.Image });
 
             case PagesStored { Pid: 0 } m:
-                return EnterNext(data.Answered(0) with { Pages = data.Pages + m.Counts });
+                return Captured(data.Answered(0) with { Pages = data.Pages + m.Counts });
 
             default:
                 return null!;

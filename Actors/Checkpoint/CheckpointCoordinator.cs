@@ -22,6 +22,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     private readonly CheckpointSettings _settings;
     private readonly AbortableSink _sink = new();
     private readonly SharedCheckpoint _checkpoint;
+    private readonly CancellationTokenSource _volumes = new();
     private readonly long _started;
     private IActorRef _application = ActorRefs.Nobody;
     private int _processNumber;
@@ -36,6 +37,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
 
         StartWith(CheckpointPhase.Prepare, CheckpointData.Initial);
         When(CheckpointPhase.Prepare, Prepare);
+        When(CheckpointPhase.Volumes, Volumes);
         When(CheckpointPhase.Quiesce, Quiesce);
         When(CheckpointPhase.Locate, Locate);
         When(CheckpointPhase.Capture, Capture);
@@ -69,6 +71,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     protected override void PostStop()
     {
         // Reached with all children gone. Only a crash of this actor leaves a writer here: Finish takes it out of the data.
+        _volumes.Cancel();
         StateData.Writer?.Dispose();
         base.PostStop();
     }
@@ -82,14 +85,20 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
 
     private State<CheckpointPhase, CheckpointData> Enter(CheckpointPhase phase, CheckpointData data)
     {
-        SetTimer("phase", new PhaseTimedOut(phase), _settings.Deadline(phase));
+        if (phase == CheckpointPhase.Volumes && data.Writer?.Volumes is null)
+        {
+            return Enter(_settings.Next(phase, _request.Message.EndAfterwards), data);
+        }
+
+        SetTimer("phase", new PhaseTimedOut(phase), DeadlineOf(phase, data).Time);
         _quiesceBegan = phase == CheckpointPhase.Quiesce ? Elapsed : _quiesceBegan;
         Context.System.EventStream.Publish(new CheckpointProgress(phase, _sink.BytesWritten, Elapsed));
         CheckpointData entered = phase switch
         {
+            CheckpointPhase.Volumes => StartVolumes(data),
             CheckpointPhase.Quiesce => AskApplication(new FreezeApplication(ShareOfAttempt), data with { Attempt = 1 }),
             CheckpointPhase.Locate => AskAll(new FlushResources(phase), data),
-            CheckpointPhase.Capture => AskAll(new CaptureState(), data),
+            CheckpointPhase.Capture => AskAll(new CaptureState(), StartVolumeChanges(data)),
             CheckpointPhase.Drain => StartPumps(data),
             CheckpointPhase.Release => AskAll(new LeaveBarrier(), data),
             CheckpointPhase.Commit => StartCommit(data),
@@ -138,6 +147,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     private State<CheckpointPhase, CheckpointData> InAnyPhase(Event<CheckpointData> e) => e.FsmEvent switch
     {
         StepFailed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
+        VolumesFailed m => Abort(e.StateData with { VolumesPending = false }, OperationFailure.From(StateName.ToString(), m.Cause)),
         ProcessGone m => Abort(e.StateData, new OperationFailure(
             StateName.ToString(), StepRunner.ProcessGoneCode, $"process {m.Pid} ended during the checkpoint: {m.Message}; try again")),
         ChildCrashed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
@@ -162,9 +172,19 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         string who = data.Waiting.IsEmpty ? "" : data.Waiting.SetEquals([0])
             ? " (waiting for the application as a whole)"
             : $" (waiting for process {string.Join(", ", data.Waiting.Where(p => p != 0).Order())})";
+        (TimeSpan time, CheckpointPhase named) = DeadlineOf(StateName, data);
         return new OperationFailure(StateName.ToString(), OperationFailure.TimeoutCode,
-            $"{StateName} was not done within {_settings.Deadline(StateName).TotalSeconds:0.###} s{who}; " +
-            $"see holdfast.checkpoint.deadlines.{StateName.ToString().ToLowerInvariant()}");
+            $"{StateName} was not done within {time.TotalSeconds:0.###} s{who}; " +
+            $"see holdfast.checkpoint.deadlines.{named.ToString().ToLowerInvariant()}");
+    }
+
+    /// <summary>What a phase may take, and whose deadline that is: where volumes are read, theirs when it is the longer one.</summary>
+    private (TimeSpan Time, CheckpointPhase Named) DeadlineOf(CheckpointPhase phase, CheckpointData data)
+    {
+        (TimeSpan own, TimeSpan volumes) = (_settings.Deadline(phase), _settings.Deadline(CheckpointPhase.Volumes));
+        return phase is CheckpointPhase.Capture or CheckpointPhase.Commit && data.Writer?.Volumes is not null && volumes > own
+            ? (volumes, CheckpointPhase.Volumes)
+            : (own, phase);
     }
 
     private State<CheckpointPhase, CheckpointData> OnTerminated(CheckpointData data, Terminated message)

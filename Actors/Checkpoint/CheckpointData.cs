@@ -47,6 +47,9 @@ internal sealed record CheckpointData
 
     public bool WriterPending { get; init; } = true;
 
+    /// <summary>Volumes are being copied.</summary>
+    public bool VolumesPending { get; init; }
+
     public bool CommitPending { get; init; }
 
     public ISnapshotWriter? Writer { get; init; }

@@ -109,6 +109,12 @@ internal sealed record CommitFailed(Exception Cause);
 
 internal sealed record SnapshotCommitted(SnapshotReceipt Receipt);
 
+internal sealed record VolumesCopied;
+
+internal sealed record VolumesCaptured;
+
+internal sealed record VolumesFailed(Exception Cause);
+
 internal sealed record StopAgain;
 
 internal sealed record FinishBegun;

@@ -6,13 +6,16 @@ public enum CheckpointPhase
     /// <summary>Everything still runs: what can be read and decided ahead of the freeze.</summary>
     Prepare,
 
+    /// <summary>Only when the application has volumes: they are copied while everything runs.</summary>
+    Volumes,
+
     /// <summary>Every thread of every process stops at the barrier; new processes are caught until the set is stable.</summary>
     Quiesce,
 
     /// <summary>What is in flight is located; refusals are decided here at the latest.</summary>
     Locate,
 
-    /// <summary>Registers, memory maps, descriptors, signals, timers.</summary>
+    /// <summary>Registers, memory maps, descriptors, signals, timers; what changed in volumes since they were copied.</summary>
     Capture,
 
     /// <summary>Pages leave for the snapshot store.</summary>

@@ -24,7 +24,8 @@ internal sealed record RestoreData
 }
 
 /// <summary>What a <see cref="RestoreCoordinator"/> is made for.</summary>
-internal sealed record RestoreOrder(IKernelBridge Bridge, RestoreRequest Request, RestoreSettings Settings, TimeProvider Time);
+internal sealed record RestoreOrder(
+    IKernelBridge Bridge, RestoreRequest Request, Action<CancellationToken>? PutVolumesBack, RestoreSettings Settings, TimeProvider Time);
 
 /// <summary>
 /// Restores one application and stops: an FSM whose states are the steps. It never blocks; the steps are taken by its one child, on a
@@ -35,6 +36,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
 {
     private readonly RestoreOrder _order;
     private readonly CountingSource _source;
+    private readonly CancellationTokenSource _volumes = new();
     private readonly long _started;
     private IActorRef _thread = ActorRefs.Nobody;
 
@@ -61,8 +63,9 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
         base.PreStart();
         RestoreRequest request = _order.Request with { Pages = _source };
         IKernelBridge bridge = _order.Bridge;
+        Action putBack = () => _order.PutVolumesBack!(_volumes.Token);
         _thread = Context.Watch(Context.ActorOf(
-            ActorProps.Of(() => new RestoreThread(() => bridge.BeginRestore(request))).WithDispatcher(ActorProps.PinnedDispatcher), "thread"));
+            ActorProps.Of(() => new RestoreThread(() => bridge.BeginRestore(request), putBack)).WithDispatcher(ActorProps.PinnedDispatcher), "thread"));
         Ask(RestoreStep.Check);
     }
 
@@ -110,6 +113,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
         }
 
         RestoreStep next = StateName + 1;
+        next = next == RestoreStep.Volumes && _order.PutVolumesBack is null ? next + 1 : next;
         Ask(next);
         return GoTo(next).Using(data);
     }
@@ -117,6 +121,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
     private State<RestoreStep, RestoreData> Abort(RestoreData data, OperationFailure failure)
     {
         _source.Abort();
+        _volumes.Cancel();
         return LetGo(data with { Failure = failure });
     }
 

@@ -8,6 +8,9 @@ public enum RestoreStep
     /// <summary>Decides whether the image can be restored here; builds nothing.</summary>
     Check,
 
+    /// <summary>Only when the application has volumes: their files are put back, and looked at.</summary>
+    Volumes,
+
     /// <summary>Namespaces, the space's init, and the process tree.</summary>
     Processes,
 

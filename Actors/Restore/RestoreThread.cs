@@ -12,11 +12,13 @@ namespace Holdfast.Actors.Restore;
 internal sealed class RestoreThread : ReceiveActor
 {
     private readonly Func<IRestore> _begin;
+    private readonly Action _putVolumesBack;
     private IRestore? _restore;
 
-    public RestoreThread(Func<IRestore> begin)
+    public RestoreThread(Func<IRestore> begin, Action putVolumesBack)
     {
         _begin = begin;
+        _putVolumesBack = putVolumesBack;
         Receive<TakeRestoreStep>(m => Sender.Tell(Take(m.Step)));
     }
 
@@ -45,6 +47,9 @@ internal sealed class RestoreThread : ReceiveActor
         {
             case RestoreStep.Check:
                 return new Checked(restore.Image, restore.Check());
+            case RestoreStep.Volumes:
+                _putVolumesBack();
+                return new Checked(restore.Image, restore.CheckVolumes());
             case RestoreStep.Processes:
                 restore.BuildProcesses();
                 return null;

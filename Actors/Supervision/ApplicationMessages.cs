@@ -12,7 +12,11 @@ public sealed record LaunchApplication(LaunchRequest Request) : StartApplication
 
 /// <summary>Restores it.</summary>
 /// <param name="Request">What to restore.</param>
-public sealed record RestoreApplication(RestoreRequest Request) : StartApplication;
+public sealed record RestoreApplication(RestoreRequest Request) : StartApplication
+{
+    /// <summary>Puts <see cref="RestoreRequest.Volumes"/> back; null when there are none. It may block; called off, it ends soon.</summary>
+    public Action<CancellationToken>? PutVolumesBack { get; init; }
+}
 
 /// <summary>Supervises one that runs already.</summary>
 /// <param name="Target">How to find it.</param>

@@ -78,7 +78,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
     private void Restore(RestoreApplication message)
     {
         _starter = Sender;
-        RestoreOrder order = new(_services.Bridge, message.Request, _services.Restores, _services.Time);
+        RestoreOrder order = new(_services.Bridge, message.Request, message.PutVolumesBack, _services.Restores, _services.Time);
         IActorRef coordinator = Context.Watch(Context.ActorOf(
             ActorProps.Of(() => new RestoreCoordinator(order)), $"restore-{++_coordinatorNumber}"));
         Become(() => Starting(coordinator));

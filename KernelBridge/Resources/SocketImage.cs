@@ -101,7 +101,10 @@ internal sealed record SocketImage : OpenFileImage
         return kind + (SocketName.IsNamed(local) ? " " + SocketName.Text(local) : string.Empty) + (SocketName.IsNamed(remote) ? " to " + SocketName.Text(remote) : string.Empty);
     }
 
-    public override IEnumerable<Refusal> CheckRestore(RestoreChecks checks) => SocketChecks.Refusals(this, checks.Image);
+    public override IEnumerable<Refusal> CheckRestore(RestoreChecks checks) =>
+        File is { } file ? checks.IsLeftOut(file.Path) ? [] : SocketChecks.Refusals(this, checks.Image)
+        : checks.VolumesAreBack ? []
+        : SocketChecks.Refusals(this, checks.Image);
 
     /// <summary>Nothing: it has been made already.</summary>
     public override void Restore(SyscallTape tape, int number, RestoreContext context)

@@ -33,7 +33,7 @@ internal sealed partial class PtraceRestore : IRestore
     {
         this.request = request;
         Image = ApplicationImage.Decode(request.Image.Span);
-        checks = new RestoreChecks(Image, request.Files);
+        checks = new RestoreChecks(Image, request.Files, request.Volumes, request.Rehearse);
         context = new RestoreContext(Image);
         area = WorkArea.Find(Image);
         plan = ProcessTrees.Plan(
@@ -60,6 +60,32 @@ internal sealed partial class PtraceRestore : IRestore
         }
 
         refusals.AddRange(CheckVdso());
+        refusals.AddRange(CheckFiles());
+        foreach (ProcessImage process in Living)
+        {
+            if (PosixTimers.CheckRestore(process) is { } refused)
+            {
+                refusals.Add(refused);
+            }
+        }
+
+        if (Image.Scope == ApplicationScope.Tree)
+        {
+            refusals.AddRange(CheckPids());
+        }
+
+        return refusals;
+    }
+
+    public IReadOnlyList<Refusal> CheckVolumes()
+    {
+        checks.VolumesAreBack = true;
+        return CheckFiles();
+    }
+
+    private List<Refusal> CheckFiles()
+    {
+        List<Refusal> refusals = [];
         foreach (OpenFileImage file in Image.OpenFiles)
         {
             refusals.AddRange(file.CheckRestore(checks));
@@ -75,15 +101,6 @@ internal sealed partial class PtraceRestore : IRestore
         {
             refusals.AddRange(checks.Exists(process.Directories.Root, FileIdentity.DirectoryType));
             refusals.AddRange(checks.Exists(process.Directories.Working, FileIdentity.DirectoryType));
-            if (PosixTimers.CheckRestore(process) is { } refused)
-            {
-                refusals.Add(refused);
-            }
-        }
-
-        if (Image.Scope == ApplicationScope.Tree)
-        {
-            refusals.AddRange(CheckPids());
         }
 
         return refusals;

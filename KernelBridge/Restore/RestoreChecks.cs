@@ -5,7 +5,7 @@ using Holdfast.KernelBridge.Resources;
 namespace Holdfast.KernelBridge.Restore;
 
 /// <summary>Questions that resources ask before anything is built: whether files and devices are still what they were.</summary>
-internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
+internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule, IReadOnlyList<string> volumes, bool rehearses)
 {
     private readonly HashSet<string> seen = [];
     private readonly HashSet<string> own =
@@ -18,6 +18,17 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
     /// <summary>Files to cut back to the size that they had, by path.</summary>
     public Dictionary<string, long> Truncations { get; } = [];
 
+    /// <summary>The volumes have been put back: now what lies in them is looked at, and nothing else again.</summary>
+    public bool VolumesAreBack { get; set; }
+
+    private static bool IsBelow(string path, string directory) =>
+        path.StartsWith(directory, StringComparison.Ordinal) && (path.Length == directory.Length || path[directory.Length] == '/');
+
+    private bool IsInVolume(string path) => volumes.Any(volume => IsBelow(path, volume));
+
+    /// <summary>Whether it is not the time to look at a path: what is in a volume is looked at once that is back; in a rehearsal, as it is.</summary>
+    public bool IsLeftOut(string path) => own.Contains(path) || (IsInVolume(path) ? !VolumesAreBack && !rehearses : VolumesAreBack);
+
     /// <summary>A regular file that is opened by its path.</summary>
     /// <param name="path">The path.</param>
     /// <param name="was">What it was at capture.</param>
@@ -26,15 +37,26 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
     /// <param name="appendOnly">Whether it was open for appending.</param>
     public IEnumerable<Refusal> File(string path, FileIdentity was, bool mustBeUnchanged, bool writable, bool appendOnly = false)
     {
-        if (own.Contains(path))
+        if (IsLeftOut(path))
         {
             return [];
         }
 
+        bool inVolume = IsInVolume(path);
         FileIdentity? now = FileIdentity.TryOf(path);
         if (now is null || now.Type != FileIdentity.Regular)
         {
-            return Once(path, "file.missing", "it is not there", "put it back");
+            return inVolume && rehearses
+                ? Once(path, "file.missing", "it is not in its volume now; a restore puts it back, a rehearsal changes nothing", "restore")
+                : Once(path, "file.missing", "it is not there", "put it back");
+        }
+
+        if (inVolume)
+        {
+            // It was made anew: neither its inode nor the time of its making is what it was.
+            return rehearses || !mustBeUnchanged || (now.Size == was.Size && now.ModifiedNanoseconds == was.ModifiedNanoseconds)
+                ? []
+                : Once(path, "volume.differs", "what was put back of its volume is not what the memory belongs to", "restore another snapshot");
         }
 
         if (!mustBeUnchanged || rule == ChangedFiles.AsIs)
@@ -62,7 +84,7 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
     /// <summary>A file whose times do not tell whether it changed.</summary>
     public IEnumerable<Refusal> Contents(string path, byte[] digest)
     {
-        if (rule == ChangedFiles.AsIs || FileIdentity.TryOf(path) is not { Type: FileIdentity.Regular } now)
+        if (IsLeftOut(path) || (IsInVolume(path) ? rehearses : rule == ChangedFiles.AsIs) || FileIdentity.TryOf(path) is not { Type: FileIdentity.Regular } now)
         {
             return [];
         }
@@ -76,13 +98,13 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule)
     public IEnumerable<Refusal> GhostDirectory(string path) => path.StartsWith(Memfds.Prefix, StringComparison.Ordinal) ? [] : Exists(Path.GetDirectoryName(path) ?? "/", FileIdentity.DirectoryType);
 
     /// <summary>Something of that name, whatever it is.</summary>
-    public IEnumerable<Refusal> Exists(string path) => own.Contains(path) || FileIdentity.TryOfLink(path) is not null ? [] : Once(path, "file.missing", "it is not there", "put it back");
+    public IEnumerable<Refusal> Exists(string path) => IsLeftOut(path) || FileIdentity.TryOfLink(path) is not null ? [] : Once(path, "file.missing", "it is not there", "put it back");
 
     public IEnumerable<Refusal> Exists(string path, uint type) =>
-        own.Contains(path) || (type == FileIdentity.SymbolicLink ? FileIdentity.TryOfLink(path) : FileIdentity.TryOf(path))?.Type == type ? [] : Once(path, "file.missing", "it is not there, or of another kind", "put it back");
+        IsLeftOut(path) || (type == FileIdentity.SymbolicLink ? FileIdentity.TryOfLink(path) : FileIdentity.TryOf(path))?.Type == type ? [] : Once(path, "file.missing", "it is not there, or of another kind", "put it back");
 
     public IEnumerable<Refusal> Device(string path, ulong device) =>
-        FileIdentity.TryOf(path) is { Type: FileIdentity.CharacterDevice } now && now.RawDevice == device
+        IsLeftOut(path) || FileIdentity.TryOf(path) is { Type: FileIdentity.CharacterDevice } now && now.RawDevice == device
             ? []
             : Once(path, "device.missing", "it is not there, or another device", "make the device node");
 

@@ -11,7 +11,12 @@ internal sealed record RefusalJson(string Code, int Pid, int? Fd, string What, s
 
 internal sealed record CheckpointJson(
     string Name, string Snapshot, string? Parent, int Processes, int Threads, double FreezeMs, double TotalMs,
-    long BytesScanned, long BytesStored, long PagesZero, long PagesShared, long PagesUnchanged);
+    long BytesScanned, long BytesStored, long PagesZero, long PagesShared, long PagesUnchanged)
+{
+    public VolumeCountsJson? Volumes { get; init; }
+}
+
+internal sealed record VolumeCountsJson(int Count, long Files, long BytesBefore, long BytesInside, int Clones, double FreezeMs);
 
 internal sealed record RestoreJson(string Name, string Snapshot, int Processes, int Threads, double ResumeMs, double TotalMs, long BytesRead, int Pid);
 

@@ -39,6 +39,9 @@ internal sealed record ApplicationRecord
     /// <summary>The directory in which it was run, or null when that is not known.</summary>
     public string? WorkingDirectory { get; init; }
 
+    /// <summary>The directories whose files belong to its snapshots: absolute, without symbolic links.</summary>
+    public IReadOnlyList<string> Volumes { get; init; } = [];
+
     /// <summary>When it was seen to have ended, UTC, or null.</summary>
     public DateTimeOffset? Ended { get; init; }
 

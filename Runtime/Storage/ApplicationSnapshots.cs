@@ -14,10 +14,14 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
     public const string FreezeTag = "freeze-ms";
     public const string ElapsedTag = "total-ms";
     public const string CommandTag = "command";
+    public const string VolumesFreezeTag = "volumes-freeze-ms";
 
     private readonly ConcurrentDictionary<string, LiveSnapshot> _live = new(StringComparer.Ordinal);
 
     public IReadOnlyList<string> Command { get; init; } = [];
+
+    /// <summary>The directories whose files belong to its snapshots.</summary>
+    public IReadOnlyList<string> Volumes { get; init; } = [];
 
     /// <summary>How checkpoints are written.</summary>
     public SnapshotWriterOptions Options { get; init; } = new();
@@ -40,7 +44,15 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
             writer = store.BeginSnapshot(name, Store.ApplicationKind, null, options);
         }
 
-        return new Writer(this, writer, live);
+        try
+        {
+            return new Writer(this, writer, Volumes.Count == 0 ? null : new VolumeCapture(writer, Volumes), live);
+        }
+        catch
+        {
+            writer.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The configured options, or what a policy asks for beyond them.</summary>
@@ -72,11 +84,20 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
         }
     }
 
-    private sealed class Writer(ApplicationSnapshots owner, SnapshotWriter writer, bool live) : ISnapshotWriter
+    private sealed class CapturedVolumes(VolumeCapture capture) : IVolumeCapture
+    {
+        public void CopyFirst(CancellationToken cancellation) => capture.CopyFirst(cancellation);
+
+        public TimeSpan CaptureChanges(CancellationToken cancellation) => capture.CaptureChanges(cancellation);
+    }
+
+    private sealed class Writer(ApplicationSnapshots owner, SnapshotWriter writer, VolumeCapture? volumes, bool live) : ISnapshotWriter
     {
         private readonly Lock _gate = new();
         private readonly string? _parent = writer.Parent?.Id;
         private bool _closed;
+
+        public IVolumeCapture? Volumes { get; } = volumes is null ? null : new CapturedVolumes(volumes);
 
         public void Write(string stream, long offset, ReadOnlySpan<byte> data)
         {
@@ -96,6 +117,12 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
             lock (_gate)
             {
                 ObjectDisposedException.ThrowIf(_closed, this);
+                VolumeCounts? counts = volumes?.Complete(CancellationToken.None);
+                if (counts is not null)
+                {
+                    writer.SetTag(VolumesFreezeTag, counts.Inside.TotalMilliseconds.ToString("0.###", CultureInfo.InvariantCulture));
+                }
+
                 writer.SetState(image.Encode());
                 writer.SetTag(ProcessesTag, facts.Processes.ToString(CultureInfo.InvariantCulture));
                 writer.SetTag(ThreadsTag, facts.Threads.ToString(CultureInfo.InvariantCulture));
@@ -110,12 +137,12 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
                 if (!live)
                 {
                     SnapshotInfo info = writer.Commit();
-                    return new SnapshotReceipt(info.Id, info.Parent, info.StoredBytes);
+                    return new SnapshotReceipt(info.Id, info.Parent, info.StoredBytes) { Volumes = counts };
                 }
 
                 LiveSnapshot state = writer.CommitLive();
                 owner._live[state.Manifest] = state;
-                return new SnapshotReceipt(state.Info.Id, _parent, state.Info.StoredBytes, state.Manifest);
+                return new SnapshotReceipt(state.Info.Id, _parent, state.Info.StoredBytes, state.Manifest) { Volumes = counts };
             }
         }
 
@@ -124,6 +151,7 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
             lock (_gate)
             {
                 _closed = true;
+                volumes?.Dispose();
                 writer.Dispose();
             }
         }

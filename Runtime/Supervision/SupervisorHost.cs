@@ -49,7 +49,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         _store = snapshots;
         _snapshots = new ApplicationSnapshots(snapshots, template.Name)
         {
-            Command = template.Command, Options = session.Settings.Storage.Checkpoints, Incremental = session.Settings.Storage.Incremental,
+            Command = template.Command, Volumes = template.Volumes, Options = session.Settings.Storage.Checkpoints, Incremental = session.Settings.Storage.Incremental,
         };
         _node = new ActorNode(Journal.In(ProtectionHost.JournalOf(directory), session.Settings.Config));
         ApplicationServices services = new(
@@ -191,7 +191,12 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     public static CheckpointJson ToJson(string name, CheckpointTaken taken) => new(
         name, taken.Receipt.Snapshot, taken.Receipt.Parent, taken.Processes, taken.Threads,
         Math.Round(taken.FreezeTime.TotalMilliseconds, 3), Math.Round(taken.TotalTime.TotalMilliseconds, 3),
-        taken.Pages.BytesScanned, taken.Receipt.BytesStored, taken.Pages.PagesZero, taken.Pages.PagesShared, taken.Pages.PagesUnchanged);
+        taken.Pages.BytesScanned, taken.Receipt.BytesStored, taken.Pages.PagesZero, taken.Pages.PagesShared, taken.Pages.PagesUnchanged)
+    {
+        Volumes = taken.Receipt.Volumes is { } v
+            ? new VolumeCountsJson(v.Volumes, v.Files, v.BytesBefore, v.BytesInside, v.Clones, Math.Round(v.Inside.TotalMilliseconds, 3))
+            : null,
+    };
 
     private static T Expect<T>(object answer) => answer switch
     {
