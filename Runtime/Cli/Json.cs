@@ -20,29 +20,46 @@ internal sealed record VolumeCountsJson(int Count, long Files, long BytesBefore,
 
 internal sealed record RestoreJson(string Name, string Snapshot, int Processes, int Threads, double ResumeMs, double TotalMs, long BytesRead, int Pid);
 
-internal sealed record RehearsalJson(string Name, string Snapshot, int Processes, int Threads, double TotalMs, long Bytes);
+internal sealed record RehearsalJson(string Name, string Snapshot, int Processes, int Threads, double TotalMs, long Bytes)
+{
+    public int Volumes { get; init; }
+}
 
 internal sealed record StartedJson(string Name, int Pid, string State);
 
 internal sealed record EndedJson(string Name, string State, int? ExitStatus);
 
 internal sealed record ApplicationJson(
-    string Name, string State, int? Pid, bool Supervised, int? ExitStatus, DateTimeOffset Started, DateTimeOffset? Ended, int Snapshots, IReadOnlyList<string> Command);
+    string Name, string State, int? Pid, bool Supervised, int? ExitStatus, DateTimeOffset Started, DateTimeOffset? Ended, int Snapshots, IReadOnlyList<string> Command)
+{
+    public IReadOnlyList<string> Volumes { get; init; } = [];
+}
 
 internal sealed record ApplicationDetailJson(
     string Name, string State, int? Pid, bool Supervised, int? SupervisorPid, int? ExitStatus, DateTimeOffset Started, DateTimeOffset? Ended,
-    IReadOnlyList<string> Command, string? RestoredFrom, double? EverySeconds, string Directory, IReadOnlyList<SnapshotJson> Snapshots);
+    IReadOnlyList<string> Command, string? RestoredFrom, double? EverySeconds, string Directory, IReadOnlyList<SnapshotJson> Snapshots)
+{
+    public IReadOnlyList<string> Volumes { get; init; } = [];
+}
 
 internal sealed record SnapshotJson(
     string Name, string Snapshot, string? Parent, DateTimeOffset Created, int? Processes, int? Threads, double? FreezeMs,
-    long BytesLogical, long BytesStored, string? Damage);
+    long BytesLogical, long BytesStored, string? Damage)
+{
+    public double? VolumesFreezeMs { get; init; }
+}
 
 internal sealed record ProcessJson(
     int Pid, int ParentPid, string Name, int Threads, string Command, IReadOnlyList<string> ThreadNames, IReadOnlyList<string> Descriptors, IReadOnlyList<string> Maps);
 
 internal sealed record StreamJson(string Stream, long Bytes, long Extents);
 
-internal sealed record InspectJson(SnapshotJson Snapshot, IReadOnlyList<ProcessJson> Processes, IReadOnlyList<StreamJson> Streams);
+internal sealed record InspectJson(SnapshotJson Snapshot, IReadOnlyList<ProcessJson> Processes, IReadOnlyList<StreamJson> Streams)
+{
+    public IReadOnlyList<VolumeJson> Volumes { get; init; } = [];
+}
+
+internal sealed record VolumeJson(string Path, int Entries, long Bytes);
 
 internal sealed record CheckJson(string Subject, string Verdict, string What, string Remedy, string Code);
 

@@ -130,6 +130,8 @@ internal sealed class Output(int resultFd, int messageFd)
     };
 
     /// <summary>"2 processes, 1 thread".</summary>
+    public static string VolumesRead(int volumes) => volumes == 0 ? "" : $", {(volumes == 1 ? "its volume" : $"its {volumes} volumes")} read and left as {(volumes == 1 ? "it is" : "they are")}";
+
     public static string ProcessesAndThreads(int processes, int threads) =>
         string.Create(CultureInfo.InvariantCulture, $"{processes} process{(processes == 1 ? "" : "es")}, {threads} thread{(threads == 1 ? "" : "s")}");
 

@@ -8,17 +8,21 @@ namespace Holdfast.Runtime.Protection;
 internal static class PolicySupport
 {
     /// <summary>Returns the policies as text, or throws with every rule that cannot be carried out.</summary>
+    /// <param name="policies">The policies.</param>
+    /// <param name="store">The store; null when there is none yet.</param>
+    /// <param name="tls">The node's certificates.</param>
+    /// <param name="hasVolumes">Whether the application has volumes; those of a group need not.</param>
     /// <exception cref="HoldfastException">A rule cannot be carried out here (<c>policy.unsupported</c>).</exception>
-    public static IReadOnlyList<Holdfast.Actors.Protection.PolicyText> Supported(IEnumerable<Policy> policies, SnapshotStore? store, TlsFiles tls)
+    public static IReadOnlyList<Holdfast.Actors.Protection.PolicyText> Supported(IEnumerable<Policy> policies, SnapshotStore? store, TlsFiles tls, bool hasVolumes)
     {
         List<Policy> all = [.. policies];
-        string[] refusals = [.. all.SelectMany(p => Refusals(p, store, tls)).Select(r => r.ToString())];
+        string[] refusals = [.. all.SelectMany(p => Refusals(p, store, tls, hasVolumes)).Select(r => r.ToString())];
         return refusals.Length == 0
             ? [.. all.Select(p => new Holdfast.Actors.Protection.PolicyText(p.Name, PolicyWriter.Write(p)))]
             : throw new HoldfastException("policy.unsupported", string.Join('\n', refusals));
     }
 
-    private static IEnumerable<PolicyProblem> Refusals(Policy policy, SnapshotStore? store, TlsFiles tls)
+    private static IEnumerable<PolicyProblem> Refusals(Policy policy, SnapshotStore? store, TlsFiles tls, bool hasVolumes)
     {
         foreach (PointRule rule in policy.Rules)
         {
@@ -28,9 +32,9 @@ internal static class PolicySupport
                 yield return Refusal(policy, rule.Position, rule.Id.Rule, why);
             }
 
-            if (terms.Consistency == Consistency.Volumes)
+            if (terms.Consistency == Consistency.Volumes && !hasVolumes)
             {
-                yield return Refusal(policy, rule.Position, rule.Id.Rule, "volumes are not part of a checkpoint in this version; ask for consistency = application");
+                yield return Refusal(policy, rule.Position, rule.Id.Rule, "there are no volumes that it could ask for; assign it to an application that runs with --volume, or ask for consistency = application");
             }
 
             if (terms.Storage.Encrypted && store?.IsEncrypted != true)

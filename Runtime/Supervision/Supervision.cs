@@ -29,7 +29,7 @@ internal sealed record SupervisionOrder
     /// <summary>Called once it runs.</summary>
     public required Action<ApplicationStarted> Started { get; init; }
 
-    /// <summary>True when the directory is to go again if the start fails.</summary>
+    /// <summary>True when the directory is to go again if the start fails; it stays once it says that volumes were put back.</summary>
     public bool IsNew { get; init; }
 }
 
@@ -68,7 +68,7 @@ internal static class Supervision
             await server.DrainAsync().ConfigureAwait(false);
             return status < 0 ? ExitStatus.HoldfastFailed : status;
         }
-        catch when (!started && order.IsNew)
+        catch when (!started && order.IsNew && order.Directory.Read() is not { Volumes.Count: > 0 })
         {
             order.Directory.Delete();
             throw;

@@ -4,6 +4,7 @@ using Holdfast.KernelBridge;
 using Holdfast.Runtime.Native;
 using Holdfast.Runtime.Storage;
 using Holdfast.Runtime.Supervision;
+using Holdfast.Snapshots;
 
 namespace Holdfast.Runtime.Cli.Commands;
 
@@ -29,7 +30,7 @@ internal static class CheckCommand
 
     private static int Check(Session session, string? what)
     {
-        IReadOnlyList<CheckRow> rows = what is null ? session.Bridge.CheckHost() : session.Bridge.CheckApplication(Target(session, what));
+        IReadOnlyList<CheckRow> rows = what is null ? session.Bridge.CheckHost() : [.. session.Bridge.CheckApplication(Target(session, what)), .. VolumeRows(session, what)];
         if (session.Output.Json)
         {
             foreach (CheckRow row in rows)
@@ -47,6 +48,21 @@ internal static class CheckCommand
         }
 
         return rows.Any(r => r.Verdict == CheckVerdict.No) ? ExitStatus.Failed : ExitStatus.Done;
+    }
+
+    private static IEnumerable<CheckRow> VolumeRows(Session session, string what)
+    {
+        if (int.TryParse(what, NumberStyles.None, CultureInfo.InvariantCulture, out _))
+        {
+            return [];
+        }
+
+        (_, ApplicationRecord record) = session.Store.Existing(what);
+        return record.Volumes.Select(volume => !Directory.Exists(volume)
+            ? new CheckRow($"volume {volume}", CheckVerdict.No, "it is not there", "make it again", "volume.missing")
+            : new CheckRow($"volume {volume}", CheckVerdict.Yes, Volumes.CanClone(volume)
+                ? "files that change during a checkpoint are cloned while the application stands"
+                : "files that change during a checkpoint are copied while the application stands"));
     }
 
     private static ApplicationTarget Target(Session session, string what)

@@ -30,12 +30,16 @@ internal static class InspectCommand
             ListCommands.ToJson(snapshot),
             [.. image.Processes.Select(p => new ProcessJson(
                 p.Pid, p.ParentPid, p.Name, p.ThreadCount, p.CommandLine, p.DescribeThreads(), p.DescribeDescriptors(image), p.DescribeMaps()))],
-            [.. reader.Streams.Select(s => new StreamJson(s.Name, s.Bytes, s.Extents))]);
+            [.. reader.Streams.Select(s => new StreamJson(s.Name, s.Bytes, s.Extents))])
+        {
+            Volumes = [.. Volumes.Of(reader).Select(v => new VolumeJson(v.Path, v.Files, v.Bytes))],
+        };
         session.Output.Result(inspected, OutputJson.Default.InspectJson, i => new StringBuilder()
             .AppendLine($"{snapshot.Address}, {Output.Time(snapshot.CreatedAt)}, {Output.Bytes(snapshot.LogicalBytes)}, parent {snapshot.Parent ?? "none"}")
             .AppendLine()
             .AppendLine(Output.Table(["PID", "PARENT", "THREADS", "NAME"], i.Processes.Select(p => (string[])[$"{p.Pid}", $"{p.ParentPid}", p.Threads == 0 ? "zombie" : $"{p.Threads}", p.Name])))
             .AppendJoin("", i.Processes.SelectMany(Parts))
+            .Append(i.Volumes.Count == 0 ? "" : "\n" + Output.Table(["VOLUME", "ENTRIES", "SIZE"], i.Volumes.Select(v => (string[])[v.Path, $"{v.Entries}", Output.Bytes(v.Bytes)])) + "\n")
             .AppendLine()
             .Append(Output.Table(["STREAM", "SIZE", "EXTENTS"], i.Streams.Select(s => (string[])[s.Stream, Output.Bytes(s.Bytes), $"{s.Extents}"])))
             .ToString());

@@ -42,7 +42,10 @@ internal static class ListCommands
     public static SnapshotJson ToJson(SnapshotInfo s) => new(
         s.Object, s.Id, s.Parent, s.CreatedAt, Integer(s, ApplicationSnapshots.ProcessesTag), Integer(s, ApplicationSnapshots.ThreadsTag),
         double.TryParse(s.Tags.GetValueOrDefault(ApplicationSnapshots.FreezeTag), CultureInfo.InvariantCulture, out double ms) ? ms : null,
-        s.LogicalBytes, s.StoredBytes, s.Damage);
+        s.LogicalBytes, s.StoredBytes, s.Damage)
+    {
+        VolumesFreezeMs = double.TryParse(s.Tags.GetValueOrDefault(ApplicationSnapshots.VolumesFreezeTag), CultureInfo.InvariantCulture, out double inside) ? inside : null,
+    };
 
     private static int? Integer(SnapshotInfo snapshot, string tag) =>
         int.TryParse(snapshot.Tags.GetValueOrDefault(tag), CultureInfo.InvariantCulture, out int value) ? value : null;
@@ -56,7 +59,7 @@ internal static class ListCommands
             bool runs = ApplicationDirectory.Runs(record);
             all.Add(new ApplicationJson(
                 record.Name, runs ? "running" : "ended", runs ? record.MainPid : null, runs && IsSupervised(directory),
-                runs ? null : ApplicationDirectory.ExitStatusOf(record), record.Started, record.Ended, store?.List(record.Name).Count ?? 0, record.Command));
+                runs ? null : ApplicationDirectory.ExitStatusOf(record), record.Started, record.Ended, store?.List(record.Name).Count ?? 0, record.Command) { Volumes = record.Volumes });
         }
 
         // What never ran here, or was moved here, has snapshots only.
@@ -100,7 +103,7 @@ internal static class ListCommands
         ApplicationDetailJson detail = new(
             name, runs ? "running" : "ended", runs ? record.MainPid : null, supervised, supervised ? record.SupervisorPid : null,
             runs ? null : ApplicationDirectory.ExitStatusOf(record), record.Started, record.Ended, record.Command, record.RestoredFrom,
-            record.EverySeconds, directory.Path, snapshots);
+            record.EverySeconds, directory.Path, snapshots) { Volumes = record.Volumes };
         session.Output.Result(detail, OutputJson.Default.ApplicationDetailJson, d => Output.Table(
             ["name", d.Name],
             ((string[][])[
@@ -112,6 +115,7 @@ internal static class ListCommands
                 ["ended", d.Ended is { } ended ? Output.Time(ended) : ""],
                 ["restored from", d.RestoredFrom ?? ""],
                 ["checkpoint every", d.EverySeconds is { } s ? string.Create(CultureInfo.InvariantCulture, $"{s:0.###} s") : ""],
+                ["volumes", string.Join(", ", d.Volumes)],
                 ["directory", d.Directory],
                 ["snapshots", $"{d.Snapshots.Count}"],
             ]).Where(r => r[1].Length > 0)));

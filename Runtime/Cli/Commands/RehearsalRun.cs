@@ -17,13 +17,16 @@ internal static class RehearsalRun
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store.Application(name)) ?? throw RestoreCommand.Running(name);
         try
         {
+            IReadOnlyList<string> volumes = Volumes.Paths(reader);
+            VolumePaths.RequireRestorable(volumes, session.Store, name, directory.Read());
             Remains.Remove(session, directory.Read());
-            RehearsalReport report = Rehearse(session, directory, reader, name, files);
-            RehearsalJson json = new(name, reader.Info.Id, report.Processes, report.Threads, Math.Round(report.TotalTime.TotalMilliseconds, 3), reader.Info.LogicalBytes);
+            Volumes.Rehearse(reader, CancellationToken.None);
+            RehearsalReport report = Rehearse(session, directory, reader, name, files, volumes);
+            RehearsalJson json = new(name, reader.Info.Id, report.Processes, report.Threads, Math.Round(report.TotalTime.TotalMilliseconds, 3), reader.Info.LogicalBytes) { Volumes = volumes.Count };
             session.Output.Confirm(
                 json,
                 OutputJson.Default.RehearsalJson,
-                r => $"{r.Name}: {r.Snapshot} can be restored here: {Output.ProcessesAndThreads(r.Processes, r.Threads)} built and verified in {Output.Milliseconds(r.TotalMs)}; nothing ran");
+                r => $"{r.Name}: {r.Snapshot} can be restored here: {Output.ProcessesAndThreads(r.Processes, r.Threads)} built and verified in {Output.Milliseconds(r.TotalMs)}{Output.VolumesRead(r.Volumes)}; nothing ran");
             return ExitStatus.Done;
         }
         finally
@@ -37,7 +40,7 @@ internal static class RehearsalRun
         }
     }
 
-    private static RehearsalReport Rehearse(Session session, ApplicationDirectory directory, SnapshotReader reader, string name, ChangedFiles files)
+    private static RehearsalReport Rehearse(Session session, ApplicationDirectory directory, SnapshotReader reader, string name, ChangedFiles files, IReadOnlyList<string> volumes)
     {
         // Beside the last run's exit status, which stays. One that was killed may have left its own.
         string place = Path.Combine(directory.Path, "rehearsal");
@@ -55,6 +58,7 @@ internal static class RehearsalRun
                 StateDirectory = place,
                 Detach = true,
                 Files = files,
+                Volumes = volumes,
                 StandardStreams = [fd, fd, fd],
                 Rehearse = true,
             });

@@ -93,6 +93,18 @@ internal static class RestoreCommand
         string name = ApplicationName.Checked(snapshot.Object);
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store.Application(name))
             ?? throw Running(name);
+        IReadOnlyList<string> volumes = Volumes.Paths(reader);
+        ApplicationRecord? before = directory.Read();
+        try
+        {
+            VolumePaths.RequireRestorable(volumes, session.Store, name, before);
+        }
+        catch when (isNew)
+        {
+            directory.Delete();
+            throw;
+        }
+
         int log = options.Log is null ? -1 : LogFile.Open(options.Log);
         RestoreRequest request = new()
         {
@@ -102,31 +114,41 @@ internal static class RestoreCommand
             StateDirectory = directory.Path,
             Detach = options.Detach,
             Files = options.Files,
+            Volumes = volumes,
             StandardStreams = log < 0 ? [0, 1, 2] : [0, log, log],
         };
-        ApplicationRecord? before = directory.Read();
         Remains.Remove(session, before);
         string command = snapshot.Tags.GetValueOrDefault(ApplicationSnapshots.CommandTag, name);
+        ApplicationRecord template = new()
+        {
+            Name = name,
+            Command = before?.Command ?? [command],
+            Target = ApplicationSlot.NoTarget,
+            Started = TimeProvider.System.GetUtcNow(),
+            RestoredFrom = snapshot.Id,
+            SupervisorPid = Environment.ProcessId,
+            EverySeconds = before?.EverySeconds,
+            Labels = before?.Labels ?? [],
+            WorkingDirectory = before?.WorkingDirectory,
+            Volumes = volumes,
+        };
         return await Supervision.Supervision.RunAsync(session, new SupervisionOrder
         {
             Directory = directory,
             Lock = held,
             IsNew = isNew,
-            Start = new RestoreApplication(request),
+            Start = new RestoreApplication(request)
+            {
+                PutVolumesBack = volumes.Count == 0 ? null : cancellation =>
+                {
+                    // Known from here on as its own: a restore that fails later is no reason to take them for somebody else's.
+                    directory.Write((before ?? template) with { Volumes = [.. volumes.Union(before?.Volumes ?? [])], Ended = before?.Ended ?? template.Started });
+                    Volumes.PutBack(reader, cancellation);
+                },
+            },
             Every = before?.EverySeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
             Started = answer => Report(session, options, ToJson(name, snapshot.Id, answer)),
-            Template = new ApplicationRecord
-            {
-                Name = name,
-                Command = before?.Command ?? [command],
-                Target = ApplicationSlot.NoTarget,
-                Started = TimeProvider.System.GetUtcNow(),
-                RestoredFrom = snapshot.Id,
-                SupervisorPid = Environment.ProcessId,
-                EverySeconds = before?.EverySeconds,
-                Labels = before?.Labels ?? [],
-                WorkingDirectory = before?.WorkingDirectory,
-            },
+            Template = template,
         }).ConfigureAwait(false);
     }
 

@@ -25,6 +25,7 @@ internal static class RunCommand
         Option<string?> log = Options.Text("--log", "FILE", "Where its standard output and error are appended (default: inherited; with --detach: nowhere)");
         Option<string[]> policy = new("--policy") { Description = "Assigns the policies of a file to it before it runs; may be given several times", HelpName = "FILE" };
         Option<string[]> label = new("--label") { Description = "Marks it, so that it has the policies of that group; may be given several times", HelpName = "KEY=VALUE" };
+        Option<string[]> volume = new("--volume") { Description = "A directory whose files belong to its snapshots and are put back by every restore; may be given several times", HelpName = "DIR" };
         Option<string?> adopt = Options.Text("--adopt", "NAME", "Supervises a running application whose supervisor died, instead of starting one");
         Argument<string[]> words = new("COMMAND") { Description = "The program and its arguments", CaptureRemainingTokens = true, Arity = ArgumentArity.ZeroOrMore };
         DocumentedCommand command = new("run", "Starts an unmodified application under supervision. Terminal, signals and exit status pass through.")
@@ -34,10 +35,11 @@ internal static class RunCommand
                 ("holdfast run --name web -- python3 -m http.server", "in the foreground, under the name web"),
                 ("holdfast run --name batch --every 30s --detach --log batch.log -- ./job.sh", "in the background, with a checkpoint every 30 seconds"),
                 ("holdfast run --name web --policy gold.conf -- ./web.sh", "under the policies of a file: checkpoints, retention and triggers"),
+                ("holdfast run --name db --volume /srv/db --detach -- postgres -D /srv/db", "with its files: memory and files of a snapshot are of one moment"),
                 ("holdfast run --adopt web", "supervises web again after its supervisor was lost"),
             ],
         };
-        foreach (Option option in (Option[])[name, every, isolate, detach, log, policy, label, adopt])
+        foreach (Option option in (Option[])[name, every, isolate, detach, log, volume, policy, label, adopt])
         {
             command.Options.Add(option);
         }
@@ -51,9 +53,9 @@ internal static class RunCommand
             {
                 result.AddError("a command is missing");
             }
-            else if (adopts && (line.Length > 0 || result.GetValue(name) is not null || result.GetValue(isolate) is not null || result.GetValue(log) is not null || result.GetValue(label)?.Length > 0))
+            else if (adopts && (line.Length > 0 || result.GetValue(name) is not null || result.GetValue(isolate) is not null || result.GetValue(log) is not null || result.GetValue(volume)?.Length > 0 || result.GetValue(label)?.Length > 0))
             {
-                result.AddError("--adopt takes the name of an application and neither a command nor --name, --isolate, --log or --label");
+                result.AddError("--adopt takes the name of an application and neither a command nor --name, --isolate, --log, --volume or --label");
             }
             else if (line.Length > 0 && line[0].StartsWith('-') && executor.Arguments[^(line.Length + 1)] != "--")
             {
@@ -72,6 +74,7 @@ internal static class RunCommand
                 parsed.GetValue(log), parsed.GetValue(adopt), parsed.GetValue(words) ?? [], parsed.GetValue(executor.Globals.DetachedReport))
             {
                 Policies = parsed.GetValue(policy) ?? [],
+                Volumes = parsed.GetValue(volume) ?? [],
                 Labels = [.. (parsed.GetValue(label) ?? []).Select(PolicyTarget.CheckedLabel)],
             };
             return order.Detach && order.ReportFd is null ? Task.FromResult(StartDetached(session, executor, order)) : SuperviseAsync(session, order);
@@ -99,7 +102,8 @@ internal static class RunCommand
 
         ProgramFile.Check(order.Command[0]);
         SnapshotStore snapshots = session.Store.Snapshots();
-        IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), snapshots, session.Settings.Storage.Tls);
+        IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), snapshots, session.Settings.Storage.Tls, order.Volumes.Length > 0);
+        IReadOnlyList<string> volumes = VolumePaths.Checked(order.Volumes, session.Store, order.Name ?? "");
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store, order.Name, order.Command[0]);
         Remains.Remove(session, directory.Read());
         order = order with { Name = directory.Name };
@@ -134,6 +138,7 @@ internal static class RunCommand
                 EverySeconds = order.Every?.TotalSeconds,
                 Labels = order.Labels,
                 WorkingDirectory = Environment.CurrentDirectory,
+                Volumes = volumes,
             },
         });
     }
@@ -141,7 +146,7 @@ internal static class RunCommand
     private static SupervisionOrder Adoption(Session session, RunOrder order, Action<ApplicationStarted> started)
     {
         (ApplicationDirectory directory, ApplicationRecord record) = session.Store.Existing(order.Adopt!);
-        IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), session.Store.Snapshots(), session.Settings.Storage.Tls);
+        IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), session.Store.Snapshots(), session.Settings.Storage.Tls, record.Volumes.Count > 0);
         ApplicationLock held = directory.TryLock()
             ?? throw new HoldfastException("app.supervised", $"{order.Adopt} is supervised already (by pid {record.SupervisorPid})");
         record = directory.Read()!;
@@ -170,6 +175,8 @@ internal static class RunCommand
         string? Name, TimeSpan? Every, string? Isolate, bool Detach, string? Log, string? Adopt, string[] Command, int? ReportFd)
     {
         public string[] Policies { get; init; } = [];
+
+        public string[] Volumes { get; init; } = [];
 
         public string[] Labels { get; init; } = [];
     }

@@ -60,7 +60,7 @@ internal static class PolicyAssignCommand
             }
         }
 
-        IReadOnlyList<PolicyText> texts = PolicySupport.Supported(policies, session.Store.ExistingSnapshots(), session.Settings.Storage.Tls);
+        IReadOnlyList<PolicyText> texts = PolicySupport.Supported(policies, session.Store.ExistingSnapshots(), session.Settings.Storage.Tls, HasVolumes(session, target));
         if (target.IsGroup)
         {
             await PolicyGroups.AssignAsync(session, target, texts).ConfigureAwait(false);
@@ -78,6 +78,10 @@ internal static class PolicyAssignCommand
 
         return ExitStatus.Done;
     }
+
+    /// <summary>Of a group nobody can know: an application without volumes may join it at any time.</summary>
+    private static bool HasVolumes(Session session, PolicyTarget target) =>
+        !target.IsGroup && ApplicationName.IsValid(target.Value) && session.Store.Application(target.Value).Read()?.Volumes.Count > 0;
 
     private static async Task<int> UnassignAsync(Session session, string policy, PolicyTarget target)
     {
