@@ -39,7 +39,7 @@ internal static class InspectCommand
             .AppendLine()
             .AppendLine(Output.Table(["PID", "PARENT", "THREADS", "NAME"], i.Processes.Select(p => (string[])[$"{p.Pid}", $"{p.ParentPid}", p.Threads == 0 ? "zombie" : $"{p.Threads}", p.Name])))
             .AppendJoin("", i.Processes.SelectMany(Parts))
-            .Append(i.Volumes.Count == 0 ? "" : "\n" + Output.Table(["VOLUME", "ENTRIES", "SIZE"], i.Volumes.Select(v => (string[])[v.Path, $"{v.Entries}", Output.Bytes(v.Bytes)])) + "\n")
+            .Append(i.Volumes.Count == 0 ? "" : "\n" + Output.Table(["VOLUME", "ENTRIES", "SIZE"], i.Volumes.Select(v => (string[])[v.Path, $"{v.Entries}", Output.Bytes(v.Bytes)])))
             .AppendLine()
             .Append(Output.Table(["STREAM", "SIZE", "EXTENTS"], i.Streams.Select(s => (string[])[s.Stream, Output.Bytes(s.Bytes), $"{s.Extents}"])))
             .ToString());

@@ -112,6 +112,9 @@ internal sealed class TestApplication : IDisposable
         return result!.Required();
     }
 
+    /// <summary>Directories whose files belong to its snapshots; to be set before it is started.</summary>
+    public IReadOnlyList<string> Volumes { get; set; } = [];
+
     /// <summary>Starts a command in an application that was not started, and waits until it is ready.</summary>
     public void Start(IReadOnlyList<string> command) => Launch(command);
 
@@ -218,7 +221,7 @@ internal sealed class TestApplication : IDisposable
     {
         try
         {
-            Holdfast("run", ["--detach", "--name", Name, "--", .. command]).Required();
+            Holdfast("run", ["--detach", "--name", Name, .. Volumes.SelectMany(v => (string[])["--volume", v]), "--", .. command]).Required();
             Until.Required(() => Work.Has("ready") || Work.Result is not null, () => $"{Name} did not get ready: {Describe()}");
             if (Work.Result is { } early)
             {
