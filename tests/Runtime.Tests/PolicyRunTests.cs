@@ -104,6 +104,22 @@ public sealed class PolicyRunTests : IDisposable
     }
 
     [RootFact]
+    public void A_policy_that_asks_for_volumes_is_carried_out_where_there_are_some()
+    {
+        string volume = Directory.CreateDirectory(_holdfast.File("volume")).FullName;
+        string gold = Policy("gold", "points { often { every = 1s, consistency = volumes } }");
+        _holdfast.Run("run", "--name", "app", "--volume", volume, "--policy", gold, "--detach", "--", "sh", "-c", Counter).Succeeds();
+        HoldfastProgram.Until(() => Taken("gold.often") > 0, "a point with volumes");
+        _holdfast.Run("kill", "app").Succeeds();
+        Assert.Contains(volume, _holdfast.Run("inspect", "app").Succeeds().Output);
+
+        _holdfast.Run("run", "--name", "other", "--detach", "--", "sh", "-c", Counter).Succeeds();
+        Assert.Contains("--volume", _holdfast.Run("policy", "assign", gold, "other").Errors);
+        Assert.Contains("--volume", _holdfast.Run("policy", "assign", gold, "label:a=b").Errors);
+        _holdfast.Run("kill", "other").Succeeds();
+    }
+
+    [RootFact]
     public void Copies_follow_the_points_and_stay_on_the_device_as_long_as_its_rules_say()
     {
         string copies = _holdfast.File("copies");

@@ -41,7 +41,6 @@ public sealed class UsageTests : IDisposable
     [InlineData("move a", "move")]
     [InlineData("restore a --lazy", "--lazy")]
     [InlineData("restore a --tcp keep", "--tcp")]
-    [InlineData("run --volume d -- true", "--volume")]
     public void What_does_not_exist_yet_is_refused_by_name(string line, string name)
     {
         Outcome outcome = _holdfast.Run(line.Split(' '));

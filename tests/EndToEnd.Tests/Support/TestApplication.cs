@@ -118,21 +118,6 @@ internal sealed class TestApplication : IDisposable
     /// <summary>Starts a command in an application that was not started, and waits until it is ready.</summary>
     public void Start(IReadOnlyList<string> command) => Launch(command);
 
-    /// <summary>The same as <see cref="CheckpointAndStop"/>; null when it is refused for something that passes.</summary>
-    public CommandResult? TryCheckpointAndStop()
-    {
-        var result = Holdfast("checkpoint", Name, "--stop");
-        if (!result.Succeeded && result.ErrorCode is "socket.pending" or "socket.unsent")
-        {
-            return null;
-        }
-
-        result.Required();
-        Work.Remember();
-        RequireNoProcess();
-        return result;
-    }
-
     /// <summary>Takes a snapshot that ends the application: nothing that it does afterwards can be lost.</summary>
     public CommandResult CheckpointAndStop()
     {
@@ -161,7 +146,12 @@ internal sealed class TestApplication : IDisposable
     /// <param name="filesAsIs">Whether files that changed since are used as they are.</param>
     public CommandResult Restore(string? snapshot = null, bool filesAsIs = false)
     {
-        Work.Forget();
+        // In a volume that is the restore's to do.
+        if (!Volumes.Contains(Work.Path))
+        {
+            Work.Forget();
+        }
+
         List<string> arguments = [snapshot is null ? Name : $"{Name}@{snapshot}", "--detach"];
         if (filesAsIs)
         {
