@@ -14,6 +14,7 @@ public sealed class VolumeTests : IDisposable
     private readonly Random _random;
     private bool _mounted;
     private int _names;
+    private VolumeCounts? _counts;
 
     public VolumeTests(ITestOutputHelper output)
     {
@@ -101,6 +102,7 @@ public sealed class VolumeTests : IDisposable
         {
             // The page is dirty from here on; later stores to it need not change the times.
             view.Write(5000, _random.NextInt64());
+            UntilItsTimesAreOld(file);
             using SnapshotWriter writer = store.BeginSnapshot("a", "application", last, new SnapshotWriterOptions());
             using VolumeCapture capture = new(writer, [volume]);
             capture.CopyFirst(CancellationToken.None);
@@ -176,6 +178,25 @@ public sealed class VolumeTests : IDisposable
     }
 
     [Fact]
+    public void What_did_not_change_is_not_read_again()
+    {
+        string volume = Place("disk")!;
+        string file = Path.Combine(volume, "data");
+        File.WriteAllBytes(file, _random.Bytes(5 << 20));
+        using SnapshotStore store = SnapshotStore.Open(_directory["s"]);
+        UntilItsTimesAreOld(file);
+        Take(store, volume);
+        Assert.Equal(0, _counts!.BytesInside);
+        File.WriteAllText(Path.Combine(volume, "new"), "new");
+        (SnapshotInfo info, string state) = Take(store, volume);
+        Assert.True(_counts is { BytesBefore: 3, Files: 2 }, $"{_counts}");
+        File.AppendAllText(file, "since");
+        using SnapshotReader reader = store.OpenSnapshot(info);
+        Volumes.PutBack(reader, CancellationToken.None);
+        Assert.Equal(state, Describe(volume));
+    }
+
+    [Fact]
     public void A_file_that_is_linked_from_outside_is_not_written_to()
     {
         string volume = Place("disk")!;
@@ -191,14 +212,14 @@ public sealed class VolumeTests : IDisposable
         Assert.Equal("now", File.ReadAllText(outside));
     }
 
-    private static (SnapshotInfo Info, string State) Take(SnapshotStore store, string volume)
+    private (SnapshotInfo Info, string State) Take(SnapshotStore store, string volume)
     {
         using SnapshotWriter writer = store.BeginSnapshot("a", "application", store.List("a").LastOrDefault(), new SnapshotWriterOptions());
         using VolumeCapture capture = new(writer, [volume]);
         capture.CopyFirst(CancellationToken.None);
         capture.CaptureChanges(CancellationToken.None);
         string state = Describe(volume);
-        capture.Complete(CancellationToken.None);
+        _counts = capture.Complete(CancellationToken.None);
         return (writer.Commit(), state);
     }
 
@@ -228,6 +249,15 @@ public sealed class VolumeTests : IDisposable
 
         Directory.CreateDirectory(volume);
         return volume;
+    }
+
+    /// <summary>Waits until the clock is past the moment in which a change would show as the same time.</summary>
+    private static void UntilItsTimesAreOld(string file)
+    {
+        while (DateTime.UtcNow < File.GetLastWriteTimeUtc(file).AddMilliseconds(150))
+        {
+            Thread.Yield();
+        }
     }
 
     private void Change(string volume, int times)
