@@ -11,8 +11,7 @@ public interface IVolumeCapture
     void CopyFirst(CancellationToken cancellation);
 
     /// <summary>Captures what changed since, while the application stands.</summary>
-    /// <returns>For how long this took.</returns>
     /// <exception cref="SnapshotStoreException">As of <see cref="CopyFirst"/>.</exception>
     /// <exception cref="OperationCanceledException">It was called off.</exception>
-    TimeSpan CaptureChanges(CancellationToken cancellation);
+    void CaptureChanges(CancellationToken cancellation);
 }

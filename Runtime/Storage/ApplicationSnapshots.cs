@@ -88,7 +88,7 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
     {
         public void CopyFirst(CancellationToken cancellation) => capture.CopyFirst(cancellation);
 
-        public TimeSpan CaptureChanges(CancellationToken cancellation) => capture.CaptureChanges(cancellation);
+        public void CaptureChanges(CancellationToken cancellation) => capture.CaptureChanges(cancellation);
     }
 
     private sealed class Writer(ApplicationSnapshots owner, SnapshotWriter writer, VolumeCapture? volumes, bool live) : ISnapshotWriter

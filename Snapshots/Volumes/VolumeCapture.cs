@@ -42,14 +42,13 @@ public sealed class VolumeCapture : IDisposable
     public void CopyFirst(CancellationToken cancellation) => _trees.ForEach(t => t.CopyFirst(cancellation));
 
     /// <summary>Brings it up to date, or keeps it as it is in clones. Nothing changes meanwhile.</summary>
-    /// <returns>For how long this took.</returns>
     /// <exception cref="SnapshotStoreException">As of <see cref="CopyFirst"/>.</exception>
     /// <exception cref="OperationCanceledException">It was called off.</exception>
-    public TimeSpan CaptureChanges(CancellationToken cancellation)
+    public void CaptureChanges(CancellationToken cancellation)
     {
         long began = TimeProvider.System.GetTimestamp();
         _trees.ForEach(t => t.CaptureChanges(cancellation));
-        return _inside = TimeProvider.System.GetElapsedTime(began);
+        _inside = TimeProvider.System.GetElapsedTime(began);
     }
 
     /// <summary>Reads the clones, and stores what the volumes consist of. The application runs again.</summary>

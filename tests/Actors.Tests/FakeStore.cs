@@ -22,6 +22,9 @@ internal sealed class FakeStore : ISnapshotStore
     /// <summary>Runs at the start of every call.</summary>
     public Action<string> Before { get; set; } = _ => { };
 
+    /// <summary>The application has volumes; what is asked of them is a call of the bridge's name.</summary>
+    public Action<string, CancellationToken>? Volumes { get; set; }
+
     public ISnapshotWriter Begin(bool live, Policies.Compression compression)
     {
         Before("Begin");
@@ -33,6 +36,9 @@ internal sealed class FakeStore : ISnapshotStore
     private sealed class Writer(FakeStore store) : ISnapshotWriter
     {
         private bool _committed;
+
+        public IVolumeCapture? Volumes { get; } = store.Volumes is { } call ? new Capture(call) : null;
+
         private bool _disposed;
 
         public void Write(string stream, long offset, ReadOnlySpan<byte> data)
@@ -63,5 +69,12 @@ internal sealed class FakeStore : ISnapshotStore
             store.Dropped += _committed ? 0 : 1;
             Interlocked.Decrement(ref store._open);
         }
+    }
+
+    private sealed class Capture(Action<string, CancellationToken> call) : IVolumeCapture
+    {
+        public void CopyFirst(CancellationToken cancellation) => call("CopyFirst", cancellation);
+
+        public void CaptureChanges(CancellationToken cancellation) => call("CaptureChanges", cancellation);
     }
 }

@@ -156,13 +156,4 @@ public sealed class RestoreTests
     }
 
     private static string NameOf(string step) => step.Replace("Build", "").Replace("Fill", "");
-
-    private sealed class FakePages : IPageSource
-    {
-        public IReadOnlyList<PageRun> Runs(string stream) => [new PageRun(0, 8192)];
-
-        public void Read(string stream, long offset, Span<byte> into)
-        {
-        }
-    }
 }
