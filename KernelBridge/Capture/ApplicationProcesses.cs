@@ -20,7 +20,8 @@ internal static class ApplicationProcesses
         {
             foreach (int child in ProcFs.Children(found[i]))
             {
-                if (known.Add(child))
+                // A checkpoint may be reading memory while this one looks.
+                if (known.Add(child) && !FrozenCopy.IsOne(child))
                 {
                     found.Add(child);
                 }

@@ -28,6 +28,9 @@ internal sealed class Tracee
     /// <summary>True when it stood by job control (SIGSTOP, SIGTSTP…) before it was stopped here.</summary>
     public bool JobStopped { get; private set; }
 
+    /// <summary>The process or thread that it last made under PTRACE_O_TRACECLONE, as the host numbers it; 0 for none.</summary>
+    public int Born { get; set; }
+
     /// <summary>Seizes a thread that nobody traces.</summary>
     /// <returns>False when the thread is gone.</returns>
     /// <exception cref="BridgeException">Someone else traces it, or it may not be traced.</exception>
@@ -206,6 +209,11 @@ internal sealed class Tracee
 
     private void Note(WaitStatus status)
     {
+        if (status.Event is PtraceCall.EventFork or PtraceCall.EventVfork or PtraceCall.EventClone)
+        {
+            Born = (int)PtraceCall.EventMessage(Tid);
+        }
+
         if (status.Event != 0 || status.Signal == StopSyscall)
         {
             return;
