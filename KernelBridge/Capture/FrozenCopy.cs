@@ -112,11 +112,15 @@ internal sealed class FrozenCopy : IDisposable
         }
     }
 
-    /// <summary>Ends the copy.</summary>
+    /// <summary>Ends the copy, and waits for a moment until its parent has reaped it: the next checkpoint finds nothing of it.</summary>
     public void Dispose()
     {
         End(thread);
         Memory.Dispose();
+        for (int i = 0; i < 1000 && IsOne(Pid); i++)
+        {
+            _ = Libc.usleep(i < 20 ? 50u : 1000u);
+        }
     }
 
     /// <summary>Takes over a process that the kernel attached at its birth, before its first instruction.</summary>

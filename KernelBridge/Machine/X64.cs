@@ -36,6 +36,12 @@ internal static class X64
     /// <summary><c>pop %rax; ret</c>: with <c>syscall</c> behind it, another way to rt_sigreturn.</summary>
     public static readonly byte[] PopRaxReturn = [0x58, 0xc3];
 
+    /// <summary><c>pop %rdi; ret</c>.</summary>
+    public static readonly byte[] PopRdiReturn = [0x5f, 0xc3];
+
+    /// <summary><c>pop %rdx; ret</c>; <c>pop %rdx; pop %rbx; ret</c>; <c>pop %rdx; pop %r12; ret</c>: C libraries have the one or the other.</summary>
+    public static readonly byte[][] PopRdxReturns = [[0x5a, 0xc3], [0x5a, 0x5b, 0xc3], [0x5a, 0x41, 0x5c, 0xc3]];
+
     /// <summary>
     /// Calls that return EINTR after any stop, even without a handler (signal(7), <i>Interruption of system calls and library functions by stop signals</i>).
     /// </summary>

@@ -62,6 +62,25 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public void A_process_goes_on_whichever_ptrace_call_of_its_copying_was_the_last()
+    {
+        Random random = new(Tools.Seed(output));
+        IRunningApplication application = bench.Launch(bench.Compile(FrozenCopyTests.Watcher)!, "1000");
+        string target = JsonSerializer.Serialize(application.Target);
+        int every = Tools.Count(6, 1);
+        int moment = 1 + random.Next(every);
+        for (; HelperProcess.RunTracer(moment, "checkpoint-once", target) != 0; moment += every)
+        {
+            bench.ExpectLines("log", 2);
+            string last = bench.Lines("log")[^1];
+            Assert.True(last.StartsWith("round ", StringComparison.Ordinal), $"after a death at call {moment}: {last}");
+        }
+
+        output.WriteLine($"{moment} calls");
+        Assert.True(moment > 60);
+    }
+
+    [Fact]
     public void A_restore_that_dies_leaves_nothing_and_can_be_repeated()
     {
         Random random = new(Tools.Seed(output));
