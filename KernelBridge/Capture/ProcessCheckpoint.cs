@@ -20,6 +20,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     private readonly PtraceCheckpoint application;
     private readonly Dictionary<int, Tracee> threads = [];
     private readonly TargetMemory memory;
+    private ProcessInspection? prepared;
     private Gadgets? gadgets;
     private SleepNotes? sleeps;
     private FrozenCopy? copy;
@@ -41,6 +42,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     public IReadOnlyList<Refusal> Prepare()
     {
         ProcessInspection inspection = ProcessInspection.Of(Pid, application.ReferencePid);
+        prepared = inspection;
         if (!inspection.IsZombie)
         {
             gadgets = Gadgets.Find(inspection.Areas.Select(area => area.Map), memory);
@@ -122,7 +124,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
 
     public ProcessFacts Locate()
     {
-        Inspection = ProcessInspection.Of(Pid, application.ReferencePid);
+        Inspection = ProcessInspection.Of(Pid, application.ReferencePid, prepared);
         List<Refusal> refusals = [.. Inspection.Refusals];
         if (!Inspection.IsZombie)
         {
@@ -287,18 +289,41 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         IEnumerable<Area> areas = Inspection.Areas.Where(area => area.HasPrivatePages);
         if (held is null)
         {
+            CompareFlags(Pid);
             return Pump(Pid, memory, areas, sink);
         }
 
         PageCounts counts = held.PumpTo(sink);
         if (copy is not null)
         {
+            CompareFlags(copy.Pid);
             counts += Pump(copy.Pid, copy.Memory, areas.Where(area => !area.Map.Flags.Contains("dc") && !area.Map.Flags.Contains("wf")), sink);
             copy.Dispose();
             copy = null;
         }
 
         return counts;
+    }
+
+    /// <summary>Flags that were assumed must be those of the process when it stood, or of its copy.</summary>
+    private void CompareFlags(int pid)
+    {
+        if (!Inspection!.FlagsAreAssumed)
+        {
+            return;
+        }
+
+        Dictionary<(ulong, ulong), MemoryMap> now = MemoryMap.ReadWithFlags(pid).ToDictionary(map => (map.Start, map.End));
+        foreach (MemoryMap map in Inspection.Maps.Where(map => map.Name != "[vsyscall]"))
+        {
+            // What is not to be copied is not in a copy.
+            bool same = now.TryGetValue((map.Start, map.End), out MemoryMap? found) ? map.HasFlagsOf(found) : pid != Pid && map.HasFlag("dc ");
+            if (!same)
+            {
+                throw new BridgeException(
+                    "memory.changed", $"comparing memory of process {Pid} at {map.Start:x}-{map.End:x}", "its flags changed just before it was stopped (madvise(2), for one)", "try again");
+            }
+        }
     }
 
     private PageCounts Pump(int pid, TargetMemory from, IEnumerable<Area> areas, IPageSink sink)

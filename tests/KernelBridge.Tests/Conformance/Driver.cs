@@ -19,8 +19,9 @@ public static class Driver
     /// <param name="target">The application.</param>
     /// <param name="kill">Kills every process while it stands, so that nothing runs after the capture.</param>
     /// <param name="standing">Called while all stand, before anything is captured.</param>
+    /// <param name="prepared">Called before anything stops.</param>
     /// <param name="resumed">Called when all run again, before what was kept of their memory is pumped.</param>
-    public static Taken Checkpoint(IKernelBridge bridge, ApplicationTarget target, bool kill = false, Action? standing = null, Action? resumed = null) => OnThread(() =>
+    public static Taken Checkpoint(IKernelBridge bridge, ApplicationTarget target, bool kill = false, Action? standing = null, Action? resumed = null, Action? prepared = null) => OnThread(() =>
     {
         using ICheckpoint checkpoint = bridge.BeginCheckpoint(target);
         Dictionary<int, IProcessCheckpoint> processes = [];
@@ -38,6 +39,7 @@ public static class Driver
             }
 
             Refuse(refusals);
+            prepared?.Invoke();
             checkpoint.Freeze(Deadline);
             HashSet<int> stand = [];
             while (true)

@@ -87,7 +87,7 @@ public sealed class FrozenCopyTests : IDisposable
     [InlineData("subreaper", false)]
     public void Memory_is_of_one_moment_and_nothing_of_its_copy_is_seen(string mode, bool copied)
     {
-        IRunningApplication application = bench.Launch(bench.Compile(Watcher)!, "4000", mode);
+        IRunningApplication application = bench.Launch(bench.Compile(Watcher)!, "9000", mode);
         Taken? taken = null;
         for (int i = 0; i < 8; i++)
         {
@@ -137,6 +137,50 @@ public sealed class FrozenCopyTests : IDisposable
             Assert.Single(other.FindProcesses());
             Assert.DoesNotContain(bench.Bridge.CheckApplication(application.Target), row => row.Verdict == CheckVerdict.No);
         });
+    }
+
+    [Fact]
+    public void Flags_of_memory_that_change_at_the_last_moment_are_noticed_and_memory_that_grows_is_whole()
+    {
+        // Does as the signals say: other advice for all of its memory, or 4 MiB more.
+        IRunningApplication application = bench.Python(
+            """
+            import ctypes, mmap, os, signal
+            libc = ctypes.CDLL(None, use_errno=True)
+            libc.mmap.restype = ctypes.c_void_p
+            libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+            size = 64 << 20
+            # At a place of its own, so that it is one area.
+            base = libc.mmap(ctypes.c_void_p(0x200000000000), size, 3, 0x100022, -1, 0)
+            ctypes.memset(base, 1, size)
+            log = open(os.environ['OUT'] + '/log', 'a', buffering=1)
+            advice = 16
+            while True:
+                print('ready', file=log)
+                if signal.sigwait([signal.SIGUSR1, signal.SIGUSR2]) == signal.SIGUSR1:
+                    assert libc.madvise(base, size, advice) == 0
+                    advice = 33 - advice
+                else:
+                    assert libc.mmap(ctypes.c_void_p(base + size), 4 << 20, 3, 0x100022, -1, 0) == base + size
+                    ctypes.memset(base + size, 2, 4 << 20)
+                    size += 4 << 20
+                assert ctypes.string_at(base, 64 << 20) == b'\1' * (64 << 20) and ctypes.string_at(base + (64 << 20), size - (64 << 20)) == b'\2' * (size - (64 << 20))
+            """.Replace("import ctypes", "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGUSR2])\nimport ctypes", StringComparison.Ordinal));
+        bench.ExpectLines("log", 1);
+        Action Signalled(int signal) => () =>
+        {
+            int before = bench.Lines("log").Length;
+            application.Signal(signal);
+            SpaceFixture.Until(() => bench.Lines("log").Length > before, "it did as it was told");
+        };
+        BridgeException refused = Assert.Throws<BridgeException>(() => Driver.Checkpoint(bench.Bridge, application.Target, prepared: Signalled(10)));
+        Assert.Equal("memory.changed", refused.Code);
+        Driver.Checkpoint(bench.Bridge, application.Target, prepared: Signalled(12));
+        Taken taken = Driver.Checkpoint(bench.Bridge, application.Target, prepared: Signalled(12));
+        application.Kill();
+        application = bench.Restore(taken);
+        Signalled(12)();
+        Signalled(10)();
     }
 
     public void Dispose() => bench.Dispose();
