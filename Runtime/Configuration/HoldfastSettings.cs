@@ -73,8 +73,9 @@ internal sealed record HoldfastSettings
             {
                 Mode = checkpoint.GetString("capture") switch
                 {
+                    "frozen-copy" => CaptureMode.FrozenCopy,
                     "inside-freeze" => CaptureMode.CopyInsideFreeze,
-                    var other => throw Wrong($"holdfast.checkpoint.capture is '{other}': only inside-freeze is possible with this bridge"),
+                    var other => throw Wrong($"holdfast.checkpoint.capture is '{other}': frozen-copy and inside-freeze are possible"),
                 },
                 ParallelPumps = pumps == 0 ? Environment.ProcessorCount : pumps,
                 Timeout = Time(checkpoint, "holdfast.checkpoint", "timeout"),
