@@ -59,7 +59,10 @@ internal static class ListCommands
             bool runs = ApplicationDirectory.Runs(record);
             all.Add(new ApplicationJson(
                 record.Name, runs ? "running" : "ended", runs ? record.MainPid : null, runs && IsSupervised(directory),
-                runs ? null : ApplicationDirectory.ExitStatusOf(record), record.Started, record.Ended, store?.List(record.Name).Count ?? 0, record.Command) { Volumes = record.Volumes });
+                runs ? null : ApplicationDirectory.ExitStatusOf(record), record.Started, record.Ended, store?.List(record.Name).Count ?? 0, record.Command)
+            {
+                Volumes = record.Volumes,
+            });
         }
 
         // What never ran here, or was moved here, has snapshots only.
@@ -103,7 +106,10 @@ internal static class ListCommands
         ApplicationDetailJson detail = new(
             name, runs ? "running" : "ended", runs ? record.MainPid : null, supervised, supervised ? record.SupervisorPid : null,
             runs ? null : ApplicationDirectory.ExitStatusOf(record), record.Started, record.Ended, record.Command, record.RestoredFrom,
-            record.EverySeconds, directory.Path, snapshots) { Volumes = record.Volumes };
+            record.EverySeconds, directory.Path, snapshots)
+        {
+            Volumes = record.Volumes,
+        };
         session.Output.Result(detail, OutputJson.Default.ApplicationDetailJson, d => Output.Table(
             ["name", d.Name],
             ((string[][])[
