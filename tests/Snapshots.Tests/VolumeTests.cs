@@ -60,6 +60,12 @@ public sealed class VolumeTests : IDisposable
             using VolumeCapture capture = new(writer, [volume]);
             capture.CopyFirst(CancellationToken.None);
             Change(volume, _random.Next(30));
+            if (round == 0)
+            {
+                // Large enough to be cloned where that is possible.
+                File.WriteAllBytes(New(volume, 'f'), _random.Bytes(600_000));
+            }
+
             capture.CaptureChanges(CancellationToken.None);
             string state = Describe(volume);
 
