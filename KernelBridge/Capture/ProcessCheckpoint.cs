@@ -14,9 +14,6 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     /// <summary>Where behind them the notes on interrupted waits lie.</summary>
     private const ulong NotesOffset = InjectedCalls.SlotSize + TimeoutRoom * 16;
 
-    /// <summary>Private memory up to this, in bytes, is read faster than it is copied by clone(2), with all that belongs to that.</summary>
-    private const long SmallMemory = 2 << 20;
-
     private readonly PtraceCheckpoint application;
     private readonly Dictionary<int, Tracee> threads = [];
     private readonly TargetMemory memory;
@@ -242,7 +239,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         HeldPages pages = new();
         ProcessStatus status = Inspection.View.Status;
         long size = (status.Kibibytes("RssAnon") + status.Kibibytes("VmSwap")) * 1024;
-        if (size <= SmallMemory && application.TryHold(size))
+        if (size <= application.HoldUpTo && application.TryHold(size))
         {
             pages.Counts = Pump(Pid, memory, areas, pages);
             held = pages;

@@ -24,10 +24,14 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private long lastResume;
     private long toHold;
 
-    public PtraceCheckpoint(ApplicationTarget target)
+    public PtraceCheckpoint(ApplicationTarget target, long holdUpTo)
     {
         this.target = target;
+        HoldUpTo = holdUpTo;
     }
+
+    /// <summary>Private memory of a process up to this is held, in bytes.</summary>
+    public long HoldUpTo { get; }
 
     /// <summary>A process whose namespaces all others share.</summary>
     public int ReferencePid => target.RootPid;

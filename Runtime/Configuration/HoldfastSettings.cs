@@ -12,6 +12,9 @@ internal sealed record HoldfastSettings
 
     public required CheckpointSettings Checkpoints { get; init; }
 
+    /// <summary>Private memory of a process, in bytes, up to which it is held by the supervisor instead of copied, when it goes on.</summary>
+    public required long HoldUpTo { get; init; }
+
     public required RestoreSettings Restores { get; init; }
 
     public required TimeSpan StopGrace { get; init; }
@@ -82,6 +85,7 @@ internal sealed record HoldfastSettings
                 ProgressInterval = Time(checkpoint, "holdfast.checkpoint", "progress-interval"),
                 Deadlines = Deadlines<CheckpointPhase>(config, "holdfast.checkpoint.deadlines", CheckpointPhase.End, CheckpointPhase.Finish),
             },
+            HoldUpTo = StorageSettings.Bytes(checkpoint, "holdfast.checkpoint", "hold-up-to"),
             Restores = new RestoreSettings { Deadlines = Deadlines<RestoreStep>(config, "holdfast.restore.deadlines", RestoreStep.Finish) },
             Storage = StorageSettings.From(config),
             StopGrace = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "stop-grace"),
