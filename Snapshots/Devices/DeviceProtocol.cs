@@ -97,6 +97,13 @@ public sealed class DeviceProtocol
             case ("GET", ["v1", "objects", var name, var id, "bytes"]):
                 await ReadAsync(exchange, name, id, cancel).ConfigureAwait(false);
                 return;
+            case ("DELETE", ["v1", "objects", var name, var id]):
+                await _device.ForgetAsync(name, id, cancel).ConfigureAwait(false);
+                exchange.Answer(200, null);
+                return;
+            case ("POST", ["v1", "collections"]):
+                await ReplyAsync(exchange, ToReply(await _device.CollectAsync(cancel).ConfigureAwait(false)), cancel).ConfigureAwait(false);
+                return;
             case ("PUT" or "DELETE", ["v1", "pins"]):
                 PinRequest pin = await ReceiveAsync(exchange, PinRequest.Parser, cancel).ConfigureAwait(false);
                 await (exchange.Method == "PUT"
@@ -171,6 +178,17 @@ public sealed class DeviceProtocol
         await _device.ReadAsync(name, id, exchange.Query("stream") ?? string.Empty, offset, bytes, cancel).ConfigureAwait(false);
         await exchange.Answer(200, null).WriteAsync(bytes, cancel).ConfigureAwait(false);
     }
+
+    private static CollectionReply ToReply(CollectionReport report) => new()
+    {
+        Snapshots = (ulong)report.Snapshots,
+        PacksRemoved = (ulong)report.PacksRemoved,
+        PacksTrimmed = (ulong)report.PacksTrimmed,
+        PacksBusy = (ulong)report.PacksBusy,
+        LeftoversRemoved = (ulong)report.LeftoversRemoved,
+        BytesFreed = (ulong)report.BytesFreed,
+        Damaged = { report.Damaged.Select(d => new DamageNote { File = d.File, Position = (ulong)d.Position, What = d.What }) },
+    };
 
     private static int Number(string? text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
         ? number

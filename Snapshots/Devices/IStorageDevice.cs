@@ -48,6 +48,16 @@ public interface IStorageDevice : IAsyncDisposable
     /// <summary>Takes a pin away.</summary>
     Task UnpinAsync(string objectName, string id, string owner, CancellationToken cancel);
 
+    /// <summary>Removes a snapshot; <see cref="CollectAsync"/> gives its space back. Others are not harmed.</summary>
+    /// <exception cref="SnapshotStoreException">
+    /// It does not exist (<c>snapshot.unknown</c>), somebody who is named still needs it (<c>snapshot.pinned</c>), or it must not go yet (<c>snapshot.immutable</c>).
+    /// </exception>
+    Task ForgetAsync(string objectName, string id, CancellationToken cancel);
+
+    /// <summary>Gives back the space of what no snapshot refers to, while others read and write.</summary>
+    /// <exception cref="SnapshotStoreException">Another collection runs (<c>store.busy</c>).</exception>
+    Task<CollectionReport> CollectAsync(CancellationToken cancel);
+
     /// <summary>Opens a difference as <see cref="DifferenceFile"/> has it, to be applied here.</summary>
     /// <param name="objectName">The object.</param>
     /// <param name="from">Id of the base; null: the whole snapshot.</param>

@@ -11,8 +11,16 @@ public sealed class StoreDevice : IStorageDevice
     private readonly ConcurrentDictionary<string, IncomingTransfer> _transfers = new(StringComparer.Ordinal);
     private readonly SemaphoreSlim _begin = new(1);
 
+    private readonly Func<SnapshotInfo, string?>? _mustStay;
+
     /// <summary>Makes one.</summary>
-    public StoreDevice(SnapshotStore store) => Store = store;
+    /// <param name="store">The store.</param>
+    /// <param name="mustStay">Says of a snapshot that is to be removed why it must stay, or null when it need not; null: none must.</param>
+    public StoreDevice(SnapshotStore store, Func<SnapshotInfo, string?>? mustStay = null)
+    {
+        Store = store;
+        _mustStay = mustStay;
+    }
 
     /// <summary>The store.</summary>
     public SnapshotStore Store { get; }
@@ -176,6 +184,23 @@ public sealed class StoreDevice : IStorageDevice
         Store.Unpin(new SnapshotInfo { Object = objectName, Id = id }, owner);
         return Task.CompletedTask;
     }
+
+    /// <inheritdoc/>
+    public Task ForgetAsync(string objectName, string id, CancellationToken cancel) => Task.Run(
+        () =>
+        {
+            SnapshotInfo snapshot = Find(objectName, id);
+            if (_mustStay?.Invoke(snapshot) is { } why)
+            {
+                throw new SnapshotStoreException("snapshot.immutable", why);
+            }
+
+            Store.Forget(snapshot);
+        },
+        cancel);
+
+    /// <inheritdoc/>
+    public Task<CollectionReport> CollectAsync(CancellationToken cancel) => Task.Run(Store.CollectGarbage, cancel);
 
     /// <inheritdoc/>
     public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel)

@@ -183,6 +183,9 @@ public sealed partial class SnapshotStore : IDisposable
             throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {snapshot.Address} in {Directory}");
         }
 
+        // Exclusively: who pins it meanwhile comes before, and is seen here, or after, and learns that it is gone.
+        using SafeFileHandle trashLock = Libc.OpenLockFile(_layout.TrashLock);
+        Libc.Lock(trashLock, Libc.LockExclusive, _layout.TrashLock);
         if (PinOf(encoded, snapshot.Id) is { } pin)
         {
             throw new SnapshotStoreException("snapshot.pinned", $"{snapshot.Address} is needed: {pin}; let that end, or unpin it");
@@ -190,8 +193,6 @@ public sealed partial class SnapshotStore : IDisposable
 
         // Noted first: a manifest that is there is a snapshot, whatever was noted, while one that disappears without a note is a loss.
         Record(StoreEvent.Forgotten, encoded, snapshot.Id);
-        using SafeFileHandle trashLock = Libc.OpenLockFile(_layout.TrashLock);
-        Libc.Lock(trashLock, Libc.LockShared, _layout.TrashLock);
         Libc.Rename(path, trash);
         Libc.FlushDirectory(_layout.Object(encoded));
     }

@@ -34,7 +34,7 @@ internal sealed class StoreLayout(string root)
     /// <summary>Transfers that are being received.</summary>
     internal string Incoming { get; } = Path.Combine(root, "incoming");
 
-    /// <summary>Held exclusively while a garbage collection looks for new manifests, shared while one is moved to the trash.</summary>
+    /// <summary>Held while a garbage collection looks for new manifests, while one is moved to the trash, and while one is pinned.</summary>
     internal string TrashLock { get; } = Path.Combine(root, "trash.lock");
 
     /// <summary>A new name for a file that is not finished.</summary>
