@@ -84,6 +84,33 @@ public sealed class BucketRemovalTests : IDisposable
     }
 
     [Fact]
+    public async Task A_pack_that_a_snapshot_on_its_way_relies_on_stays()
+    {
+        await using S3Server server = await S3Server.StartAsync();
+        using SnapshotStore store = SnapshotStore.Open(_directory["s"]);
+        byte[] content = _random.Bytes(100_000);
+        SnapshotInfo first = Content.Take(store, "o", content);
+        var mirror = new BucketMirror(server.Connect(string.Empty));
+        await mirror.SendAsync(store, "o");
+        SnapshotInfo second = Content.Take(store, "o", content, first, changed: page => page == 0);
+        await mirror.ForgetAsync(store, "o", first.Id);
+
+        // The last moment: all packs are there, and the manifest that refers to them is not yet.
+        string? refused = null;
+        server.Asked = (method, key) =>
+        {
+            if (method == "PUT" && key.StartsWith("objects/", StringComparison.Ordinal))
+            {
+                refused = Assert.Throws<SnapshotStoreException>(() => new BucketMirror(server.Connect(string.Empty)).CollectAsync(store).GetAwaiter().GetResult()).Code;
+            }
+        };
+        await mirror.SendAsync(store, "o", new MigrationOptions { Only = [second.Id] });
+        Assert.Equal("device.busy", refused);
+        using SnapshotStore back = await mirror.FetchAsync(_directory["back"], new StoreOptions(), "o");
+        Assert.Equal(Content.Of(store, second), Content.Of(back, Assert.Single(back.List("o"))));
+    }
+
+    [Fact]
     public async Task Who_sends_waits_for_the_one_that_collects_and_looks_only_then_what_is_there()
     {
         await using S3Server server = await S3Server.StartAsync();
@@ -175,7 +202,7 @@ public sealed class BucketRemovalTests : IDisposable
         // Few contents that come again: what is sent now may be what is being collected.
         byte[][] contents = [.. Enumerable.Range(0, 4).Select(_ => _random.Bytes(50_000))];
         var options = new SnapshotWriterOptions { Deduplicate = true };
-        for (int i = 0; i < 40 || collected < 5; i++)
+        for (int i = 0; i < 40 || (collected < 5 && !removal.IsCompleted); i++)
         {
             SnapshotInfo taken = Content.Take(store, "o", contents[_random.Next(contents.Length)], null, options);
             await sending.SendAsync(store, "o", new MigrationOptions { Only = [taken.Id] });

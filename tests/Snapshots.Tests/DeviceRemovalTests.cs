@@ -110,7 +110,7 @@ public sealed class DeviceRemovalTests : IDisposable
         });
         byte[] content = _random.Bytes(400_000);
         SnapshotInfo? parent = null;
-        for (int i = 0; i < 25 || removed < 5; i++)
+        for (int i = 0; i < 25 || (removed < 5 && !removal.IsCompleted); i++)
         {
             int page = _random.Next(90);
             _random.NextBytes(content.AsSpan(page * 4096, 4096));
