@@ -128,10 +128,20 @@ public sealed partial class SnapshotStore : IDisposable
             return exact;
         }
 
-        IReadOnlyList<SnapshotInfo> all = List(objectName);
+        return Choose(List(objectName), objectName, which, Directory);
+    }
+
+    /// <summary>Finds a snapshot among those of an object, wherever they are.</summary>
+    /// <param name="all">All snapshots of the object, in the order of creation.</param>
+    /// <param name="objectName">The storage object.</param>
+    /// <param name="which">As for <see cref="Find(string, string)"/>.</param>
+    /// <param name="where">What people call the place.</param>
+    /// <exception cref="SnapshotStoreException">None fits, or more than one does (<c>snapshot.unknown</c>).</exception>
+    public static SnapshotInfo Choose(IReadOnlyList<SnapshotInfo> all, string objectName, string which, string where)
+    {
         if (all.Count == 0)
         {
-            throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot of {objectName} in {Directory}");
+            throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot of {objectName} in {where}");
         }
 
         if (SnapshotAddress.TryPosition(which, all.Count, out int index))
