@@ -205,6 +205,7 @@ public sealed partial class SnapshotStore : IDisposable
         Record(StoreEvent.Forgotten, encoded, snapshot.Id);
         Libc.Rename(path, trash);
         Libc.FlushDirectory(_layout.Object(encoded));
+        ReflinkClone.Release(this, snapshot.Object, snapshot.Id);
     }
 
     /// <summary>Lets go of what the store holds open.</summary>
