@@ -33,6 +33,8 @@ internal sealed class EmptyDevice(string name) : IStorageDevice
 
     public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel) => throw Missing();
 
+    public Task<Stream> OpenRestAsync(string objectName, string? from, string to, IReadOnlyList<long>? received, CancellationToken cancel) => throw Missing();
+
     public Task ReadAsync(string objectName, string id, string stream, long offset, Memory<byte> into, CancellationToken cancel) => throw Missing();
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;

@@ -88,7 +88,7 @@ public sealed class DeviceProtocol
                 await exchange.Answer(200, null).WriteAsync(digest, cancel).ConfigureAwait(false);
                 return;
             case ("GET", ["v1", "objects", var name, var id, "difference"]):
-                await using (Stream difference = await _device.OpenDifferenceAsync(name, exchange.Query("from"), id, cancel).ConfigureAwait(false))
+                await using (Stream difference = await OpenAsync(exchange, name, id, cancel).ConfigureAwait(false))
                 {
                     await difference.CopyToAsync(exchange.Answer(200, null), cancel).ConfigureAwait(false);
                 }
@@ -130,6 +130,17 @@ public sealed class DeviceProtocol
             default:
                 throw new SnapshotStoreException("request.unknown", $"{exchange.Method} {exchange.Path} is no request of the device protocol");
         }
+    }
+
+    private Task<Stream> OpenAsync(IDeviceExchange exchange, string name, string id, CancellationToken cancel)
+    {
+        string? from = exchange.Query("from");
+        return exchange.Query("received") switch
+        {
+            null => _device.OpenDifferenceAsync(name, from, id, cancel),
+            "" => _device.OpenRestAsync(name, from, id, null, cancel),
+            var counts => _device.OpenRestAsync(name, from, id, [.. counts.Split(',').Select(c => (long)Number(c))], cancel),
+        };
     }
 
     /// <summary>Answers with the number of records that are stored as it grows, and with an error when it is too late for a status.</summary>

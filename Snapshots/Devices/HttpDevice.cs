@@ -143,9 +143,18 @@ public sealed class HttpDevice : IStorageDevice
     }
 
     /// <inheritdoc/>
-    public async Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel)
+    public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel) =>
+        OpenAsync(objectName, to, from is null ? string.Empty : $"?from={from}", cancel);
+
+    /// <inheritdoc/>
+    public Task<Stream> OpenRestAsync(string objectName, string? from, string to, IReadOnlyList<long>? received, CancellationToken cancel) => OpenAsync(
+        objectName,
+        to,
+        $"?{(from is null ? string.Empty : $"from={from}&")}received={string.Join(',', (received ?? []).Select(r => r.ToString(CultureInfo.InvariantCulture)))}",
+        cancel);
+
+    private async Task<Stream> OpenAsync(string objectName, string to, string query, CancellationToken cancel)
     {
-        string query = from is null ? string.Empty : $"?from={from}";
         HttpResponseMessage answer = await AskAsync(HttpMethod.Get, $"v1/objects/{Escape(objectName)}/{to}/difference{query}", null, cancel).ConfigureAwait(false);
         return await answer.Content.ReadAsStreamAsync(cancel).ConfigureAwait(false);
     }

@@ -65,6 +65,14 @@ public interface IStorageDevice : IAsyncDisposable
     /// <param name="cancel">Cancels.</param>
     Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel);
 
+    /// <summary>Opens what is left of a difference when a part of it is here already.</summary>
+    /// <param name="objectName">The object.</param>
+    /// <param name="from">Id of the base; null: the whole snapshot.</param>
+    /// <param name="to">Id of the snapshot.</param>
+    /// <param name="received">How many records of each lane are here: they are left out. Null: all are, and so is END; what is answered then says what is asked about.</param>
+    /// <param name="cancel">Cancels.</param>
+    Task<Stream> OpenRestAsync(string objectName, string? from, string to, IReadOnlyList<long>? received, CancellationToken cancel);
+
     /// <summary>Reads stored bytes of a stream of a snapshot, verified.</summary>
     /// <param name="objectName">The object.</param>
     /// <param name="id">Id of the snapshot.</param>

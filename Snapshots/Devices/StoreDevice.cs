@@ -203,7 +203,18 @@ public sealed class StoreDevice : IStorageDevice
     public Task<CollectionReport> CollectAsync(CancellationToken cancel) => Task.Run(Store.CollectGarbage, cancel);
 
     /// <inheritdoc/>
-    public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel)
+    public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel) =>
+        Open(objectName, from, to, (source, stream) => DifferenceFile.WriteAsync(source, stream, null, cancel));
+
+    /// <inheritdoc/>
+    public Task<Stream> OpenRestAsync(string objectName, string? from, string to, IReadOnlyList<long>? received, CancellationToken cancel) =>
+        received is null || received.Count == DifferenceSource.Lanes
+            ? Open(objectName, from, to, (source, stream) => received is null
+                ? DifferenceFile.WriteHeadAsync(source, stream, cancel)
+                : DifferenceFile.WriteAsync(source, stream, received, cancel))
+            : throw new SnapshotStoreException("transfer.invalid", $"a difference has {DifferenceSource.Lanes} lanes, not {received.Count}");
+
+    private Task<Stream> Open(string objectName, string? from, string to, Func<DifferenceSource, Stream, Task> write)
     {
         DifferenceSource source = Store.OpenDifference(from is null ? null : Find(objectName, from), Find(objectName, to), null);
         var pipe = new Pipe(new PipeOptions(pauseWriterThreshold: 1024 * 1024, resumeWriterThreshold: 512 * 1024, useSynchronizationContext: false));
@@ -215,7 +226,7 @@ public sealed class StoreDevice : IStorageDevice
                 {
                     using (source)
                     {
-                        await DifferenceFile.WriteAsync(source, pipe.Writer.AsStream(), null, cancel).ConfigureAwait(false);
+                        await write(source, pipe.Writer.AsStream()).ConfigureAwait(false);
                     }
                 }
                 catch (Exception e)

@@ -53,6 +53,9 @@ internal sealed class CuttingDevice(StoreDevice inner, long bytes) : IStorageDev
 
     public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel) => inner.OpenDifferenceAsync(objectName, from, to, cancel);
 
+    public Task<Stream> OpenRestAsync(string objectName, string? from, string to, IReadOnlyList<long>? received, CancellationToken cancel) =>
+        inner.OpenRestAsync(objectName, from, to, received, cancel);
+
     public Task ReadAsync(string objectName, string id, string stream, long offset, Memory<byte> into, CancellationToken cancel) =>
         inner.ReadAsync(objectName, id, stream, offset, into, cancel);
 
