@@ -42,7 +42,8 @@ public interface IKernelBridge
 /// <see cref="FindProcesses"/>, <see cref="Open"/> and <see cref="IProcessCheckpoint.Prepare"/> while all runs; <see cref="Freeze"/>;
 /// <see cref="IProcessCheckpoint.Stop"/> for all of them, again until no new process appears; <see cref="Thaw"/>;
 /// <see cref="IProcessCheckpoint.Locate"/>, <see cref="Locate"/>, <see cref="IProcessCheckpoint.CaptureState"/>, <see cref="Assemble"/>,
-/// <see cref="IProcessCheckpoint.PumpPages"/>, <see cref="PumpShared"/>, <see cref="IProcessCheckpoint.Resume"/>.
+/// <see cref="PumpShared"/>, and <see cref="IProcessCheckpoint.PumpPages"/> before <see cref="IProcessCheckpoint.Resume"/>, or after it for what
+/// <see cref="IProcessCheckpoint.KeepMemory"/> keeps.
 /// Disposing it at any moment lets the application go on.
 /// </summary>
 /// <remarks>Members may be called from any thread, one at a time.</remarks>
@@ -107,7 +108,14 @@ public interface IProcessCheckpoint : IDisposable
     /// <exception cref="BridgeException">Something could not be read; the process can be resumed.</exception>
     ProcessImage CaptureState();
 
-    /// <summary>Pumps the contents of private memory into the sink.</summary>
+    /// <summary>
+    /// Keeps private memory as it is now, in a copy-on-write copy or, where there is little, in memory of this process: <see cref="PumpPages"/> may then come
+    /// after <see cref="Resume"/>. Does so at most once.
+    /// </summary>
+    /// <returns>False when that is not possible: pages have to be pumped while the process stands.</returns>
+    bool KeepMemory();
+
+    /// <summary>Pumps the contents of private memory into the sink: what was kept, else what is there now.</summary>
     PageCounts PumpPages(IPageSink sink);
 
     /// <summary>Lets the process go on exactly where it was. Does nothing when it was not stopped.</summary>

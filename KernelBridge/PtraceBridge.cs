@@ -7,8 +7,14 @@ using Holdfast.KernelBridge.Spaces;
 namespace Holdfast.KernelBridge;
 
 /// <summary>The bridge that needs no kernel module: ptrace(2), procfs, pidfd and the cgroup freezer.</summary>
-public sealed class PtraceBridge : IKernelBridge
+/// <param name="holdUpTo">
+/// Private memory of a process, in bytes, up to which it is read while the process stands and held here until the sink takes it; more is copied by clone(2).
+/// </param>
+public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKernelBridge
 {
+    /// <summary>What takes about as long to read as to copy, with all that belongs to that: 2 MiB.</summary>
+    public const long DefaultHold = 2 << 20;
+
     /// <inheritdoc/>
     public string Name => "ptrace";
 
@@ -40,7 +46,7 @@ public sealed class PtraceBridge : IKernelBridge
     public IRunningApplication? Find(ApplicationTarget target) => ApplicationFinder.Find(target);
 
     /// <inheritdoc/>
-    public ICheckpoint BeginCheckpoint(ApplicationTarget target) => new PtraceCheckpoint(target);
+    public ICheckpoint BeginCheckpoint(ApplicationTarget target) => new PtraceCheckpoint(target, holdUpTo);
 
     /// <inheritdoc/>
     public IRestore BeginRestore(RestoreRequest request) => new PtraceRestore(request);

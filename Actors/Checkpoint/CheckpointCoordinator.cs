@@ -91,7 +91,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
             CheckpointPhase.Locate => AskAll(new FlushResources(phase), data),
             CheckpointPhase.Capture => AskAll(new CaptureState(), data),
             CheckpointPhase.Drain => StartPumps(data),
-            CheckpointPhase.Release => AskAll(new LeaveBarrier(), data),
+            CheckpointPhase.Release => AskAll(new LeaveBarrier(_settings.Mode == CaptureMode.FrozenCopy && !_request.Message.EndAfterwards ? _sink : null), data),
             CheckpointPhase.Commit => StartCommit(data),
             CheckpointPhase.End => StartEnd(data),
             CheckpointPhase.Finish => StartFinish(data),

@@ -65,7 +65,8 @@ internal sealed record PumpPages(IPageSink Sink);
 /// <param name="Counts">What was pumped.</param>
 internal sealed record PagesStored(int Pid, PageCounts Counts);
 
-internal sealed record LeaveBarrier;
+/// <param name="KeepFor">When given, pages are pumped into it afterwards: memory is kept as it is, or pumped before the process goes on.</param>
+internal sealed record LeaveBarrier(IPageSink? KeepFor = null);
 
 internal sealed record Resumed(int Pid);
 

@@ -22,6 +22,9 @@ public sealed record CheckpointSettings
     public TimeSpan Deadline(CheckpointPhase phase) => phase switch
     {
         CheckpointPhase.End or CheckpointPhase.Finish => Deadlines[CheckpointPhase.Release],
+
+        // Pages of what can have no copy are pumped in it.
+        CheckpointPhase.Release when Mode == CaptureMode.FrozenCopy => Deadlines[CheckpointPhase.Drain],
         _ => Deadlines[phase],
     };
 

@@ -13,6 +13,7 @@ internal sealed class CheckpointThread : ReceiveActor
     private readonly int _pid;
     private readonly SharedCheckpoint _checkpoint;
     private IProcessCheckpoint? _process;
+    private PageCounts? _pumped;
 
     public CheckpointThread(int pid, SharedCheckpoint checkpoint)
     {
@@ -21,8 +22,8 @@ internal sealed class CheckpointThread : ReceiveActor
         Receive<FlushResources>(m => Step(m.Phase.ToString(), () => Flush(m.Phase)));
         Receive<EnterBarrier>(m => Step("stop", () => new BarrierReached(_pid, Process.Stop(m.Deadline))));
         Receive<CaptureState>(_ => Step("capture", () => new StateCaptured(_pid, Process.CaptureState())));
-        Receive<PumpPages>(m => Step("pumping pages", () => new PagesStored(_pid, Process.PumpPages(m.Sink))));
-        Receive<LeaveBarrier>(_ => Step("resume", Resume));
+        Receive<PumpPages>(m => Step("pumping pages", () => new PagesStored(_pid, _pumped ?? Process.PumpPages(m.Sink))));
+        Receive<LeaveBarrier>(m => Step("resume", () => Resume(m.KeepFor)));
     }
 
     private IProcessCheckpoint Process => _process ??= _checkpoint.Use(c => c.Open(_pid));
@@ -50,8 +51,13 @@ internal sealed class CheckpointThread : ReceiveActor
         return new ResourcesFlushed(_pid, phase, facts.Refusals, facts);
     }
 
-    private Resumed Resume()
+    private Resumed Resume(IPageSink? keepFor)
     {
+        if (keepFor is not null && !Process.KeepMemory())
+        {
+            _pumped = Process.PumpPages(keepFor);
+        }
+
         Process.Resume();
         return new Resumed(_pid);
     }

@@ -18,9 +18,10 @@ internal static class ApplicationProcesses
         HashSet<int> known = [target.RootPid];
         for (int i = 0; i < found.Count; i++)
         {
-            foreach (int child in ProcFs.Children(found[i]))
+            foreach (int child in i == 0 && target.Scope == ApplicationScope.Space ? SettledChildren(found[i]) : ProcFs.Children(found[i]))
             {
-                if (known.Add(child))
+                // A checkpoint may be reading memory while this one looks.
+                if (known.Add(child) && !FrozenCopy.IsOne(child))
                 {
                     found.Add(child);
                 }
@@ -33,5 +34,24 @@ internal static class ApplicationProcesses
         }
 
         return found.Count > 0 ? found : throw new BridgeException("application.gone", "looking for the application", "it has no processes any more", "restore it from a snapshot");
+    }
+
+    /// <summary>
+    /// The children of a space's init. A child that is reaped while the list is read can hide those behind it (proc(5)); and the init, which is never frozen, reaps
+    /// the copies of memory that checkpoints make.
+    /// </summary>
+    private static List<int> SettledChildren(int init)
+    {
+        List<int> children = ProcFs.Children(init);
+        while (true)
+        {
+            List<int> again = ProcFs.Children(init);
+            if (again.SequenceEqual(children))
+            {
+                return children;
+            }
+
+            children = again;
+        }
     }
 }

@@ -11,12 +11,13 @@ namespace Holdfast.KernelBridge.Capture;
 /// <param name="SyscallReturn">Address of <c>syscall; ret</c>.</param>
 /// <param name="Sigreturn">Address of a sequence that calls rt_sigreturn, or of <c>pop %rax; ret</c>.</param>
 /// <param name="SigreturnByPop">True when <paramref name="Sigreturn"/> is <c>pop %rax; ret</c>.</param>
-internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool SigreturnByPop)
+/// <param name="Pops">With which many calls are made one after the other; null where there are none.</param>
+internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool SigreturnByPop, PopGadgets? Pops)
 {
     // By file and offset of the mapping: the search of a libc takes milliseconds, and every process has the same one.
     private static readonly ConcurrentDictionary<(ulong Device, ulong Inode, ulong Offset, ulong Length), Found> Known = new();
 
-    private sealed record Found(int SyscallReturn, int Sigreturn, int PopRax, bool Whole);
+    private sealed record Found(int SyscallReturn, int Sigreturn, int PopRax, int PopRdi, int PopRdx, int PopRdxForm, bool Whole);
 
     /// <summary>Searches executable memory of a process, which may run meanwhile.</summary>
     /// <returns>Null when it has no such instructions.</returns>
@@ -31,6 +32,7 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
     private static Gadgets? Find(List<MemoryMap> maps, TargetMemory memory, bool remembered)
     {
         ulong syscall = 0, sigreturn = 0, pop = 0;
+        PopGadgets? pops = null;
 
         // The C library has them all and is searched once; the main program of a static binary comes first by address anyway.
         foreach (MemoryMap map in maps.Where(m => (m.Protection & (Libc.PROT_EXEC | Libc.PROT_READ)) == (Libc.PROT_EXEC | Libc.PROT_READ) && m.Name != "[vsyscall]")
@@ -51,13 +53,16 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
             syscall = First(syscall, map, found.SyscallReturn);
             sigreturn = First(sigreturn, map, found.Sigreturn);
             pop = First(pop, map, found.PopRax);
+            pops ??= found is { PopRax: >= 0, PopRdi: >= 0, PopRdx: >= 0 }
+                ? new PopGadgets(map.Start + (ulong)found.PopRax, map.Start + (ulong)found.PopRdi, map.Start + (ulong)found.PopRdx, found.PopRdxForm)
+                : null;
             if (syscall != 0 && sigreturn != 0)
             {
                 break;
             }
         }
 
-        Gadgets? gadgets = syscall == 0 || (sigreturn == 0 && pop == 0) ? null : new Gadgets(syscall, sigreturn != 0 ? sigreturn : pop, sigreturn == 0);
+        Gadgets? gadgets = syscall == 0 || (sigreturn == 0 && pop == 0) ? null : new Gadgets(syscall, sigreturn != 0 ? sigreturn : pop, sigreturn == 0, pops);
         return gadgets is not null && gadgets.StillThere(memory) ? gadgets : null;
     }
 
@@ -66,6 +71,11 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
     {
         byte[] bytes = new byte[9];
         if (memory.TryRead(SyscallReturn, bytes.AsSpan(0, 3)) != 3 || !bytes.AsSpan(0, 3).SequenceEqual(X64.SyscallReturn))
+        {
+            return false;
+        }
+
+        if (Pops is not null && !Pops.StillThere(memory))
         {
             return false;
         }
@@ -91,6 +101,34 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
             sigreturn = sigreturn >= 0 ? sigreturn : span.IndexOf(sequence);
         }
 
-        return new Found(span.IndexOf(X64.SyscallReturn), sigreturn, span.IndexOf(X64.PopRaxReturn), length == code.Length);
+        int form = 0;
+        int popRdx = -1;
+        for (; popRdx < 0 && form < X64.PopRdxReturns.Length; form++)
+        {
+            popRdx = span.IndexOf(X64.PopRdxReturns[form]);
+        }
+
+        return new Found(
+            span.IndexOf(X64.SyscallReturn), sigreturn, span.IndexOf(X64.PopRaxReturn), span.IndexOf(X64.PopRdiReturn), popRdx, form - 1, length == code.Length);
+    }
+}
+
+/// <summary>Ends of functions, anywhere in executable memory, that load registers from the stack.</summary>
+/// <param name="Rax">Address of <c>pop %rax; ret</c>.</param>
+/// <param name="Rdi">Address of <c>pop %rdi; ret</c>.</param>
+/// <param name="Rdx">Address of one of <see cref="X64.PopRdxReturns"/>.</param>
+/// <param name="RdxForm">Which of them; all but the first take a second word, which does not matter.</param>
+internal sealed record PopGadgets(ulong Rax, ulong Rdi, ulong Rdx, int RdxForm)
+{
+    /// <summary>The words on a stack that load the registers and go on to what lies behind.</summary>
+    public IEnumerable<ulong> Load(ulong rax, ulong rdi, ulong rdx) => RdxForm == 0 ? [Rdi, rdi, Rdx, rdx, Rax, rax] : [Rdi, rdi, Rdx, rdx, 0, Rax, rax];
+
+    /// <summary>Whether they stand where they were found.</summary>
+    public bool StillThere(TargetMemory memory) => Is(memory, Rax, X64.PopRaxReturn) && Is(memory, Rdi, X64.PopRdiReturn) && Is(memory, Rdx, X64.PopRdxReturns[RdxForm]);
+
+    private static bool Is(TargetMemory memory, ulong address, byte[] expected)
+    {
+        Span<byte> bytes = stackalloc byte[expected.Length];
+        return memory.TryRead(address, bytes) == bytes.Length && bytes.SequenceEqual(expected);
     }
 }

@@ -1,4 +1,6 @@
+using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Ptrace;
 
 namespace Holdfast.KernelBridge.Capture;
 
@@ -56,18 +58,13 @@ internal sealed partial class InjectedCalls
         // Frames lie behind each other from the last to the first: each knows where the next one is.
         ulong next = frame;
         List<UserRegisters> row = [];
-        ulong[] chain = gadgets.SigreturnByPop ? [gadgets.Sigreturn, X64.RtSigreturn] : [];
         for (int i = calls.Length - 1; i >= 0; i--)
         {
             UserRegisters registers = RegistersOf(calls[i], next);
             row.Insert(0, registers);
             if (i > 0)
             {
-                byte[] bytes = new byte[chain.Length * 8 + X64.SignalFrameSize];
-                Buffer.BlockCopy(chain, 0, bytes, 0, chain.Length * 8);
-                X64.SignalFrame(gadgets.SigreturnByPop ? gadgets.SyscallReturn : gadgets.Sigreturn, registers, ulong.MaxValue).CopyTo(bytes, chain.Length * 8);
-                next = Reserve(bytes.Length);
-                memory.Write(next, bytes);
+                next = ReserveFrame(registers);
             }
         }
 
@@ -76,15 +73,54 @@ internal sealed partial class InjectedCalls
         return Next();
     }
 
-    private void PutBack()
+    /// <summary>Reserves a stack for a clone of the thread whose tracer may die: it ends the process, whatever call the clone returns from.</summary>
+    /// <returns>The stack pointer to give it.</returns>
+    public ulong ReserveEnding() => ReserveFrame(RegistersOf(new InjectedCall(X64.ExitGroup), frame));
+
+    /// <summary>Makes one call in a process that was cloned from this one and still has the same memory at the same place.</summary>
+    /// <param name="clone">The process, which stands.</param>
+    /// <param name="stack">Its stack pointer.</param>
+    /// <param name="call">The call.</param>
+    /// <returns>What the kernel returned: -4095…-1 are errors.</returns>
+    public long CallElsewhere(Tracee clone, ulong stack, InjectedCall call)
     {
-        memory.Write(slot, saved);
+        PtraceCall.SetRegisters(clone.Tid, RegistersOf(call, stack));
+        clone.RunToSyscallStop();
+        if (PtraceCall.GetRegisters(clone.Tid).OrigRax == ulong.MaxValue)
+        {
+            // The end of the call in which it was born.
+            clone.RunToSyscallStop();
+        }
+
+        clone.RunToSyscallStop();
+        return (long)PtraceCall.GetRegisters(clone.Tid).Rax;
+    }
+
+    /// <summary>Puts back, in a copy of the process's memory, what these calls have changed so far.</summary>
+    public void PutBackIn(TargetMemory copy)
+    {
+        copy.Write(slot, saved);
 
         // The oldest last: a piece may have been reserved more than once.
         for (int i = reserved.Count - 1; i >= 0; i--)
         {
-            memory.Write(reserved[i].Address, reserved[i].Bytes);
+            copy.Write(reserved[i].Address, reserved[i].Bytes);
         }
+    }
+
+    private void PutBack() => PutBackIn(memory);
+
+    /// <summary>Reserves and writes a signal frame.</summary>
+    /// <returns>The stack pointer with which a call returns into it.</returns>
+    private ulong ReserveFrame(in UserRegisters registers)
+    {
+        ulong[] chain = gadgets.SigreturnByPop ? [gadgets.Sigreturn, X64.RtSigreturn] : [];
+        byte[] bytes = new byte[chain.Length * 8 + X64.SignalFrameSize];
+        Buffer.BlockCopy(chain, 0, bytes, 0, chain.Length * 8);
+        X64.SignalFrame(gadgets.SigreturnByPop ? gadgets.SyscallReturn : gadgets.Sigreturn, registers, ulong.MaxValue).CopyTo(bytes, chain.Length * 8);
+        ulong address = Reserve(bytes.Length);
+        memory.Write(address, bytes);
+        return address;
     }
 
     /// <summary>Makes the next call of a row.</summary>

@@ -16,11 +16,14 @@ namespace Holdfast.KernelBridge.Capture;
 /// </remarks>
 internal sealed partial class InjectedCalls : IDisposable
 {
-    /// <summary>Bytes of the slot for results, in front of the frame.</summary>
+    /// <summary>Bytes of the slot for results, at its beginning.</summary>
     public const int ScratchSize = 1024;
 
-    /// <summary>Bytes that a slot needs in all: scratch, frame with its extended state.</summary>
-    public const int SlotSize = 16384;
+    /// <summary>Bytes of the slot behind them, up to the frame: the stack of calls that are made all at once.</summary>
+    public const int StackSize = 4096;
+
+    /// <summary>Bytes that a slot needs in all: scratch, stack, frame with its extended state.</summary>
+    public const int SlotSize = 20480;
 
     private readonly Tracee thread;
     private readonly TargetMemory memory;
@@ -49,7 +52,7 @@ internal sealed partial class InjectedCalls : IDisposable
         this.slot = slot;
         original = registers;
         originalMask = signalMask;
-        frame = slot + ScratchSize;
+        frame = slot + ScratchSize + StackSize;
 
         // The chain that ret runs into: the sigreturn sequence with the frame right behind its address, or pop %rax; ret, 15, syscall, frame.
         ulong[] chain = gadgets.SigreturnByPop ? [gadgets.Sigreturn, X64.RtSigreturn] : [];
@@ -59,7 +62,7 @@ internal sealed partial class InjectedCalls : IDisposable
         byte[] all = new byte[chain.Length * 8 + bytes.Length];
         Buffer.BlockCopy(chain, 0, all, 0, chain.Length * 8);
         bytes.CopyTo(all, chain.Length * 8);
-        saved = new byte[ScratchSize + all.Length];
+        saved = new byte[ScratchSize + StackSize + all.Length];
         if (saved.Length > SlotSize)
         {
             throw new BridgeException("inject.frame", $"calling into thread {thread.Tid}", $"its extended state of {extendedState.Length} bytes is larger than known");

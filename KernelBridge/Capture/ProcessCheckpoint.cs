@@ -17,8 +17,11 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     private readonly PtraceCheckpoint application;
     private readonly Dictionary<int, Tracee> threads = [];
     private readonly TargetMemory memory;
+    private ProcessInspection? prepared;
     private Gadgets? gadgets;
     private SleepNotes? sleeps;
+    private FrozenCopy? copy;
+    private HeldPages? held;
     private bool stopped;
 
     public ProcessCheckpoint(PtraceCheckpoint application, int pid)
@@ -36,6 +39,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     public IReadOnlyList<Refusal> Prepare()
     {
         ProcessInspection inspection = ProcessInspection.Of(Pid, application.ReferencePid);
+        prepared = inspection;
         if (!inspection.IsZombie)
         {
             gadgets = Gadgets.Find(inspection.Areas.Select(area => area.Map), memory);
@@ -117,7 +121,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
 
     public ProcessFacts Locate()
     {
-        Inspection = ProcessInspection.Of(Pid, application.ReferencePid);
+        Inspection = ProcessInspection.Of(Pid, application.ReferencePid, prepared);
         List<Refusal> refusals = [.. Inspection.Refusals];
         if (!Inspection.IsZombie)
         {
@@ -224,17 +228,107 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         return image;
     }
 
-    public PageCounts PumpPages(IPageSink sink)
+    public bool KeepMemory()
     {
-        PageCounts counts = default;
-        if (Inspection is null || Inspection.IsZombie)
+        if (Inspection is null || Inspection.IsZombie || held is not null)
         {
-            return counts;
+            return true;
         }
 
-        using PagePump pump = new(Pid, memory);
-        string stream = $"mem/{Inspection.View.InnerPid}";
-        foreach (Area area in Inspection.Areas.Where(area => area.HasPrivatePages))
+        List<Area> areas = [.. Inspection.Areas.Where(area => area.HasPrivatePages)];
+        HeldPages pages = new();
+        ProcessStatus status = Inspection.View.Status;
+        long size = (status.Kibibytes("RssAnon") + status.Kibibytes("VmSwap")) * 1024;
+        if (size <= application.HoldUpTo && application.TryHold(size))
+        {
+            pages.Counts = Pump(Pid, memory, areas, pages);
+            held = pages;
+            return true;
+        }
+
+        if (application.HasSubreaper || FrozenCopy.Obstacle(Pid, status) is not null)
+        {
+            return false;
+        }
+
+        // clone(2) leaves these out, or empties them.
+        List<Area> apart = areas.FindAll(area => area.Map.Flags.Contains("dc") || area.Map.Flags.Contains("wf"));
+        if (!application.TryHold(apart.Sum(area => (long)area.Map.Length)))
+        {
+            return false;
+        }
+
+        Tracee thread = threads.GetValueOrDefault(Pid) ?? threads.Values.First();
+        try
+        {
+            ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
+            using InjectedCalls calls = new(
+                thread, memory, gadgets!, slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid));
+            copy = FrozenCopy.Make(calls, thread);
+        }
+        catch (BridgeException e) when (e.Code is "copy.failed" or "inject.stack")
+        {
+            return false;
+        }
+
+        pages.Counts = Pump(Pid, memory, apart, pages);
+        held = pages;
+        return true;
+    }
+
+    public PageCounts PumpPages(IPageSink sink)
+    {
+        if (Inspection is null || Inspection.IsZombie)
+        {
+            return default;
+        }
+
+        IEnumerable<Area> areas = Inspection.Areas.Where(area => area.HasPrivatePages);
+        if (held is null)
+        {
+            CompareFlags(Pid);
+            return Pump(Pid, memory, areas, sink);
+        }
+
+        PageCounts counts = held.PumpTo(sink);
+        if (copy is not null)
+        {
+            CompareFlags(copy.Pid);
+            counts += Pump(copy.Pid, copy.Memory, areas.Where(area => !area.Map.Flags.Contains("dc") && !area.Map.Flags.Contains("wf")), sink);
+            copy.Dispose();
+            copy = null;
+        }
+
+        return counts;
+    }
+
+    /// <summary>Flags that were assumed must be those of the process when it stood, or of its copy.</summary>
+    private void CompareFlags(int pid)
+    {
+        if (!Inspection!.FlagsAreAssumed)
+        {
+            return;
+        }
+
+        Dictionary<(ulong, ulong), MemoryMap> now = MemoryMap.ReadWithFlags(pid).ToDictionary(map => (map.Start, map.End));
+        foreach (MemoryMap map in Inspection.Maps.Where(map => map.Name != "[vsyscall]"))
+        {
+            // What is not to be copied is not in a copy.
+            bool same = now.TryGetValue((map.Start, map.End), out MemoryMap? found) ? map.HasFlagsOf(found) : pid != Pid && map.HasFlag("dc ");
+            if (!same)
+            {
+                throw new BridgeException(
+                    "memory.changed", $"comparing memory of process {Pid} at {map.Start:x}-{map.End:x}", "its flags changed just before it was stopped (madvise(2), for one)", "try again");
+            }
+        }
+    }
+
+    private PageCounts Pump(int pid, TargetMemory from, IEnumerable<Area> areas, IPageSink sink)
+    {
+        PageCounts counts = default;
+        using PagePump pump = new(pid, from);
+        string stream = $"mem/{Inspection!.View.InnerPid}";
+        foreach (Area area in areas)
         {
             counts += pump.Pump(area, stream, sink);
         }
@@ -262,6 +356,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     public void Dispose()
     {
         Resume();
+        copy?.Dispose();
         memory.Dispose();
     }
 

@@ -12,6 +12,9 @@ internal sealed class ProcessInspection
     /// <summary>Names in /proc/PID/ns of the namespaces that a process is in.</summary>
     public static readonly string[] NamespaceKinds = ["pid", "mnt", "uts", "ipc", "net", "user", "cgroup", "time"];
 
+    /// <summary>Resident memory in KiB from which smaps takes noticeably long.</summary>
+    private const long MuchMemory = 32 << 10;
+
     private ProcessInspection(ProcessView view)
     {
         View = view;
@@ -26,6 +29,12 @@ internal sealed class ProcessInspection
 
     public List<Area> Areas { get; private set; } = [];
 
+    /// <summary>All areas of its memory, those of the kernel included.</summary>
+    public IReadOnlyList<MemoryMap> Maps { get; private set; } = [];
+
+    /// <summary>The flags of areas are those of an earlier look.</summary>
+    public bool FlagsAreAssumed { get; private set; }
+
     /// <summary>Threads with their status, the leader first.</summary>
     public List<(int Tid, ProcessStatus Status)> Threads { get; } = [];
 
@@ -34,16 +43,20 @@ internal sealed class ProcessInspection
     /// <summary>Looks at a process.</summary>
     /// <param name="pid">As the host sees it.</param>
     /// <param name="reference">A process whose namespaces it must share: the space's init or the tree's root.</param>
+    /// <param name="before">
+    /// What it was found to be while it ran: to ask for the flags of its areas takes as long as to fork it, so that those of areas that have not changed are taken
+    /// from there, and have to be compared later.
+    /// </param>
     /// <exception cref="BridgeException">It is gone.</exception>
-    public static ProcessInspection Of(int pid, int reference)
+    public static ProcessInspection Of(int pid, int reference, ProcessInspection? before = null)
     {
         // A process that ends, or executes another program, between two of the questions seems to have what it has not: a refusal counts when it is said again.
-        ProcessInspection inspection = Look(pid, reference);
+        ProcessInspection inspection = Look(pid, reference, before);
         for (int again = 0; again < 3 && inspection.Refusals.Count > 0; again++)
         {
-            List<Refusal> before = inspection.Refusals;
-            inspection = Look(pid, reference);
-            if (before.SequenceEqual(inspection.Refusals) && ProcessStat.Read(pid) is { State: not ('Z' or 'X') } now && now.StartTime == inspection.View.Stat.StartTime)
+            List<Refusal> refusals = inspection.Refusals;
+            inspection = Look(pid, reference, null);
+            if (refusals.SequenceEqual(inspection.Refusals) && ProcessStat.Read(pid) is { State: not ('Z' or 'X') } now && now.StartTime == inspection.View.Stat.StartTime)
             {
                 break;
             }
@@ -52,7 +65,7 @@ internal sealed class ProcessInspection
         return inspection;
     }
 
-    private static ProcessInspection Look(int pid, int reference)
+    private static ProcessInspection Look(int pid, int reference, ProcessInspection? before)
     {
         ProcessInspection inspection = new(ProcessView.Read(pid));
         if (inspection.IsZombie)
@@ -63,12 +76,27 @@ internal sealed class ProcessInspection
         inspection.LookAtThreads();
         inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
         inspection.Refusals.AddRange(inspection.Descriptors.Select(DescriptorKinds.Check).OfType<Refusal>());
-        (inspection.Areas, List<Refusal> refused) = AddressSpaces.Recognise(inspection.View, MemoryMap.ReadWithFlags(pid));
+        inspection.LookAtMaps(before);
+        (inspection.Areas, List<Refusal> refused) = AddressSpaces.Recognise(inspection.View, inspection.Maps);
         inspection.Refusals.AddRange(refused);
         inspection.Refusals.AddRange(ProcessResources.All.SelectMany(resource => resource.Check(inspection.View)));
         inspection.LookAtNamespaces(reference);
         inspection.LookAtKinship(reference);
         return inspection;
+    }
+
+    private void LookAtMaps(ProcessInspection? before)
+    {
+        // Locked memory is not locked in a copy, with which flags are compared later.
+        if (before is not null && View.Status.Kibibytes("VmRSS") > MuchMemory && View.Status.Kibibytes("VmLck") == 0 && !before.Maps.Any(map => map.HasFlag("lo "))
+            && MemoryMap.TryReadWithKnownFlags(View.Pid, before.Maps) is { } maps)
+        {
+            Maps = maps;
+            FlagsAreAssumed = true;
+            return;
+        }
+
+        Maps = MemoryMap.ReadWithFlags(View.Pid);
     }
 
     private void LookAtThreads()

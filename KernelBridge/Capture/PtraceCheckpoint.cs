@@ -7,6 +7,8 @@ namespace Holdfast.KernelBridge.Capture;
 /// <summary>A checkpoint of an application through ptrace, procfs and the cgroup freezer.</summary>
 internal sealed class PtraceCheckpoint : ICheckpoint
 {
+    private const long MostHeld = 64 << 20;
+
     private readonly ApplicationTarget target;
     private readonly Lock gate = new();
     private readonly Dictionary<int, string> sharedMemory = [];
@@ -20,11 +22,16 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private FreezeGuard? freeze;
     private long firstStop;
     private long lastResume;
+    private long toHold;
 
-    public PtraceCheckpoint(ApplicationTarget target)
+    public PtraceCheckpoint(ApplicationTarget target, long holdUpTo)
     {
         this.target = target;
+        HoldUpTo = holdUpTo;
     }
+
+    /// <summary>Private memory of a process up to this is held, in bytes.</summary>
+    public long HoldUpTo { get; }
 
     /// <summary>A process whose namespaces all others share.</summary>
     public int ReferencePid => target.RootPid;
@@ -36,6 +43,9 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public TerminalOutput TerminalOutput { get; } = new();
 
     public TimeSpan FreezeTime => firstStop == 0 || lastResume == 0 ? TimeSpan.Zero : TimeSpan.FromTicks((lastResume - firstStop) / 100);
+
+    /// <summary>Whether a process of the application is a child subreaper (prctl(2)): it would become the parent of whatever its descendants leave behind.</summary>
+    public bool HasSubreaper { get; private set; }
 
     public IReadOnlyList<int> FindProcesses() => ApplicationProcesses.Find(target);
 
@@ -66,6 +76,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
 
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
+        HasSubreaper = processes.Any(process => process.Attributes?.ChildSubreaper == true);
         ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs);
         ApplicationImage image = assembly.Build();
         sharedImages = [.. image.SharedMemory];
@@ -107,6 +118,18 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>The number that the application's own pid namespace gives a process; 0 for one outside.</summary>
     public int InnerPid(int pid) =>
         target.Scope == ApplicationScope.Space && pid == target.RootPid ? 1 : ProcessStatus.TryRead(pid)?.Innermost("NSpid") ?? 0;
+
+    /// <summary>Asks for memory of this process to hold pages in until the application runs again: not more than <see cref="MostHeld"/> for all of its processes.</summary>
+    public bool TryHold(long bytes)
+    {
+        if (Interlocked.Add(ref toHold, bytes) <= MostHeld)
+        {
+            return true;
+        }
+
+        Interlocked.Add(ref toHold, -bytes);
+        return false;
+    }
 
     public void NoteStop() => Interlocked.CompareExchange(ref firstStop, Libc.Nanoseconds(Libc.CLOCK_MONOTONIC), 0);
 

@@ -28,6 +28,9 @@ internal sealed class ProcessStatus
     /// <summary>A decimal number; 0 where there is no such line.</summary>
     public int Number(string name) => values.TryGetValue(name, out string? text) ? int.Parse(text, CultureInfo.InvariantCulture) : 0;
 
+    /// <summary>A number of KiB; 0 where there is no such line.</summary>
+    public long Kibibytes(string name) => values.TryGetValue(name, out string? text) ? long.Parse(text.Split(' ')[0], CultureInfo.InvariantCulture) : 0;
+
     /// <summary>Numbers separated by white space; empty where there is no such line.</summary>
     public int[] Numbers(string name) => values.TryGetValue(name, out string? text)
         ? [.. text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(word => unchecked((int)long.Parse(word, CultureInfo.InvariantCulture)))]

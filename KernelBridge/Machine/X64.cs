@@ -9,7 +9,7 @@ namespace Holdfast.KernelBridge.Machine;
 internal static class X64
 {
     public const int Read = 0, Write = 1, Open = 2, Close = 3, Poll = 7, Lseek = 8, Mmap = 9, Mprotect = 10, Munmap = 11, Brk = 12, RtSigaction = 13, RtSigprocmask = 14,
-        RtSigreturn = 15, Mremap = 25, Madvise = 28, Dup2 = 33, Pause = 34, Nanosleep = 35, Getitimer = 36, Setitimer = 38, Getpid = 39, Exit = 60, Wait4 = 61, Kill = 62,
+        RtSigreturn = 15, Mremap = 25, Madvise = 28, Dup2 = 33, Pause = 34, Nanosleep = 35, Getitimer = 36, Setitimer = 38, Getpid = 39, Clone = 56, Exit = 60, Wait4 = 61, Kill = 62,
         Fcntl = 72, Fchdir = 81, Chdir = 80, Umask = 95, Getppid = 110, Setpgid = 109, Setsid = 112, Setgroups = 116, Setresuid = 117, Setresgid = 119,
         Setfsuid = 122, Setfsgid = 123, Capset = 126, RtSigpending = 127, RtSigtimedwait = 128, RtSigqueueinfo = 129, Sigaltstack = 131, Personality = 135,
         Setpriority = 141, Mlock = 149, Mlock2 = 325, Prctl = 157, ArchPrctl = 158, Chroot = 161, Gettid = 186, Futex = 202, SchedSetaffinity = 203,
@@ -35,6 +35,12 @@ internal static class X64
 
     /// <summary><c>pop %rax; ret</c>: with <c>syscall</c> behind it, another way to rt_sigreturn.</summary>
     public static readonly byte[] PopRaxReturn = [0x58, 0xc3];
+
+    /// <summary><c>pop %rdi; ret</c>.</summary>
+    public static readonly byte[] PopRdiReturn = [0x5f, 0xc3];
+
+    /// <summary><c>pop %rdx; ret</c>; <c>pop %rdx; pop %rbx; ret</c>; <c>pop %rdx; pop %r12; ret</c>: C libraries have the one or the other.</summary>
+    public static readonly byte[][] PopRdxReturns = [[0x5a, 0xc3], [0x5a, 0x5b, 0xc3], [0x5a, 0x41, 0x5c, 0xc3]];
 
     /// <summary>
     /// Calls that return EINTR after any stop, even without a handler (signal(7), <i>Interruption of system calls and library functions by stop signals</i>).

@@ -28,6 +28,8 @@ internal static unsafe class PtraceCall
 
     public static int SetOptions(int tid, int options) => Try(PTRACE_SETOPTIONS, tid, 0, options);
 
+    public static void SetOptionsOrThrow(int tid, int options) => Must(PTRACE_SETOPTIONS, tid, 0, options, "PTRACE_SETOPTIONS");
+
     public static long EventMessage(int tid)
     {
         ulong message;

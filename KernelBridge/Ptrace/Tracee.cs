@@ -28,6 +28,9 @@ internal sealed class Tracee
     /// <summary>True when it stood by job control (SIGSTOP, SIGTSTP…) before it was stopped here.</summary>
     public bool JobStopped { get; private set; }
 
+    /// <summary>The process or thread that it last made under PTRACE_O_TRACECLONE, as the host numbers it; 0 for none.</summary>
+    public int Born { get; set; }
+
     /// <summary>Seizes a thread that nobody traces.</summary>
     /// <returns>False when the thread is gone.</returns>
     /// <exception cref="BridgeException">Someone else traces it, or it may not be traced.</exception>
@@ -122,19 +125,12 @@ internal sealed class Tracee
         {
             int error = PtraceCall.ContinueToSyscall(Tid, Delivered());
             WaitStatus status = error == 0 ? Wait() : throw ThreadGone();
-            if (status.Ended)
-            {
-                Gone = true;
-                Stands = false;
-                throw ThreadGone();
-            }
-
-            if (status.Signal == StopSyscall && status.Event == 0)
+            if (status.Signal == StopSyscall && status.Event == 0 && !status.Ended)
             {
                 return;
             }
 
-            Note(status);
+            Pass(status);
         }
     }
 
@@ -146,19 +142,46 @@ internal sealed class Tracee
         {
             int error = PtraceCall.Continue(Tid, Delivered());
             WaitStatus status = error == 0 ? Wait() : throw ThreadGone();
-            if (status.Ended)
-            {
-                Gone = true;
-                Stands = false;
-                throw ThreadGone();
-            }
-
-            if (status.Event == PtraceCall.EventStop)
+            if (status.Event == PtraceCall.EventStop && !status.Ended)
             {
                 return;
             }
 
-            Note(status);
+            Pass(status);
+        }
+    }
+
+    /// <summary>Lets the thread run until something holds, and then to a stop of PTRACE_INTERRUPT.</summary>
+    public void RunUntil(Func<bool> holds)
+    {
+        int error = PtraceCall.Continue(Tid, Delivered());
+        for (int rounds = 0; error == 0 && !holds(); rounds++)
+        {
+            WaitStatus status = Poll();
+            if (!status.None)
+            {
+                Pass(status);
+                error = PtraceCall.Continue(Tid, Delivered());
+            }
+            else if (rounds > 20)
+            {
+                _ = Libc.usleep(20);
+            }
+        }
+
+        if (error != 0)
+        {
+            throw ThreadGone();
+        }
+
+        Interrupt();
+        for (WaitStatus status = Wait(); status.Ended || status.Event != PtraceCall.EventStop; status = Wait())
+        {
+            Pass(status);
+            if (PtraceCall.Continue(Tid, Delivered()) != 0)
+            {
+                throw ThreadGone();
+            }
         }
     }
 
@@ -204,8 +227,25 @@ internal sealed class Tracee
         Gone = true;
     }
 
+    private void Pass(WaitStatus status)
+    {
+        if (status.Ended)
+        {
+            Gone = true;
+            Stands = false;
+            throw ThreadGone();
+        }
+
+        Note(status);
+    }
+
     private void Note(WaitStatus status)
     {
+        if (status.Event is PtraceCall.EventFork or PtraceCall.EventVfork or PtraceCall.EventClone)
+        {
+            Born = (int)PtraceCall.EventMessage(Tid);
+        }
+
         if (status.Event != 0 || status.Signal == StopSyscall)
         {
             return;

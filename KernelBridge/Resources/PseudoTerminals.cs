@@ -78,8 +78,9 @@ internal sealed record PseudoTerminalImage
     /// <summary>Permissions of the slave.</summary>
     public required uint Mode { get; init; }
 
+    // The generated reader of images assigns null where there is none in one: an initial value of an init property is lost there.
     /// <summary>What was written to the slave and not read from the master.</summary>
-    public byte[] Output { get; init; } = [];
+    public byte[] Output { get; init => field = value ?? []; } = [];
 
     /// <summary>The session whose controlling terminal it is; 0 for none.</summary>
     public int Session { get; init; }
@@ -88,7 +89,7 @@ internal sealed record PseudoTerminalImage
     public int Foreground { get; init; }
 
     /// <summary>Processes of the session that have given it up (TIOCNOTTY), or were never given it.</summary>
-    public IReadOnlyList<int> Without { get; init; } = [];
+    public IReadOnlyList<int> Without { get; init => field = value ?? []; } = [];
 
     /// <summary>Whether an image's terminals can be built.</summary>
     public static bool AreValid(ApplicationImage image)

@@ -12,20 +12,23 @@ internal sealed class SignalActions : IProcessResource
 {
     private const int SIG_IGN = 1;
 
+    /// <summary>Signals that have an action.</summary>
+    private static readonly int[] Known = [.. Enumerable.Range(1, 64).Where(signal => signal is not (Libc.SIGKILL or Libc.SIGSTOP))];
+
     public IEnumerable<Refusal> Check(ProcessView view) => [];
 
     public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image)
     {
         List<SignalActionImage> actions = [];
-        for (int signal = 1; signal <= 64; signal++)
+        byte[]? all = calls.AskAll(X64.RtSigaction, Known, Marshal.SizeOf<KernelAction>());
+        for (int i = 0; i < Known.Length; i++)
         {
-            if (signal is not (Libc.SIGKILL or Libc.SIGSTOP))
+            KernelAction action = all is null
+                ? calls.Ask<KernelAction>(X64.RtSigaction, (ulong)Known[i], 0, calls.Scratch, 8)
+                : MemoryMarshal.Cast<byte, KernelAction>(all)[i];
+            if (action.Handler != 0 || action.Flags != 0 || action.Mask != 0)
             {
-                KernelAction action = calls.Ask<KernelAction>(X64.RtSigaction, (ulong)signal, 0, calls.Scratch, 8);
-                if (action.Handler != 0 || action.Flags != 0 || action.Mask != 0)
-                {
-                    actions.Add(new SignalActionImage(signal, action.Handler, action.Flags, action.Restorer, action.Mask));
-                }
+                actions.Add(new SignalActionImage(Known[i], action.Handler, action.Flags, action.Restorer, action.Mask));
             }
         }
 

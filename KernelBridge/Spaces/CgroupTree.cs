@@ -25,13 +25,15 @@ internal sealed record CgroupTree(string Directory)
     public string App => Path.Combine(Directory, "app");
 
     /// <summary>The mount points of cgroup v2, from the text of mountinfo; see proc_pid_mountinfo(5).</summary>
-    public static IEnumerable<string> FindMounts(IEnumerable<string> mountinfo)
+    /// <param name="mountinfo">Its lines.</param>
+    /// <param name="controller">When given: those of this controller in cgroup v1 instead.</param>
+    public static IEnumerable<string> FindMounts(IEnumerable<string> mountinfo, string? controller = null)
     {
         foreach (string line in mountinfo)
         {
             string[] fields = line.Split(' ');
             int separator = Array.IndexOf(fields, "-");
-            if (separator > 5 && separator + 1 < fields.Length && fields[separator + 1] == "cgroup2")
+            if (separator > 5 && separator + 1 < fields.Length && (controller is null ? fields[separator + 1] == "cgroup2" : fields[separator + 1] == "cgroup" && fields[^1].Split(',').Contains(controller)))
             {
                 yield return Unescape(fields[4]);
             }

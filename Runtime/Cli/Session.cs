@@ -26,7 +26,7 @@ internal sealed class Session : IDisposable
 
     public HoldfastSettings Settings => _settings ??= HoldfastSettings.Load(Store.Root);
 
-    public IKernelBridge Bridge => _bridge ??= Hosting.Bridges.Create();
+    public IKernelBridge Bridge => _bridge ??= Hosting.Bridges.Create(Settings);
 
     /// <summary>How a store is opened: quota and reserve as configured; the key that --key, HOLDFAST_KEY_FILE or the configuration name.</summary>
     public StoreOptions StoreOptions() => new()

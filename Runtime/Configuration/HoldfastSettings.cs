@@ -12,6 +12,9 @@ internal sealed record HoldfastSettings
 
     public required CheckpointSettings Checkpoints { get; init; }
 
+    /// <summary>Private memory of a process, in bytes, up to which it is held by the supervisor instead of copied, when it goes on.</summary>
+    public required long HoldUpTo { get; init; }
+
     public required RestoreSettings Restores { get; init; }
 
     public required TimeSpan StopGrace { get; init; }
@@ -73,14 +76,16 @@ internal sealed record HoldfastSettings
             {
                 Mode = checkpoint.GetString("capture") switch
                 {
+                    "frozen-copy" => CaptureMode.FrozenCopy,
                     "inside-freeze" => CaptureMode.CopyInsideFreeze,
-                    var other => throw Wrong($"holdfast.checkpoint.capture is '{other}': only inside-freeze is possible with this bridge"),
+                    var other => throw Wrong($"holdfast.checkpoint.capture is '{other}': frozen-copy and inside-freeze are possible"),
                 },
                 ParallelPumps = pumps == 0 ? Environment.ProcessorCount : pumps,
                 Timeout = Time(checkpoint, "holdfast.checkpoint", "timeout"),
                 ProgressInterval = Time(checkpoint, "holdfast.checkpoint", "progress-interval"),
                 Deadlines = Deadlines<CheckpointPhase>(config, "holdfast.checkpoint.deadlines", CheckpointPhase.End, CheckpointPhase.Finish),
             },
+            HoldUpTo = StorageSettings.Bytes(checkpoint, "holdfast.checkpoint", "hold-up-to"),
             Restores = new RestoreSettings { Deadlines = Deadlines<RestoreStep>(config, "holdfast.restore.deadlines", RestoreStep.Finish) },
             Storage = StorageSettings.From(config),
             StopGrace = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "stop-grace"),

@@ -78,7 +78,7 @@ internal sealed record StorageSettings
 
     private static string? Text(Config config, string key) => config.GetString(key) is { Length: > 0 } text ? text : null;
 
-    private static long Bytes(Config config, string path, string key) => ByteSize.TryParse(config.GetString(key), out long bytes)
+    internal static long Bytes(Config config, string path, string key) => ByteSize.TryParse(config.GetString(key), out long bytes)
         ? bytes
         : throw Wrong($"{path}.{key} is '{config.GetString(key)}': a size such as 500MiB or 2TB is expected");
 

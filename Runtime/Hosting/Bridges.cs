@@ -1,9 +1,10 @@
 using Holdfast.KernelBridge;
+using Holdfast.Runtime.Configuration;
 
 namespace Holdfast.Runtime.Hosting;
 
 /// <summary>Picks the bridge to the kernel.</summary>
 internal static class Bridges
 {
-    public static IKernelBridge Create() => new PtraceBridge();
+    public static IKernelBridge Create(HoldfastSettings settings) => new PtraceBridge(settings.HoldUpTo);
 }

@@ -5,8 +5,12 @@ namespace Holdfast.Checkpoint.Bench;
 /// <param name="WholeMs">Checkpoint: from request to committed. Restore: from request to running. As the supervisor says.</param>
 /// <param name="FreezeMs">Checkpoint: how long the application stood. Restore: how long the building took until it ran.</param>
 /// <param name="WallMs">The command, from its start to its end.</param>
-internal sealed record Sample(double YardstickMs, double WholeMs, double FreezeMs, double WallMs)
+/// <param name="ForkMs">Checkpoint: one fork(2) by the application's first process just before.</param>
+internal sealed record Sample(double YardstickMs, double WholeMs, double FreezeMs, double WallMs, double ForkMs = double.NaN)
 {
+    /// <summary>How much longer the application stood than it does in a fork of its own.</summary>
+    public double FreezeRatio => FreezeMs / ForkMs;
+
     public double Ratio => WholeMs / YardstickMs;
 }
 

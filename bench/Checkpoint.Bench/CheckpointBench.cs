@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 
 namespace Holdfast.Checkpoint.Bench;
@@ -15,6 +17,7 @@ internal sealed class CheckpointBench : IDisposable
     private readonly string _directory;
     private readonly HoldfastCommand _holdfast;
     private volatile bool _cancelled;
+    private int _pid;
 
     public CheckpointBench(BenchOptions options)
     {
@@ -87,7 +90,8 @@ internal sealed class CheckpointBench : IDisposable
     {
         string ready = Path.Combine(_directory, "ready");
         Directory.CreateDirectory(ready);
-        _holdfast.Run("run", ["--detach", "--name", Name, "--isolate", "pid,mount,uts,ipc,time", "--", .. Target.Command(measured, ready)]);
+        _pid = _holdfast.Run("run", ["--detach", "--name", Name, "--isolate", "pid,mount,uts,ipc,time", "--", .. Target.Command(measured, ready, Forked)])
+            .Answer.GetProperty("pid").GetInt32();
         long deadline = Environment.TickCount64 + (long)ReadyBound.TotalMilliseconds;
         while (Directory.EnumerateFiles(ready).Count() < measured.Processes)
         {
@@ -103,6 +107,30 @@ internal sealed class CheckpointBench : IDisposable
         Directory.Delete(ready, recursive: true);
     }
 
+    private string Forked => Path.Combine(_directory, "forked");
+
+    /// <summary>Milliseconds for one fork(2) that the application makes itself.</summary>
+    private double Fork()
+    {
+        File.Delete(Forked);
+        using (Process kill = Process.Start("/bin/sh", ["-c", $"kill -USR1 {_pid}"]))
+        {
+            kill.WaitForExit();
+        }
+
+        for (int i = 0; !File.Exists(Forked); i++)
+        {
+            if (i > 10_000)
+            {
+                throw new BenchException("the application does not fork");
+            }
+
+            Thread.Sleep(1);
+        }
+
+        return double.Parse(File.ReadAllText(Forked), CultureInfo.InvariantCulture);
+    }
+
     private (Sample Sample, long BytesStored) Checkpoint(BenchCase measured, Yardstick yardstick)
     {
         Check();
@@ -110,6 +138,7 @@ internal sealed class CheckpointBench : IDisposable
         // The yardstick's file and the snapshot.
         Yardstick.Warm(2 * measured.Bytes + (64 << 20));
         double plain = yardstick.Write();
+        double fork = Fork();
         (JsonElement answer, double wall) = _holdfast.Run("checkpoint", Name);
         long stored = answer.GetProperty("bytesStored").GetInt64();
         if (answer.GetProperty("processes").GetInt32() != measured.Processes || stored < measured.Bytes)
@@ -117,7 +146,7 @@ internal sealed class CheckpointBench : IDisposable
             throw new BenchException($"a snapshot of {measured.Name} is not all of it: {answer.GetRawText()}");
         }
 
-        return (new Sample(plain, Milliseconds(answer, "totalMs"), Milliseconds(answer, "freezeMs"), wall), stored);
+        return (new Sample(plain, Milliseconds(answer, "totalMs"), Milliseconds(answer, "freezeMs"), wall, fork), stored);
     }
 
     private Sample Restore(BenchCase measured, Yardstick yardstick)

@@ -12,6 +12,7 @@ internal static class Report
     {
         to.WriteLine($"Through the holdfast command, in {options.Place}, {options.Pairs} interleaved pairs: median (least - most), milliseconds.");
         to.WriteLine("total: from request to committed, or to running, in the supervisor. wall: the whole command. ratio: total / plain write or read before it.");
+        to.WriteLine("fork: one fork(2) by the application itself just before; freeze ratio: freeze / fork.");
         to.WriteLine($"Load average now: {Load()}; above the number of processors ({Environment.ProcessorCount}), all of it is slower and less even.");
         foreach (CaseResult result in results)
         {
@@ -43,7 +44,7 @@ internal static class Report
                 result.BytesStored,
                 result.IsDefect,
                 FirstCheckpoint = Row(result.FirstCheckpoint, "freezeMs"),
-                Checkpoints = result.Checkpoints.Select(sample => Row(sample, "freezeMs")),
+                Checkpoints = result.Checkpoints.Select(sample => new Dictionary<string, double>(Row(sample, "freezeMs")) { ["forkMs"] = sample.ForkMs }),
                 Restores = result.Restores.Select(sample => Row(sample, "resumeMs")),
                 CheckpointRatio = result.Case.HasRatio ? Spread.Of(result.Checkpoints, sample => sample.Ratio) : (Spread?)null,
                 RestoreRatio = result.Case.HasRatio ? Spread.Of(result.Restores, sample => sample.Ratio) : (Spread?)null,
@@ -64,6 +65,7 @@ internal static class Report
     private static void Line(TextWriter to, string what, BenchCase measured, IReadOnlyList<Sample> samples, string freeze, string plain)
     {
         string line = $"  {what,-17} {freeze} {Text(samples, s => s.FreezeMs)}  total {Text(samples, s => s.WholeMs)}  wall {Text(samples, s => s.WallMs)}";
+        line += measured.Processes > 1 || freeze != "freeze" ? string.Empty : $"  fork {Text(samples, s => s.ForkMs)} freeze ratio {Text(samples, s => s.FreezeRatio)}";
         to.WriteLine(measured.HasRatio
             ? line + string.Create(CultureInfo.InvariantCulture, $"  plain {plain,-5} {Text(samples, s => s.YardstickMs)}  ratio {Text(samples, s => s.Ratio, "F2")}")
             : line);

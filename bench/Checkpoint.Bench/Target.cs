@@ -2,13 +2,20 @@ namespace Holdfast.Checkpoint.Bench;
 
 /// <summary>
 /// The program that is checkpointed: an interpreter that the machine has, filling memory with random bytes, so that nothing has to be compiled.
-/// Each of its processes makes a file named after its pid once it is ready, and then only sleeps.
+/// Each of its processes makes a file named after its pid once it is ready, and then only sleeps. On SIGUSR1 it forks once and writes into a file
+/// <c>forked</c> how many milliseconds that took: what a frozen copy of it is held against.
 /// </summary>
 internal static class Target
 {
     // Extended to its full size first: a string that grows is copied.
     private const string Perl = """
-        my ($size, $processes, $ready) = @ARGV;
+        use Time::HiRes (); use POSIX ();
+        my ($size, $processes, $ready, $forked) = @ARGV;
+        $SIG{USR1} = sub {
+            my $before = Time::HiRes::time; my $pid = fork; POSIX::_exit(0) if defined $pid && !$pid;
+            my $took = (Time::HiRes::time - $before) * 1000; waitpid $pid, 0;
+            open my $file, '>', "$forked.new" or die; print $file $took; close $file; rename "$forked.new", $forked or die;
+        };
         for (2 .. $processes) { my $pid = fork; die "fork: $!" unless defined $pid; last unless $pid; }
         my $memory = ''; vec($memory, $size - 1, 8) = 0;
         open my $random, '<:raw', '/dev/urandom' or die "urandom: $!";
@@ -19,8 +26,17 @@ internal static class Target
         """;
 
     private const string Python = """
-        import mmap, os, sys, time
-        size, processes, ready = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+        import mmap, os, signal, sys, time
+        size, processes, ready, forked = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+        def fork(signal, frame):
+            before = time.perf_counter()
+            pid = os.fork()
+            if pid == 0: os._exit(0)
+            took = (time.perf_counter() - before) * 1000
+            os.waitpid(pid, 0)
+            with open(forked + '.new', 'w') as file: file.write(str(took))
+            os.rename(forked + '.new', forked)
+        signal.signal(signal.SIGUSR1, fork)
         for _ in range(processes - 1):
             if os.fork() == 0:
                 break
@@ -38,9 +54,9 @@ internal static class Target
 
     /// <summary>The command line; perl where there is one, since an interpreter of its size adds least to the bytes that are asked for.</summary>
     /// <exception cref="BenchException">The machine has no interpreter for it.</exception>
-    public static IReadOnlyList<string> Command(BenchCase measured, string ready)
+    public static IReadOnlyList<string> Command(BenchCase measured, string ready, string forked)
     {
-        string[] arguments = [$"{(long)measured.MiB << 20}", $"{measured.Processes}", ready];
+        string[] arguments = [$"{(long)measured.MiB << 20}", $"{measured.Processes}", ready, forked];
         return Find("perl") is { } perl ? [perl, "-e", Perl, .. arguments]
             : Find("python3") is { } python ? [python, "-c", Python, .. arguments]
             : throw new BenchException("neither perl nor python3 is in PATH: one of them plays the application that is measured");

@@ -50,6 +50,21 @@ public sealed class CheckpointTests
     }
 
     [Fact]
+    public async Task A_process_whose_memory_cannot_be_kept_is_pumped_before_it_goes_on_and_only_once()
+    {
+        await using Harness harness = await new Harness(new FakeBridge(1, 2, 3) { CannotKeep = pid => pid == 2 }, CaptureMode.FrozenCopy).StartedAsync();
+
+        CheckpointTaken taken = await harness.AskAsync<CheckpointTaken>(new TakeCheckpoint());
+
+        List<string> calls = [.. harness.Bridge.Calls];
+        Assert.True(calls.IndexOf("PumpPages 2") < calls.IndexOf("Resume 2"));
+        Assert.True(calls.IndexOf("PumpPages 1") > calls.IndexOf("Resume 1"));
+        Assert.Equal(3, calls.Count(c => c.StartsWith("PumpPages", StringComparison.Ordinal)));
+        Assert.Equal(3 * 4 * 4096 + 16, taken.Pages.BytesWritten);
+        harness.AssertEverythingLetGo();
+    }
+
+    [Fact]
     public async Task A_process_that_appears_while_others_are_stopped_is_caught_too()
     {
         FakeBridge bridge = new(1);

@@ -11,11 +11,13 @@ public sealed class FailureTests(ITestOutputHelper output)
     private static readonly string[] CallsOfTheApplication =
         ["BeginCheckpoint", "FindProcesses", "Freeze", "Thaw", "LocateShared", "Assemble", "PumpShared"];
 
-    private static readonly string[] CallsOfAProcess = ["Open", "Prepare", "Stop", "Locate", "CaptureState", "PumpPages", "Resume"];
+    private static readonly string[] CallsOfAProcess = ["Open", "Prepare", "Stop", "Locate", "CaptureState", "KeepMemory", "PumpPages", "Resume"];
 
     private static readonly string[] CallsOfTheStore = ["Begin", "Write", "Commit"];
 
     public static TheoryData<string> Calls => [.. CallsOfTheApplication, .. CallsOfAProcess];
+
+    private static CaptureMode ModeWith(string call) => call == "KeepMemory" ? CaptureMode.FrozenCopy : CaptureMode.CopyInsideFreeze;
 
     [Theory]
     [MemberData(nameof(Calls))]
@@ -23,7 +25,7 @@ public sealed class FailureTests(ITestOutputHelper output)
     {
         FakeBridge bridge = new(1, 2, 3);
         bridge.Before = (c, pid) => _ = c == call && (pid is 0 or 2) ? throw new BridgeException("test.broken", "the test", "it says so") : 0;
-        await using Harness harness = await new Harness(bridge).StartedAsync();
+        await using Harness harness = await new Harness(bridge, ModeWith(call)).StartedAsync();
 
         OperationFailure failure = await harness.FailureAsync();
 
@@ -38,7 +40,7 @@ public sealed class FailureTests(ITestOutputHelper output)
     {
         FakeBridge bridge = new(1, 2, 3);
         bridge.Before = (c, pid) => _ = c == call && (pid is 0 or 2) ? throw new InvalidOperationException("a defect") : 0;
-        await using Harness harness = await new Harness(bridge).StartedAsync();
+        await using Harness harness = await new Harness(bridge, ModeWith(call)).StartedAsync();
 
         OperationFailure failure = await harness.FailureAsync();
 

@@ -30,6 +30,9 @@ internal sealed class FakeBridge : IKernelBridge
 
     public Func<int, IReadOnlyList<Refusal>> RefusesInLocate { get; set; } = _ => [];
 
+    /// <summary>Processes whose memory cannot be kept when they go on.</summary>
+    public Func<int, bool> CannotKeep { get; set; } = _ => false;
+
     public int MostPumpsAtOnce { get; private set; }
 
     public int OpenCheckpoints { get; set; }
@@ -155,6 +158,7 @@ internal sealed class FakeBridge : IKernelBridge
     {
         private readonly FakeProcess _process = bridge.Process(pid);
         private bool _disposed;
+        private bool _kept;
 
         public int Pid => pid;
 
@@ -170,8 +174,15 @@ internal sealed class FakeBridge : IKernelBridge
 
         public ProcessImage CaptureState() => Standing("CaptureState", Opaque<ProcessImage>);
 
+        public bool KeepMemory() => Standing("KeepMemory", () => _kept = !bridge.CannotKeep(pid));
+
         public PageCounts PumpPages(IPageSink sink) => Do("PumpPages", () =>
         {
+            if (!_kept && !_process.Stands)
+            {
+                _process.Violations.Add($"pages of {pid} were pumped while it ran, and nothing was kept");
+            }
+
             int now = Interlocked.Increment(ref bridge._pumping);
             bridge.MostPumpsAtOnce = Math.Max(bridge.MostPumpsAtOnce, now);
             try

@@ -15,6 +15,7 @@ public static class Program
         ["ask-init"] = Spaces.SpaceHelpers.AskInit,
         ["inject-once"] = Capture.CaptureHelpers.InjectOnce,
         ["copy-terminal-output"] = Capture.CaptureHelpers.CopyTerminalOutput,
+        ["checkpoint-once"] = Conformance.ConformanceHelpers.CheckpointOnce,
         ["checkpoint-forever"] = Conformance.ConformanceHelpers.CheckpointForever,
         ["restore-forever"] = Conformance.ConformanceHelpers.RestoreForever,
         ["stuck-read"] = Spaces.SpaceHelpers.StuckRead,

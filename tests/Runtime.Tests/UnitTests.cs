@@ -73,7 +73,7 @@ public sealed class UnitTests : IDisposable
     {
         HoldfastSettings settings = HoldfastSettings.From(null, "defaults");
 
-        Assert.Equal(CaptureMode.CopyInsideFreeze, settings.Checkpoints.Mode);
+        Assert.Equal(CaptureMode.FrozenCopy, settings.Checkpoints.Mode);
         Assert.Equal(Environment.ProcessorCount, settings.Checkpoints.ParallelPumps);
         Assert.All(Enum.GetValues<CheckpointPhase>(), p => Assert.True(settings.Checkpoints.Deadline(p) > TimeSpan.Zero));
         Assert.All(Enum.GetValues<Actors.Restore.RestoreStep>(), s => Assert.True(settings.Restores.Deadline(s) > TimeSpan.Zero));

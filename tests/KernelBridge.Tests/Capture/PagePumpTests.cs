@@ -2,6 +2,7 @@ using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Tests.Conformance;
+using Holdfast.KernelBridge.Tests.Spaces;
 using Xunit.Abstractions;
 
 namespace Holdfast.KernelBridge.Tests.Capture;
@@ -38,6 +39,8 @@ public sealed class PagePumpTests(ITestOutputHelper output)
             """);
         bench.Expect("ready");
         int pid = application.MainPid;
+        // 34 is pause(2): from there on it changes nothing any more.
+        SpaceFixture.Until(() => File.ReadAllText($"/proc/{pid}/syscall").StartsWith("34 ", StringComparison.Ordinal), "the program pauses");
         using TargetMemory memory = new(pid);
         (List<Area> areas, _) = AddressSpaces.Recognise(ProcessView.Read(pid), MemoryMap.ReadWithFlags(pid));
         List<(MemoryPages Pages, List<GuardRange> Guards)> found = [];

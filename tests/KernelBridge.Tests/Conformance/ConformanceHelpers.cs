@@ -5,6 +5,13 @@ namespace Holdfast.KernelBridge.Tests.Conformance;
 /// <summary>Supervisors that tests kill: the helper processes of this suite.</summary>
 public static class ConformanceHelpers
 {
+    /// <summary>Takes one checkpoint. Argument: the target.</summary>
+    public static int CheckpointOnce(string[] args)
+    {
+        Driver.Checkpoint(new PtraceBridge(), JsonSerializer.Deserialize<ApplicationTarget>(args[0])!);
+        return 0;
+    }
+
     /// <summary>Takes one checkpoint after the other. Argument: the target.</summary>
     public static int CheckpointForever(string[] args)
     {

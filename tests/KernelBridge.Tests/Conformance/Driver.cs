@@ -19,7 +19,9 @@ public static class Driver
     /// <param name="target">The application.</param>
     /// <param name="kill">Kills every process while it stands, so that nothing runs after the capture.</param>
     /// <param name="standing">Called while all stand, before anything is captured.</param>
-    public static Taken Checkpoint(IKernelBridge bridge, ApplicationTarget target, bool kill = false, Action? standing = null) => OnThread(() =>
+    /// <param name="prepared">Called before anything stops.</param>
+    /// <param name="resumed">Called when all run again, before what was kept of their memory is pumped.</param>
+    public static Taken Checkpoint(IKernelBridge bridge, ApplicationTarget target, bool kill = false, Action? standing = null, Action? resumed = null, Action? prepared = null) => OnThread(() =>
     {
         using ICheckpoint checkpoint = bridge.BeginCheckpoint(target);
         Dictionary<int, IProcessCheckpoint> processes = [];
@@ -37,6 +39,7 @@ public static class Driver
             }
 
             Refuse(refusals);
+            prepared?.Invoke();
             checkpoint.Freeze(Deadline);
             HashSet<int> stand = [];
             while (true)
@@ -71,12 +74,28 @@ public static class Driver
             Refuse([.. facts.SelectMany(fact => fact.Refusals), .. checkpoint.Locate(facts)]);
             ApplicationImage image = checkpoint.Assemble([.. processes.Values.Select(process => process.CaptureState())]);
             var pages = new MemoryPages();
+            checkpoint.PumpShared(pages);
+            HashSet<IProcessCheckpoint> pumped = [];
             foreach (IProcessCheckpoint process in processes.Values)
+            {
+                if (kill || !process.KeepMemory())
+                {
+                    process.PumpPages(pages);
+                    pumped.Add(process);
+                }
+
+                if (!kill)
+                {
+                    process.Resume();
+                }
+            }
+
+            resumed?.Invoke();
+            foreach (IProcessCheckpoint process in processes.Values.Where(process => !pumped.Contains(process)))
             {
                 process.PumpPages(pages);
             }
 
-            checkpoint.PumpShared(pages);
             foreach (int pid in processes.Keys.Where(_ => kill))
             {
                 // One may have ended with another that was killed before it.

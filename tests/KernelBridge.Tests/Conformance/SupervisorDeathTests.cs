@@ -17,30 +17,35 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output) : IDisposable
         Random random = new(Tools.Seed(output));
         IRunningApplication application = bench.Shell(BridgeConformance.CountingPipeline);
         IRunningApplication threads = Threads();
+        // Its memory is copied by clone(2).
+        IRunningApplication watcher = bench.Launch("env", $"OUT={Directory.CreateDirectory(bench.PathOf("watcher")).FullName}", bench.Compile(FrozenCopyTests.Watcher)!, "3000");
+        IRunningApplication[] victims = [application, threads, watcher];
+        string[] logs = ["log", "sums", "watcher/log"];
         bench.ExpectLines("log", 5);
         int deaths = Tools.Count(50, 500);
         int taken = 0;
         for (int death = 0; death < deaths; death++)
         {
-            IRunningApplication victim = death % 2 == 0 ? application : threads;
+            IRunningApplication victim = victims[death % 3];
             using var supervisor = new HelperProcess("checkpoint-forever", JsonSerializer.Serialize(victim.Target));
             Assert.Equal("ready", supervisor.ReadLine());
 
             // The first checkpoint compiles its code; later ones are short, so both kinds of moment are hit.
-            for (int i = death % 3; i > 0; i--)
+            for (int i = death % 4; i > 0; i--)
             {
                 Assert.Equal("taken", supervisor.ReadLine());
                 taken++;
             }
 
-            Linger(random.Next(death % 3 == 0 ? 400_000 : 30_000));
+            Linger(random.Next(death % 4 == 0 ? 400_000 : 30_000));
             supervisor.Kill();
+            Assert.All(bench.Lines("watcher/log"), line => Assert.StartsWith("round ", line, StringComparison.Ordinal));
             foreach (int pid in Alive(victim))
             {
                 Health.AssertRuns(pid, mayBlock: 1ul << 16);
             }
 
-            bench.ExpectLines(death % 2 == 0 ? "log" : "sums", 2);
+            bench.ExpectLines(logs[death % 3], 2);
         }
 
         output.WriteLine($"{deaths} supervisors killed, {taken} checkpoints completed before");
@@ -48,10 +53,31 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output) : IDisposable
         string[] sums = bench.Lines("sums");
         Assert.Equal(Enumerable.Range(1, sums.Length).Select(n => $"{n}"), sums);
 
+        Assert.All(bench.Lines("watcher/log"), line => Assert.StartsWith("round ", line, StringComparison.Ordinal));
+
         // And the next supervisor can take one.
         bench.Restore(bench.Checkpoint(application, kill: true));
         bench.ExpectLines("log", 5);
         BridgeConformance.AssertSquares(bench.Lines("log"));
+    }
+
+    [Fact]
+    public void A_process_goes_on_whichever_ptrace_call_of_its_copying_was_the_last()
+    {
+        Random random = new(Tools.Seed(output));
+        IRunningApplication application = bench.Launch(bench.Compile(FrozenCopyTests.Watcher)!, "1000");
+        string target = JsonSerializer.Serialize(application.Target);
+        int every = Tools.Count(6, 1);
+        int moment = 1 + random.Next(every);
+        for (; HelperProcess.RunTracer(moment, "checkpoint-once", target) != 0; moment += every)
+        {
+            bench.ExpectLines("log", 2);
+            string last = bench.Lines("log")[^1];
+            Assert.True(last.StartsWith("round ", StringComparison.Ordinal), $"after a death at call {moment}: {last}");
+        }
+
+        output.WriteLine($"{moment} calls");
+        Assert.True(moment > 60);
     }
 
     [Fact]

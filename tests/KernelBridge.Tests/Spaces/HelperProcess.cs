@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text;
 
 namespace Holdfast.KernelBridge.Tests.Spaces;
 
@@ -6,11 +7,14 @@ namespace Holdfast.KernelBridge.Tests.Spaces;
 public sealed class HelperProcess : IDisposable
 {
     private readonly Process process;
+    private readonly StringBuilder errors = new();
 
     public HelperProcess(string helper, params string[] arguments)
     {
-        var start = new ProcessStartInfo(Command(helper)[0], [.. Command(helper)[1..], .. arguments]) { RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(Command(helper)[0], [.. Command(helper)[1..], .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
         process = Process.Start(start)!;
+        process.ErrorDataReceived += (_, line) => errors.AppendLine(line.Data);
+        process.BeginErrorReadLine();
     }
 
     public int Pid => process.Id;
@@ -26,7 +30,12 @@ public sealed class HelperProcess : IDisposable
     public string ReadLine()
     {
         string? line = process.StandardOutput.ReadLineAsync().WaitAsync(SpaceFixture.Patience).GetAwaiter().GetResult();
-        Assert.NotNull(line);
+        if (line is null)
+        {
+            process.WaitForExit(SpaceFixture.Patience);
+            Assert.Fail($"the helper ended: {errors}");
+        }
+
         return line;
     }
 

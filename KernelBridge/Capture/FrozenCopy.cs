@@ -1,0 +1,160 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Ptrace;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>
+/// A copy-on-write copy of a stopped process's memory: a process that never runs, of which pages are read while the application goes on. Made by clone(2) inside
+/// the process, in a way that leaves it no child: the clone shares its memory with a clone of its own, ends, and is waited for before the process goes on; the
+/// second one, the copy, becomes a child of the space's init (or of the host's), which reaps it. The application gets no signal, and none of its waits finds it.
+/// </summary>
+/// <remarks>
+/// Should the tracer die at any moment: the clone's stack holds a signal frame that makes exit_group, so that it never runs the application's code; the copy and it
+/// carry PTRACE_O_EXITKILL as soon as they are seen; the process itself goes on over a frame that waits for the clone, then over the one with its true state.
+/// Belongs to the OS thread that stopped the process.
+/// </remarks>
+internal sealed class FrozenCopy : IDisposable
+{
+    /// <summary>The copy's name in /proc/PID/stat, by which <see cref="IsOne"/> knows it.</summary>
+    public const string Name = "frozen copy";
+
+    private const ulong CLONE_VM = 0x100, CLONE_FILES = 0x400, CLOSE_RANGE_UNSHARE = 2, WCLONE = 0x80000000, PR_SET_NAME = 15;
+    private const int Options = PtraceCall.OptionSysGood | PtraceCall.OptionTraceClone | PtraceCall.OptionExitKill;
+
+    private readonly Tracee thread;
+
+    private FrozenCopy(Tracee thread)
+    {
+        this.thread = thread;
+        Memory = new TargetMemory(thread.Pid);
+    }
+
+    /// <summary>Its pid, as the host sees it.</summary>
+    public int Pid => thread.Pid;
+
+    /// <summary>Its memory.</summary>
+    public TargetMemory Memory { get; }
+
+    /// <summary>Whether a process is such a copy, a dying or dead one included, and so no process of the application. No descriptor is left to it.</summary>
+    public static bool IsOne(int pid) => ProcessStat.TryRead(pid) is { Name: Name } && ProcFs.Numbers($"/proc/{pid}/fd").Count == 0;
+
+    /// <summary>Why a process cannot have a copy: then its memory is copied while it stands. Null when it can.</summary>
+    /// <param name="pid">The stopped process.</param>
+    /// <param name="status">Its status.</param>
+    public static string? Obstacle(int pid, ProcessStatus status)
+    {
+        if (ProcFs.TryLink($"/proc/{pid}/ns/pid_for_children") is not { } children || children != ProcFs.TryLink($"/proc/{pid}/ns/pid"))
+        {
+            return "its children are born in another pid namespace";
+        }
+
+        return MemoryLimits.LeaveRoomFor(pid, status.Kibibytes("RssAnon") * 1024) ? null : "its cgroup leaves no room for a copy";
+    }
+
+    /// <summary>Makes a copy of the process whose thread stands.</summary>
+    /// <param name="calls">Calls inside that thread; nothing has been called yet.</param>
+    /// <param name="tracee">The thread.</param>
+    /// <exception cref="BridgeException">It could not be made; nothing is left of it.</exception>
+    public static FrozenCopy Make(InjectedCalls calls, Tracee tracee)
+    {
+        Tracee? clone = null;
+        FrozenCopy? copy = null;
+        PtraceCall.SetOptionsOrThrow(tracee.Tid, PtraceCall.OptionSysGood | PtraceCall.OptionTraceClone);
+        try
+        {
+            ulong ending = calls.ReserveEnding();
+            tracee.Born = 0;
+            long child = calls.Begin(new InjectedCall(X64.Clone, CLONE_FILES, ending), new InjectedCall(X64.Wait4, ulong.MaxValue, 0, WCLONE));
+            if (child < 0)
+            {
+                throw Failed(tracee.Pid, "clone", child);
+            }
+
+            clone = Adopt(tracee.Born);
+            using TargetMemory memory = new(clone.Pid);
+            memory.Write(calls.Scratch, [.. "frozen copy\0"u8]);
+            Must(clone, "setsid", calls.CallElsewhere(clone, ending, new InjectedCall(X64.Setsid)));
+            Must(clone, "prctl", calls.CallElsewhere(clone, ending, new InjectedCall(X64.Prctl, PR_SET_NAME, calls.Scratch)));
+            Must(clone, "close_range", calls.CallElsewhere(clone, ending, new InjectedCall(X64.CloseRange, 0, uint.MaxValue, CLOSE_RANGE_UNSHARE)));
+            clone.Born = 0;
+            Must(clone, "clone", calls.CallElsewhere(clone, ending, new InjectedCall(X64.Clone, CLONE_VM | CLONE_FILES, ending)));
+            copy = new FrozenCopy(Adopt(clone.Born));
+
+            // The first to go when memory runs out.
+            File.WriteAllText($"/proc/{copy.Pid}/oom_score_adj", "1000");
+            calls.PutBackIn(copy.Memory);
+            End(clone);
+            clone = null;
+            long waited = calls.Next();
+            return waited == child ? copy : throw new BridgeException("copy.failed", $"copying process {tracee.Pid}", $"it waited for {child} and got {waited}");
+        }
+        catch (Exception e)
+        {
+            // All that was born, and before the process goes on to wait for its child.
+            copy?.Dispose();
+            clone = clone ?? (copy is null && tracee.Born != 0 ? Tracee.Inherited(tracee.Born, tracee.Born) : null);
+            if (clone is not null)
+            {
+                if (copy is null && clone.Born != 0)
+                {
+                    End(Tracee.Inherited(clone.Born, clone.Born));
+                }
+
+                End(clone);
+            }
+
+            throw e is IOException or UnauthorizedAccessException ? new BridgeException("copy.failed", $"copying process {tracee.Pid}", e.Message, inner: e) : e;
+        }
+        finally
+        {
+            _ = PtraceCall.SetOptions(tracee.Tid, PtraceCall.OptionSysGood);
+        }
+    }
+
+    /// <summary>Ends the copy, and waits for a moment until its parent has reaped it: the next checkpoint finds nothing of it.</summary>
+    public void Dispose()
+    {
+        End(thread);
+        Memory.Dispose();
+        for (int i = 0; i < 1000 && IsOne(Pid); i++)
+        {
+            _ = Libc.usleep(i < 20 ? 50u : 1000u);
+        }
+    }
+
+    /// <summary>Takes over a process that the kernel attached at its birth, before its first instruction.</summary>
+    private static Tracee Adopt(int pid)
+    {
+        Tracee thread = Tracee.Inherited(pid, pid);
+        if (thread.Wait().Ended)
+        {
+            throw new BridgeException("copy.failed", $"copying memory to process {pid}", "it ended");
+        }
+
+        PtraceCall.SetOptionsOrThrow(pid, Options);
+        return thread;
+    }
+
+    private static void End(Tracee thread)
+    {
+        if (!thread.Gone)
+        {
+            _ = Libc.kill(thread.Pid, Libc.SIGKILL);
+            while (!thread.Gone)
+            {
+                _ = thread.Wait();
+            }
+        }
+    }
+
+    private static void Must(Tracee thread, string call, long result)
+    {
+        if (result < 0)
+        {
+            throw Failed(thread.Pid, call, result);
+        }
+    }
+
+    private static BridgeException Failed(int pid, string call, long result) => new("copy.failed", $"{call} inside process {pid}", Errno.Text((int)-result));
+}
