@@ -74,7 +74,8 @@ public sealed partial class ReflinkTests : IDisposable
             states.Add((last, now));
         }
 
-        Assert.Equal(0, Take(store, file, image, out last));
+        // Of a page that is a hole in part only the whole can be said to be unchanged: where blocks are smaller than pages it is read.
+        Assert.InRange(Take(store, file, image, out last), 0, make == XfsSmallBlocks ? new FileInfo(file).Length : 0);
         states.Add((last, File.ReadAllBytes(file)));
         foreach ((SnapshotInfo info, byte[] bytes) in states)
         {
