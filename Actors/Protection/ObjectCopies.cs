@@ -29,4 +29,4 @@ internal sealed record CopiesDue;
 
 internal sealed record CopiesTried(IReadOnlyList<CopiesOnDevice> Devices, string? Trouble = null);
 
-internal sealed record CopiesOnDevice(string Device, IReadOnlyList<StoredSnapshot> Wanted, CopyOutcome Outcome);
+internal sealed record CopiesOnDevice(string Device, IReadOnlyList<StoredSnapshot> Wanted, CopyOutcome Outcome, DateTimeOffset? FirstOver);

@@ -11,6 +11,8 @@ public sealed partial class PolicyEntity
     private readonly Dictionary<string, HashSet<string>> _settled = new(StringComparer.Ordinal);
     private readonly Dictionary<string, DeviceCopies> _copies = new(StringComparer.Ordinal);
     private readonly HashSet<(string Device, string Snapshot, string Rule)> _lateCopies = [];
+    private static readonly TimeSpan LongestCopyWait = TimeSpan.FromDays(1);
+
     private DateTimeOffset _begun;
     private CancellationTokenSource? _copying;
     private bool _copyAgain;
@@ -59,9 +61,16 @@ public sealed partial class PolicyEntity
         long? limit = policy.Limits.Select(l => l.Limit).OfType<BandwidthLimit>().Min(l => (long?)l.BytesPerSecond);
         foreach (string device in devices)
         {
-            StoredSnapshot[] wanted = [.. protectedObject.Snapshots().Where(s => RulesFor(policy, s, device).Any())];
+            IReadOnlyList<StoredSnapshot> here = protectedObject.Snapshots();
+            StoredSnapshot[] wanted = [.. here.Where(s => RulesFor(policy, s, device).Any())];
+            DateTimeOffset? over = null;
             bool encrypted = policy.Rules.Any(r => r.Clause.Terms.Storage.Encrypted && Wants(r, device));
-            CopyOrder order = new(device, limit, encrypted, there => Choose(wanted, there, policy, time, device));
+            CopyOrder order = new(device, limit, encrypted, there =>
+            {
+                RetentionDecision decision = Decide(wanted, there, policy, time, device);
+                over = FirstOver(decision, time);
+                return Choose(decision, here, there, policy);
+            });
             CopyOutcome outcome;
             try
             {
@@ -72,22 +81,34 @@ public sealed partial class PolicyEntity
                 break;
             }
 
-            tried.Add(new CopiesOnDevice(device, wanted, outcome));
+            tried.Add(new CopiesOnDevice(device, wanted, outcome, over));
         }
 
         return new CopiesTried(tried);
     }
 
-    /// <summary>What is kept there decides what is sent: nothing goes only to be removed.</summary>
-    private static CopyChoice Choose(IReadOnlyList<StoredSnapshot> wanted, IReadOnlyList<StoredSnapshot> there, Policy policy, TrustedTime time, string device)
+    private static RetentionDecision Decide(
+        IReadOnlyList<StoredSnapshot> wanted, IReadOnlyList<StoredSnapshot> there, Policy policy, TrustedTime time, string device)
     {
         HashSet<string> present = [.. there.Select(s => s.Id)];
-        RetentionDecision decision = Retention.DecideFor(
-            there.Concat(wanted.Where(w => !present.Contains(w.Id))).Select(SnapshotPolicyTag.RecordOf), policy, time, device);
+        return Retention.DecideFor(there.Concat(wanted.Where(w => !present.Contains(w.Id))).Select(SnapshotPolicyTag.RecordOf), policy, time, device);
+    }
+
+    /// <summary>
+    /// What is kept there decides what is sent: nothing goes only to be removed. What is only there and serves none of these rules is somebody else's, and stays.
+    /// </summary>
+    private static CopyChoice Choose(RetentionDecision decision, IReadOnlyList<StoredSnapshot> here, IReadOnlyList<StoredSnapshot> there, Policy policy)
+    {
+        HashSet<string> present = [.. there.Select(s => s.Id)];
+        HashSet<string> ours = [.. here.Select(s => s.Id), .. there.Where(s => SnapshotPolicyTag.In(s.Tags)?.Serves.Any(r => policy.Find(RuleId.Parse(r.Rule)) is not null) == true).Select(s => s.Id)];
         return new CopyChoice(
             [.. decision.Keep.Select(k => k.Snapshot.Id).Where(id => !present.Contains(id))],
-            [.. decision.Remove.Select(r => r.Snapshot.Id).Where(present.Contains)]);
+            [.. decision.Remove.Select(r => r.Snapshot.Id).Where(id => present.Contains(id) && ours.Contains(id))]);
     }
+
+    /// <summary>When the first reason to keep a copy ends by itself; null when none does.</summary>
+    private static DateTimeOffset? FirstOver(RetentionDecision decision, TrustedTime time) => decision.Keep
+        .Select(k => k.Until).Where(until => until > time.Now).Min()?.ToDateTimeOffset();
 
     private void Tried(CopiesTried message)
     {
@@ -116,6 +137,14 @@ public sealed partial class PolicyEntity
         if (failed)
         {
             Timers.StartSingleTimer("copy", new CopiesDue(), _settings.RetryLast);
+        }
+
+        // A point that comes copies anyway; what ends by itself does not wait for one.
+        Timers.Cancel("copies over");
+        if (message.Devices.Select(d => d.FirstOver).Min() is { } over)
+        {
+            TimeSpan wait = over - _clock.Now + TimeSpan.FromMilliseconds(1);
+            Timers.StartSingleTimer("copies over", new CopiesDue(), wait < TimeSpan.Zero ? TimeSpan.Zero : wait < LongestCopyWait ? wait : LongestCopyWait);
         }
 
         Keep(broken, () =>

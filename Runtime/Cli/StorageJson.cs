@@ -4,7 +4,7 @@ namespace Holdfast.Runtime.Cli;
 
 // What -o json writes about storage objects and devices: one object per line. The names are a promise to scripts; fields are only ever added.
 internal sealed record PathSnapshotJson(
-    string Name, string Snapshot, string? Parent, string Kind, string Path, long BytesLogical, long BytesNew, long BytesStored, double TotalMs);
+    string Name, string Snapshot, string? Parent, string Kind, string Path, long BytesLogical, long BytesRead, long BytesNew, long BytesStored, double TotalMs);
 
 internal sealed record PathRestoreJson(string Name, string Snapshot, string Kind, string Path, long BytesLogical, double TotalMs);
 

@@ -10,7 +10,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Holdfast.Runtime.Node;
 
-/// <summary>Serves a store to other nodes: HTTP/2, mutual TLS. Whoever has a certificate of the authority may read and write.</summary>
+/// <summary>Serves a store to other nodes: HTTP/2, mutual TLS. Whoever has a certificate of the authority may read, write and remove, what is pinned or immutable excepted.</summary>
 internal sealed class StoreServer : IAsyncDisposable
 {
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(5);
@@ -31,7 +31,7 @@ internal sealed class StoreServer : IAsyncDisposable
     /// <exception cref="IOException">The address is taken.</exception>
     public static async Task<StoreServer> StartAsync(SnapshotStore store, IPEndPoint listen, X509Certificate2 own, X509Certificate2 authority)
     {
-        StoreDevice device = new(store);
+        StoreDevice device = new(store, Storage.DeviceSnapshots.MustStay);
         DeviceProtocol protocol = new(device);
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Logging.ClearProviders();

@@ -7,6 +7,11 @@ namespace Holdfast.Runtime.Protection;
 /// <summary>Brings an application's snapshots to the devices that its policies name, as <c>holdfast migrate</c> does.</summary>
 internal sealed class SnapshotCopies(string name, SnapshotStore store, StoreOptions own, DeviceAccess access)
 {
+    private readonly Dictionary<string, SnapshotInfo> _fetched = new(StringComparer.Ordinal);
+
+    /// <summary>Devices on which something was removed whose space has not come back yet.</summary>
+    private readonly HashSet<string> _uncollected = new(StringComparer.Ordinal);
+
     /// <summary>Brings the device up to date. What is there stays known when the device breaks in the middle.</summary>
     public async Task<CopyOutcome> CopyAsync(CopyOrder order, CancellationToken cancel)
     {
@@ -19,31 +24,13 @@ internal sealed class SnapshotCopies(string name, SnapshotStore store, StoreOpti
                 throw new HoldfastException("policy.encryption", $"encryption is required, and the store in {order.Device} is not encrypted");
             }
 
-            MigrationOptions options = new() { BytesPerSecond = order.BytesPerSecond };
-            if (device.Bucket is { } bucket)
-            {
-                options = options with { Only = order.Choose([]).Send };
-                HashSet<string> missing = [.. (await bucket.PlanAsync(store, name, options, null, cancel).ConfigureAwait(false)).Steps.Select(s => s.Snapshot.Id)];
-                before = [.. options.Only.Where(s => !missing.Contains(s))];
-                await bucket.SendAsync(store, name, options, null, cancel).ConfigureAwait(false);
-                return new CopyOutcome(before, [.. options.Only], null);
-            }
-
-            IStorageDevice storage = device.Storage!;
-            IReadOnlyList<SnapshotInfo> there = await PresentAsync(storage, cancel).ConfigureAwait(false);
+            DeviceSnapshots snapshots = new(device, store) { Fetched = _fetched };
+            IReadOnlyList<SnapshotInfo> there = await PresentAsync(snapshots, cancel).ConfigureAwait(false);
             before = Ids(there);
             CopyChoice choice = order.Choose([.. there.Select(s => ProtectedApplication.Of(s, []))]);
-            if (choice.Send.Count > 0)
-            {
-                await new Migration(store, storage, options with { Only = choice.Send }).RunAsync(name, cancel).ConfigureAwait(false);
-            }
-
-            if (device.Store is { } its)
-            {
-                Remove(its, choice.Remove);
-            }
-
-            return new CopyOutcome(before, Ids(await PresentAsync(storage, cancel).ConfigureAwait(false)), null);
+            await SendAsync(device, new MigrationOptions { BytesPerSecond = order.BytesPerSecond, Only = choice.Send }, cancel).ConfigureAwait(false);
+            string? trouble = await RemoveAsync(device.Name, snapshots, [.. there.Where(s => choice.Remove.Contains(s.Id))], cancel).ConfigureAwait(false);
+            return new CopyOutcome(before, Ids(await PresentAsync(snapshots, cancel).ConfigureAwait(false)), trouble);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -52,29 +39,73 @@ internal sealed class SnapshotCopies(string name, SnapshotStore store, StoreOpti
         }
     }
 
-    private async Task<IReadOnlyList<SnapshotInfo>> PresentAsync(IStorageDevice storage, CancellationToken cancel) =>
-        [.. (await storage.ListAsync(name, cancel).ConfigureAwait(false)).Where(s => s.Damage is null)];
+    private async Task SendAsync(Device device, MigrationOptions options, CancellationToken cancel)
+    {
+        if (options.Only is not { Count: > 0 })
+        {
+            return;
+        }
+
+        if (device.Bucket is { } bucket)
+        {
+            await bucket.SendAsync(store, name, options, null, cancel).ConfigureAwait(false);
+        }
+        else
+        {
+            await new Migration(store, device.Storage!, options).RunAsync(name, cancel).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<IReadOnlyList<SnapshotInfo>> PresentAsync(DeviceSnapshots snapshots, CancellationToken cancel) =>
+        [.. (await snapshots.ListAsync(name, cancel).ConfigureAwait(false)).Where(s => s.Damage is null)];
 
     private static IReadOnlyList<string> Ids(IReadOnlyList<SnapshotInfo> snapshots) => [.. snapshots.Select(s => s.Id)];
 
-    /// <summary>A directory's copies go when no rule needs them there.</summary>
-    private void Remove(SnapshotStore there, IReadOnlyList<string> expendable)
+    /// <summary>Copies go when no rule needs them there, and their space comes back.</summary>
+    /// <returns>What kept it from being so, beyond what the next time brings; null for nothing.</returns>
+    private async Task<string?> RemoveAsync(string device, DeviceSnapshots snapshots, IReadOnlyList<SnapshotInfo> expendable, CancellationToken cancel)
     {
-        foreach (string id in expendable)
+        foreach (SnapshotInfo snapshot in expendable)
         {
             try
             {
-                there.Forget(there.Find(name, id));
+                await snapshots.ForgetAsync(snapshot, cancel).ConfigureAwait(false);
+                _uncollected.Add(device);
             }
-            catch (SnapshotStoreException e) when (e.Code is "snapshot.unknown" or "snapshot.pinned")
+            catch (SnapshotStoreException e) when (e.Code is "snapshot.unknown" or "snapshot.pinned" or "snapshot.immutable")
             {
                 // Somebody needs it there, or was faster: it is looked at again next time.
             }
+            catch (SnapshotStoreException e) when (e.Code == "request.unknown")
+            {
+                return $"{device} has an older version of this program, which removes nothing for others";
+            }
         }
 
-        if (expendable.Count > 0)
+        if (!_uncollected.Contains(device))
         {
-            there.CollectGarbage();
+            return null;
+        }
+
+        try
+        {
+            CollectionReport report = await snapshots.CollectAsync(cancel).ConfigureAwait(false);
+            if (report.Damaged.Count > 0)
+            {
+                return $"no space is given back on {device}: {report.Damaged[0].Message}";
+            }
+
+            _uncollected.Remove(device);
+            return null;
+        }
+        catch (SnapshotStoreException e) when (e.Code is "store.busy" or "device.busy")
+        {
+            // Somebody sends there or collects: the next time.
+            return null;
+        }
+        catch (SnapshotStoreException e) when (e.Code == "device.references")
+        {
+            return e.Message;
         }
     }
 }

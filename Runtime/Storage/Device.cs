@@ -107,7 +107,7 @@ internal sealed class Device : IAsyncDisposable
         // A store that is there and not encrypted needs no key: then this store's is not meant for it.
         bool plain = access.KeyFile is null && File.Exists(Path.Combine(name, "store")) && !SnapshotStore.IsEncryptedAt(name);
         SnapshotStore store = SnapshotStore.Open(name, own with { Key = plain ? null : key, Create = absent == AbsentStore.Made, Quota = null });
-        StoreDevice storage = new(store);
+        StoreDevice storage = new(store, DeviceSnapshots.MustStay);
         return new Device(name) { Storage = storage, Store = store, _held = { storage }, _closed = { store } };
     }
 

@@ -27,7 +27,13 @@ internal sealed class EmptyDevice(string name) : IStorageDevice
 
     public Task UnpinAsync(string objectName, string id, string owner, CancellationToken cancel) => throw Missing();
 
+    public Task ForgetAsync(string objectName, string id, CancellationToken cancel) => throw Missing();
+
+    public Task<CollectionReport> CollectAsync(CancellationToken cancel) => Task.FromResult(new CollectionReport());
+
     public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel) => throw Missing();
+
+    public Task<Stream> OpenRestAsync(string objectName, string? from, string to, IReadOnlyList<long>? received, CancellationToken cancel) => throw Missing();
 
     public Task ReadAsync(string objectName, string id, string stream, long offset, Memory<byte> into, CancellationToken cancel) => throw Missing();
 

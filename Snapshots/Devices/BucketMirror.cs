@@ -4,9 +4,11 @@ namespace Holdfast.Snapshots;
 /// A store's snapshots in a bucket: the same files under the same names, so that an encrypted store stays encrypted and the bucket,
 /// fetched, is a store. Packs are sent once; a manifest is sent when all that it refers to is there.
 /// </summary>
-public sealed class BucketMirror
+public sealed partial class BucketMirror
 {
     private const string HeaderKey = "store";
+    private const string PacksPrefix = "packs/";
+    private const string ObjectsPrefix = "objects/";
 
     private readonly IBlobContainer _container;
     private long _fetched;
@@ -50,6 +52,9 @@ public sealed class BucketMirror
         SnapshotStore store, string objectName, MigrationOptions options, LiveSnapshot? live = null, CancellationToken cancel = default)
     {
         await CheckHeaderAsync(store, write: true, cancel).ConfigureAwait(false);
+
+        // Before it is looked at what is there: nothing that this relies on is collected until the lease is given back.
+        await using BucketLease lease = await BucketLease.ForSendingAsync(_container, store, cancel).ConfigureAwait(false);
         (List<Outgoing> missing, Dictionary<string, long> packs, _, _) = await MissingAsync(store, objectName, options, live, cancel).ConfigureAwait(false);
         var limit = new RateLimit(options.BytesPerSecond);
         long sent = 0;
@@ -60,7 +65,9 @@ public sealed class BucketMirror
             // Held open, the snapshot keeps its packs even if it is forgotten meanwhile.
             using SnapshotReader reader = one.Open();
             long before = sent;
-            IReadOnlyList<(string Key, string File, long Size, PackId Pack)> files = FilesOf(store, reader, packs);
+            var references = new ReferenceMap();
+            references.Add(reader);
+            IReadOnlyList<(string Key, string File, long Size, PackId Pack)> files = FilesOf(store, references, packs);
             long planned = files.Sum(f => f.Size);
             await Parallel.ForEachAsync(
                 files,
@@ -78,7 +85,10 @@ public sealed class BucketMirror
                 packs[key] = size;
             }
 
-            await _container.PutAsync($"objects/{store.EncodeName(objectName)}/{reader.Info.Id}{StoreLayout.ManifestExtension}", one.Manifest, cancel).ConfigureAwait(false);
+            // What it refers to is said first: whoever sees the manifest finds that.
+            await PutReferencesAsync(store, objectName, reader.Info.Id, references, cancel).ConfigureAwait(false);
+            lease.ThrowIfLate();
+            await _container.PutAsync(ManifestKey(store, objectName, reader.Info.Id), one.Manifest, cancel).ConfigureAwait(false);
             sent += new FileInfo(one.Manifest).Length;
             options.Sent?.Invoke(new MigrationStep(reader.Info, null, planned, Reason(files.Count)), i + 1, missing.Count, sent - before);
         }
@@ -96,7 +106,9 @@ public sealed class BucketMirror
         foreach (Outgoing one in missing)
         {
             using SnapshotReader reader = one.Open();
-            IReadOnlyList<(string Key, string File, long Size, PackId Pack)> files = FilesOf(store, reader, packs);
+            var references = new ReferenceMap();
+            references.Add(reader);
+            IReadOnlyList<(string Key, string File, long Size, PackId Pack)> files = FilesOf(store, references, packs);
             foreach ((string key, _, long size, _) in files)
             {
                 packs[key] = size;
@@ -115,14 +127,12 @@ public sealed class BucketMirror
         _ => $"{packs} of its packs are not there; a bucket takes whole packs",
     };
 
-    private static List<(string Key, string File, long Size, PackId Pack)> FilesOf(SnapshotStore store, SnapshotReader reader, Dictionary<string, long> there)
+    private static List<(string Key, string File, long Size, PackId Pack)> FilesOf(SnapshotStore store, ReferenceMap references, Dictionary<string, long> there)
     {
-        var references = new ReferenceMap();
-        references.Add(reader);
         var files = new List<(string Key, string File, long Size, PackId Pack)>();
         foreach (PackId pack in references.Packs)
         {
-            string key = $"packs/{pack}{PackFormat.Extension}";
+            string key = PackKey(pack);
             string file = Path.Combine(store.Layout.Packs, pack + PackFormat.Extension);
             long size = new FileInfo(file).Length;
             if (there.GetValueOrDefault(key, -1) != size)
@@ -139,15 +149,15 @@ public sealed class BucketMirror
     {
         string directory = store.EncodeName(objectName);
         HashSet<string> there = [];
-        await foreach ((string key, _) in _container.ListAsync($"objects/{directory}/", cancel).ConfigureAwait(false))
+        await foreach (Blob blob in _container.ListAsync($"{ObjectsPrefix}{directory}/", cancel).ConfigureAwait(false))
         {
-            there.Add(Path.GetFileNameWithoutExtension(key));
+            there.Add(Path.GetFileNameWithoutExtension(blob.Key));
         }
 
         Dictionary<string, long> packs = new(StringComparer.Ordinal);
-        await foreach ((string key, long size) in _container.ListAsync("packs/", cancel).ConfigureAwait(false))
+        await foreach (Blob blob in _container.ListAsync(PacksPrefix, cancel).ConfigureAwait(false))
         {
-            packs[key] = size;
+            packs[blob.Key] = blob.Size;
         }
 
         IReadOnlyList<SnapshotInfo> here = store.List(objectName);
@@ -197,11 +207,11 @@ public sealed class BucketMirror
             string encoded = store.EncodeName(objectName);
             Libc.TryMakeDirectory(layout.Object(encoded));
             var wanted = new List<string>();
-            await foreach ((string key, _) in _container.ListAsync($"objects/{encoded}/", cancel).ConfigureAwait(false))
+            await foreach (Blob blob in _container.ListAsync($"{ObjectsPrefix}{encoded}/", cancel).ConfigureAwait(false))
             {
-                if (SnapshotStore.IsManifest(Path.GetFileName(key)))
+                if (SnapshotStore.IsManifest(Path.GetFileName(blob.Key)))
                 {
-                    wanted.Add(key);
+                    wanted.Add(blob.Key);
                 }
             }
 

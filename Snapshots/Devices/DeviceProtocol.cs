@@ -88,7 +88,7 @@ public sealed class DeviceProtocol
                 await exchange.Answer(200, null).WriteAsync(digest, cancel).ConfigureAwait(false);
                 return;
             case ("GET", ["v1", "objects", var name, var id, "difference"]):
-                await using (Stream difference = await _device.OpenDifferenceAsync(name, exchange.Query("from"), id, cancel).ConfigureAwait(false))
+                await using (Stream difference = await OpenAsync(exchange, name, id, cancel).ConfigureAwait(false))
                 {
                     await difference.CopyToAsync(exchange.Answer(200, null), cancel).ConfigureAwait(false);
                 }
@@ -96,6 +96,13 @@ public sealed class DeviceProtocol
                 return;
             case ("GET", ["v1", "objects", var name, var id, "bytes"]):
                 await ReadAsync(exchange, name, id, cancel).ConfigureAwait(false);
+                return;
+            case ("DELETE", ["v1", "objects", var name, var id]):
+                await _device.ForgetAsync(name, id, cancel).ConfigureAwait(false);
+                exchange.Answer(200, null);
+                return;
+            case ("POST", ["v1", "collections"]):
+                await ReplyAsync(exchange, ToReply(await _device.CollectAsync(cancel).ConfigureAwait(false)), cancel).ConfigureAwait(false);
                 return;
             case ("PUT" or "DELETE", ["v1", "pins"]):
                 PinRequest pin = await ReceiveAsync(exchange, PinRequest.Parser, cancel).ConfigureAwait(false);
@@ -123,6 +130,17 @@ public sealed class DeviceProtocol
             default:
                 throw new SnapshotStoreException("request.unknown", $"{exchange.Method} {exchange.Path} is no request of the device protocol");
         }
+    }
+
+    private Task<Stream> OpenAsync(IDeviceExchange exchange, string name, string id, CancellationToken cancel)
+    {
+        string? from = exchange.Query("from");
+        return exchange.Query("received") switch
+        {
+            null => _device.OpenDifferenceAsync(name, from, id, cancel),
+            "" => _device.OpenRestAsync(name, from, id, null, cancel),
+            var counts => _device.OpenRestAsync(name, from, id, [.. counts.Split(',').Select(c => (long)Number(c))], cancel),
+        };
     }
 
     /// <summary>Answers with the number of records that are stored as it grows, and with an error when it is too late for a status.</summary>
@@ -171,6 +189,17 @@ public sealed class DeviceProtocol
         await _device.ReadAsync(name, id, exchange.Query("stream") ?? string.Empty, offset, bytes, cancel).ConfigureAwait(false);
         await exchange.Answer(200, null).WriteAsync(bytes, cancel).ConfigureAwait(false);
     }
+
+    private static CollectionReply ToReply(CollectionReport report) => new()
+    {
+        Snapshots = (ulong)report.Snapshots,
+        PacksRemoved = (ulong)report.PacksRemoved,
+        PacksTrimmed = (ulong)report.PacksTrimmed,
+        PacksBusy = (ulong)report.PacksBusy,
+        LeftoversRemoved = (ulong)report.LeftoversRemoved,
+        BytesFreed = (ulong)report.BytesFreed,
+        Damaged = { report.Damaged.Select(d => new DamageNote { File = d.File, Position = (ulong)d.Position, What = d.What }) },
+    };
 
     private static int Number(string? text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
         ? number

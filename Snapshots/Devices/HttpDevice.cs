@@ -121,9 +121,40 @@ public sealed class HttpDevice : IStorageDevice
     public Task UnpinAsync(string objectName, string id, string owner, CancellationToken cancel) => PinAsync(HttpMethod.Delete, objectName, id, owner, cancel);
 
     /// <inheritdoc/>
-    public async Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel)
+    public async Task ForgetAsync(string objectName, string id, CancellationToken cancel)
     {
-        string query = from is null ? string.Empty : $"?from={from}";
+        using HttpResponseMessage answer = await AskAsync(HttpMethod.Delete, $"v1/objects/{Escape(objectName)}/{id}", null, cancel).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async Task<CollectionReport> CollectAsync(CancellationToken cancel)
+    {
+        CollectionReply reply = await PostAsync("v1/collections", [], CollectionReply.Parser, cancel).ConfigureAwait(false);
+        return new CollectionReport
+        {
+            Snapshots = (int)reply.Snapshots,
+            PacksRemoved = (int)reply.PacksRemoved,
+            PacksTrimmed = (int)reply.PacksTrimmed,
+            PacksBusy = (int)reply.PacksBusy,
+            LeftoversRemoved = (int)reply.LeftoversRemoved,
+            BytesFreed = (long)reply.BytesFreed,
+            Damaged = [.. reply.Damaged.Select(d => new SnapshotDamagedException(d.File, (long)d.Position, d.What))],
+        };
+    }
+
+    /// <inheritdoc/>
+    public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel) =>
+        OpenAsync(objectName, to, from is null ? string.Empty : $"?from={from}", cancel);
+
+    /// <inheritdoc/>
+    public Task<Stream> OpenRestAsync(string objectName, string? from, string to, IReadOnlyList<long>? received, CancellationToken cancel) => OpenAsync(
+        objectName,
+        to,
+        $"?{(from is null ? string.Empty : $"from={from}&")}received={string.Join(',', (received ?? []).Select(r => r.ToString(CultureInfo.InvariantCulture)))}",
+        cancel);
+
+    private async Task<Stream> OpenAsync(string objectName, string to, string query, CancellationToken cancel)
+    {
         HttpResponseMessage answer = await AskAsync(HttpMethod.Get, $"v1/objects/{Escape(objectName)}/{to}/difference{query}", null, cancel).ConfigureAwait(false);
         return await answer.Content.ReadAsStreamAsync(cancel).ConfigureAwait(false);
     }

@@ -48,12 +48,30 @@ public interface IStorageDevice : IAsyncDisposable
     /// <summary>Takes a pin away.</summary>
     Task UnpinAsync(string objectName, string id, string owner, CancellationToken cancel);
 
+    /// <summary>Removes a snapshot; <see cref="CollectAsync"/> gives its space back. Others are not harmed.</summary>
+    /// <exception cref="SnapshotStoreException">
+    /// It does not exist (<c>snapshot.unknown</c>), somebody who is named still needs it (<c>snapshot.pinned</c>), or it must not go yet (<c>snapshot.immutable</c>).
+    /// </exception>
+    Task ForgetAsync(string objectName, string id, CancellationToken cancel);
+
+    /// <summary>Gives back the space of what no snapshot refers to, while others read and write.</summary>
+    /// <exception cref="SnapshotStoreException">Another collection runs (<c>store.busy</c>).</exception>
+    Task<CollectionReport> CollectAsync(CancellationToken cancel);
+
     /// <summary>Opens a difference as <see cref="DifferenceFile"/> has it, to be applied here.</summary>
     /// <param name="objectName">The object.</param>
     /// <param name="from">Id of the base; null: the whole snapshot.</param>
     /// <param name="to">Id of the snapshot.</param>
     /// <param name="cancel">Cancels.</param>
     Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel);
+
+    /// <summary>Opens what is left of a difference when a part of it is here already.</summary>
+    /// <param name="objectName">The object.</param>
+    /// <param name="from">Id of the base; null: the whole snapshot.</param>
+    /// <param name="to">Id of the snapshot.</param>
+    /// <param name="received">How many records of each lane are here: they are left out. Null: all are, and so is END; what is answered then says what is asked about.</param>
+    /// <param name="cancel">Cancels.</param>
+    Task<Stream> OpenRestAsync(string objectName, string? from, string to, IReadOnlyList<long>? received, CancellationToken cancel);
 
     /// <summary>Reads stored bytes of a stream of a snapshot, verified.</summary>
     /// <param name="objectName">The object.</param>

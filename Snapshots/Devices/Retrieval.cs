@@ -2,13 +2,17 @@ namespace Holdfast.Snapshots;
 
 /// <summary>
 /// Brings the snapshots of a storage object from a device into a store, each as the difference against the nearest snapshot that the store has by then.
-/// Doing it again fetches only what is missing; a snapshot that was interrupted is sent again, but what of it is stored already is not stored twice.
+/// Doing it again fetches only what is missing, also of a snapshot that was interrupted.
 /// </summary>
 public sealed class Retrieval
 {
+    /// <summary>A connection that brought more than this before it broke brought a record.</summary>
+    private const int Progress = 1024 * 1024;
+
     private readonly IStorageDevice _source;
     private readonly SnapshotStore _destination;
     private readonly MigrationOptions _options;
+    private int _interruptions;
 
     /// <summary>Makes one.</summary>
     /// <param name="source">The device that has the snapshots.</param>
@@ -69,17 +73,11 @@ public sealed class Retrieval
 
             try
             {
-                await using Stream difference = await _source.OpenDifferenceAsync(objectName, step.Base?.Id, step.Snapshot.Id, cancel).ConfigureAwait(false);
-                await using var counted = new MeteredStream(difference, limit, bytes =>
+                await FetchAsync(objectName, step, bytes =>
                 {
                     fetched += bytes;
                     _options.Progress?.Report(new MigrationProgress(step.Snapshot, number, plan.Steps.Count, fetched, step.Bytes));
-                });
-                await DifferenceFile.ApplyAsync(_destination, counted, cancel).ConfigureAwait(false);
-            }
-            catch (Exception e) when (e is HttpRequestException or (IOException and not SnapshotStoreException))
-            {
-                throw new SnapshotStoreException("device.unreachable", $"the connection to {_source.Name} broke: {e.Message}; fetch again to go on", e);
+                }, limit, cancel).ConfigureAwait(false);
             }
             finally
             {
@@ -97,7 +95,50 @@ public sealed class Retrieval
             _options.Sent?.Invoke(step, number, plan.Steps.Count, fetched - before);
         }
 
-        return new MigrationReport(plan.Steps.Count, fetched, 0);
+        return new MigrationReport(plan.Steps.Count, fetched, _interruptions);
+    }
+
+    /// <summary>Fetches one snapshot; a connection that breaks, but brings something, is made again.</summary>
+    private async Task FetchAsync(string objectName, MigrationStep step, Action<int> count, RateLimit limit, CancellationToken cancel)
+    {
+        for (int attempt = 0; ; _interruptions++)
+        {
+            long here = 0;
+            try
+            {
+                IReadOnlyList<long>? received = await ReceivedAsync(objectName, step, cancel).ConfigureAwait(false);
+                await using Stream difference = await (received is null
+                    ? _source.OpenDifferenceAsync(objectName, step.Base?.Id, step.Snapshot.Id, cancel)
+                    : _source.OpenRestAsync(objectName, step.Base?.Id, step.Snapshot.Id, received, cancel)).ConfigureAwait(false);
+                await using var counted = new MeteredStream(difference, limit, bytes =>
+                {
+                    here += bytes;
+                    count(bytes);
+                });
+                await DifferenceFile.ApplyRestAsync(_destination, counted, received, cancel).ConfigureAwait(false);
+                return;
+            }
+            catch (Exception e) when (e is HttpRequestException or (IOException and not SnapshotStoreException))
+            {
+                attempt = here > Progress ? 1 : attempt + 1;
+                if (attempt > _options.Retries || cancel.IsCancellationRequested)
+                {
+                    throw new SnapshotStoreException("device.unreachable", $"the connection to {_source.Name} broke: {e.Message}; fetch again to go on", e);
+                }
+            }
+        }
+    }
+
+    /// <summary>How many records of each lane are here already; null for none, which costs the device nothing.</summary>
+    private async Task<IReadOnlyList<long>?> ReceivedAsync(string objectName, MigrationStep step, CancellationToken cancel)
+    {
+        if (!Directory.Exists(_destination.Layout.Incoming) || !Directory.EnumerateDirectories(_destination.Layout.Incoming).Any())
+        {
+            return null;
+        }
+
+        await using Stream head = await _source.OpenRestAsync(objectName, step.Base?.Id, step.Snapshot.Id, null, cancel).ConfigureAwait(false);
+        return await DifferenceFile.ReceivedAsync(_destination, head, cancel).ConfigureAwait(false);
     }
 
     /// <summary>Counts what is read, and keeps it below the limit.</summary>

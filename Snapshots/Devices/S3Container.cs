@@ -62,7 +62,7 @@ public sealed class S3Container : IBlobContainer
     private static string? Setting(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : null;
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<(string Key, long Size)> ListAsync(string prefix, [EnumeratorCancellation] CancellationToken cancel)
+    public async IAsyncEnumerable<Blob> ListAsync(string prefix, [EnumeratorCancellation] CancellationToken cancel)
     {
         var request = new ListObjectsV2Request { BucketName = _bucket, Prefix = _prefix + prefix };
         while (true)
@@ -70,7 +70,7 @@ public sealed class S3Container : IBlobContainer
             ListObjectsV2Response answer = await GuardAsync(() => _client.ListObjectsV2Async(request, cancel)).ConfigureAwait(false);
             foreach (S3Object found in answer.S3Objects ?? [])
             {
-                yield return (found.Key[_prefix.Length..], found.Size ?? 0);
+                yield return new Blob(found.Key[_prefix.Length..], found.Size ?? 0, found.LastModified is { } modified ? new DateTimeOffset(modified.ToUniversalTime()) : default);
             }
 
             if (answer.IsTruncated != true)
@@ -143,6 +143,10 @@ public sealed class S3Container : IBlobContainer
             throw Unreachable(e);
         }
     }
+
+    /// <inheritdoc/>
+    public Task DeleteAsync(string key, CancellationToken cancel) =>
+        GuardAsync(() => _client.DeleteObjectAsync(new DeleteObjectRequest { BucketName = _bucket, Key = _prefix + key }, cancel));
 
     private async Task<T> GuardAsync<T>(Func<Task<T>> action)
     {

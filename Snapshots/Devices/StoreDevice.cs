@@ -11,8 +11,16 @@ public sealed class StoreDevice : IStorageDevice
     private readonly ConcurrentDictionary<string, IncomingTransfer> _transfers = new(StringComparer.Ordinal);
     private readonly SemaphoreSlim _begin = new(1);
 
+    private readonly Func<SnapshotInfo, string?>? _mustStay;
+
     /// <summary>Makes one.</summary>
-    public StoreDevice(SnapshotStore store) => Store = store;
+    /// <param name="store">The store.</param>
+    /// <param name="mustStay">Says of a snapshot that is to be removed why it must stay, or null when it need not; null: none must.</param>
+    public StoreDevice(SnapshotStore store, Func<SnapshotInfo, string?>? mustStay = null)
+    {
+        Store = store;
+        _mustStay = mustStay;
+    }
 
     /// <summary>The store.</summary>
     public SnapshotStore Store { get; }
@@ -178,7 +186,35 @@ public sealed class StoreDevice : IStorageDevice
     }
 
     /// <inheritdoc/>
-    public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel)
+    public Task ForgetAsync(string objectName, string id, CancellationToken cancel) => Task.Run(
+        () =>
+        {
+            SnapshotInfo snapshot = Find(objectName, id);
+            if (_mustStay?.Invoke(snapshot) is { } why)
+            {
+                throw new SnapshotStoreException("snapshot.immutable", why);
+            }
+
+            Store.Forget(snapshot);
+        },
+        cancel);
+
+    /// <inheritdoc/>
+    public Task<CollectionReport> CollectAsync(CancellationToken cancel) => Task.Run(Store.CollectGarbage, cancel);
+
+    /// <inheritdoc/>
+    public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel) =>
+        Open(objectName, from, to, (source, stream) => DifferenceFile.WriteAsync(source, stream, null, cancel));
+
+    /// <inheritdoc/>
+    public Task<Stream> OpenRestAsync(string objectName, string? from, string to, IReadOnlyList<long>? received, CancellationToken cancel) =>
+        received is null || received.Count == DifferenceSource.Lanes
+            ? Open(objectName, from, to, (source, stream) => received is null
+                ? DifferenceFile.WriteHeadAsync(source, stream, cancel)
+                : DifferenceFile.WriteAsync(source, stream, received, cancel))
+            : throw new SnapshotStoreException("transfer.invalid", $"a difference has {DifferenceSource.Lanes} lanes, not {received.Count}");
+
+    private Task<Stream> Open(string objectName, string? from, string to, Func<DifferenceSource, Stream, Task> write)
     {
         DifferenceSource source = Store.OpenDifference(from is null ? null : Find(objectName, from), Find(objectName, to), null);
         var pipe = new Pipe(new PipeOptions(pauseWriterThreshold: 1024 * 1024, resumeWriterThreshold: 512 * 1024, useSynchronizationContext: false));
@@ -190,7 +226,7 @@ public sealed class StoreDevice : IStorageDevice
                 {
                     using (source)
                     {
-                        await DifferenceFile.WriteAsync(source, pipe.Writer.AsStream(), null, cancel).ConfigureAwait(false);
+                        await write(source, pipe.Writer.AsStream()).ConfigureAwait(false);
                     }
                 }
                 catch (Exception e)

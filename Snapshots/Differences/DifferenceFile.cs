@@ -45,22 +45,17 @@ public static class DifferenceFile
     /// The base is missing or another (<c>diff.base</c>, naming the right one), the snapshot exists with another content (<c>snapshot.exists</c>),
     /// the difference is damaged (<c>snapshot.damaged</c>) or comes to something else than it should (<c>transfer.mismatch</c>). Nothing is visible then.
     /// </exception>
-    public static async Task<SnapshotInfo> ApplyAsync(SnapshotStore store, Stream stream, CancellationToken cancel = default)
+    public static Task<SnapshotInfo> ApplyAsync(SnapshotStore store, Stream stream, CancellationToken cancel = default) => ApplyRestAsync(store, stream, null, cancel);
+
+    /// <summary>As above, of what is left of a difference.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="stream">The difference without the records that are here.</param>
+    /// <param name="left">How many records of each lane were left out: what <see cref="ReceivedAsync"/> said; null: none.</param>
+    /// <param name="cancel">Cancels.</param>
+    internal static async Task<SnapshotInfo> ApplyRestAsync(SnapshotStore store, Stream stream, IReadOnlyList<long>? left, CancellationToken cancel)
     {
-        byte[] magic = new byte[8];
-        if (await stream.ReadAtLeastAsync(magic, magic.Length, throwOnEndOfStream: false, cancel).ConfigureAwait(false) != magic.Length
-            || !magic.AsSpan().SequenceEqual(RecordFormat.FileMagic))
-        {
-            throw new SnapshotDamagedException("the difference", 0, "is not a difference");
-        }
-
-        using var buffer = new RecordBuffer { Position = magic.Length };
-        if (!await RecordFormat.ReadAsync(stream, buffer, "the difference", cancel).ConfigureAwait(false) || buffer.Kind != RecordKind.Head)
-        {
-            throw new SnapshotDamagedException("the difference", magic.Length, "does not begin with a HEAD record");
-        }
-
-        DifferenceHead head = FrameFile.Parse(DifferenceHead.Parser, buffer.Message.Span, "the difference", magic.Length);
+        using var buffer = new RecordBuffer();
+        DifferenceHead head = await ReadHeadAsync(stream, buffer, cancel).ConfigureAwait(false);
         byte[] baseDigest = buffer.Data.ToArray();
         if (head.Target is { } target && store.Exists(target.Object, target.Id) is { } present)
         {
@@ -69,7 +64,12 @@ public static class DifferenceFile
 
         using IncomingTransfer transfer = IncomingTransfer.Open(store, head, baseDigest);
         IReadOnlyList<long> received = transfer.Status.Received;
-        long number = 0;
+        if (left is not null && (left.Count != received.Count || left.Zip(received).Any(l => l.First > l.Second)))
+        {
+            throw new SnapshotStoreException("transfer.incomplete", $"a part of {head.Target?.Object}@{head.Target?.Id} that was here is gone; fetch it again");
+        }
+
+        long number = Next(0);
         while (await RecordFormat.ReadAsync(stream, buffer, "the difference", cancel).ConfigureAwait(false))
         {
             if (buffer.Kind == RecordKind.End)
@@ -85,17 +85,67 @@ public static class DifferenceFile
                 transfer.Receive(lane, buffer);
             }
 
-            number++;
+            number = Next(number + 1);
         }
 
         throw new SnapshotDamagedException("the difference", buffer.Position, "ends without an END record");
+
+        long Next(long candidate)
+        {
+            while (left is not null && candidate < (long)head.Records && candidate / head.Lanes < left[(int)(candidate % head.Lanes)])
+            {
+                candidate++;
+            }
+
+            return candidate;
+        }
+    }
+
+    /// <summary>How many records of each lane are here of the difference whose head a stream holds, and nothing else.</summary>
+    /// <returns>Null when there are none, or the stream goes on after the head: its device leaves nothing out.</returns>
+    internal static async Task<IReadOnlyList<long>?> ReceivedAsync(SnapshotStore store, Stream stream, CancellationToken cancel)
+    {
+        using var buffer = new RecordBuffer();
+        DifferenceHead head = await ReadHeadAsync(stream, buffer, cancel).ConfigureAwait(false);
+        byte[] baseDigest = buffer.Data.ToArray();
+        if ((head.Target is { } target && store.Exists(target.Object, target.Id) is not null) || await stream.ReadAsync(new byte[1], cancel).ConfigureAwait(false) != 0)
+        {
+            return null;
+        }
+
+        using IncomingTransfer transfer = IncomingTransfer.Open(store, head, baseDigest);
+        IReadOnlyList<long> received = transfer.Status.Received;
+        return received.Any(r => r > 0) ? received : null;
+    }
+
+    /// <summary>Writes only the beginning, which says which difference it is.</summary>
+    internal static async Task WriteHeadAsync(DifferenceSource source, Stream stream, CancellationToken cancel)
+    {
+        await stream.WriteAsync(RecordFormat.FileMagic.ToArray(), cancel).ConfigureAwait(false);
+        await RecordFormat.WriteAsync(stream, RecordKind.Head, source.Head, source.BaseDigest(), cancel).ConfigureAwait(false);
+    }
+
+    private static async Task<DifferenceHead> ReadHeadAsync(Stream stream, RecordBuffer buffer, CancellationToken cancel)
+    {
+        byte[] magic = new byte[8];
+        if (await stream.ReadAtLeastAsync(magic, magic.Length, throwOnEndOfStream: false, cancel).ConfigureAwait(false) != magic.Length
+            || !magic.AsSpan().SequenceEqual(RecordFormat.FileMagic))
+        {
+            throw new SnapshotDamagedException("the difference", 0, "is not a difference");
+        }
+
+        buffer.Position = magic.Length;
+        if (!await RecordFormat.ReadAsync(stream, buffer, "the difference", cancel).ConfigureAwait(false) || buffer.Kind != RecordKind.Head)
+        {
+            throw new SnapshotDamagedException("the difference", magic.Length, "does not begin with a HEAD record");
+        }
+
+        return FrameFile.Parse(DifferenceHead.Parser, buffer.Message.Span, "the difference", magic.Length);
     }
 
     internal static async Task<long> WriteAsync(DifferenceSource source, Stream stream, IReadOnlyList<long>? received, CancellationToken cancel)
     {
-        byte[] baseDigest = source.BaseDigest();
-        await stream.WriteAsync(RecordFormat.FileMagic.ToArray(), cancel).ConfigureAwait(false);
-        await RecordFormat.WriteAsync(stream, RecordKind.Head, source.Head, baseDigest, cancel).ConfigureAwait(false);
+        await WriteHeadAsync(source, stream, cancel).ConfigureAwait(false);
         long written = 0;
         for (int i = 0; i < source.Count; i++)
         {

@@ -1,3 +1,4 @@
+using System.Buffers;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
 using Microsoft.Win32.SafeHandles;
@@ -15,28 +16,25 @@ internal static class BlockImage
     private const int Extent = 256 * 1024;
     private const int Page = 4096;
 
-    internal static void Capture(SnapshotWriter writer, byte[] path)
+    internal static void Capture(SnapshotWriter writer, byte[] path, CaptureOptions options, ReflinkClone? clone)
     {
-        using SafeFileHandle file = Posix.TryOpen(path) ?? throw new SnapshotStoreException("path.missing", "the image went away");
+        using SafeFileHandle? own = clone is null ? Posix.TryOpen(path) ?? throw new SnapshotStoreException("path.missing", "the image went away") : null;
+        SafeFileHandle file = clone?.File ?? own!;
         long size = Posix.SizeOf(file);
         string name = System.Text.Encoding.UTF8.GetString(path);
-        byte[] buffer = new byte[Window];
-        byte[] before = new byte[Window];
         using (var pump = new ExtentPump(writer))
         {
             writer.Touch(Stream);
             var changed = new ChangedPages(writer, pump);
-            foreach (StreamRun run in Posix.DataRuns(file, size))
+            foreach ((StreamRun run, bool same) in Split(Posix.DataRuns(file, size), options.Paranoid ? [] : clone?.SameAs(writer.Parent) ?? []))
             {
-                for (long at = run.Offset; at < run.End;)
+                if (same)
                 {
-                    int length = (int)Math.Min(Window - (at % Window), run.End - at);
-                    Span<byte> data = buffer.AsSpan(0, length);
-                    int got = Libc.Read(file, data, at, name);
-                    data[got..].Clear();
-                    List<StreamRun> known = writer.ReadParent(Stream, at, before.AsSpan(0, length));
-                    changed.Add(at, data, before.AsSpan(0, length), known);
-                    at += length;
+                    changed.Keep(run.Offset, run.Length);
+                }
+                else
+                {
+                    Compare(writer, changed, file, run, name, options);
                 }
             }
 
@@ -45,6 +43,48 @@ internal static class BlockImage
         }
 
         writer.SetState(new PathState { Version = 1, Size = (ulong)size }.ToByteArray());
+    }
+
+    /// <summary>Cuts runs at the ends of others.</summary>
+    /// <returns>The parts, ascending; true for those that lie in one of the others.</returns>
+    internal static IEnumerable<(StreamRun Run, bool Same)> Split(IReadOnlyList<StreamRun> runs, IReadOnlyList<StreamRun> same)
+    {
+        int next = 0;
+        foreach (StreamRun run in runs)
+        {
+            for (long at = run.Offset; at < run.End;)
+            {
+                while (next < same.Count && same[next].End <= at)
+                {
+                    next++;
+                }
+
+                bool inside = next < same.Count && same[next].Offset <= at;
+                long end = next == same.Count ? run.End : Math.Min(run.End, inside ? same[next].End : same[next].Offset);
+                yield return (new StreamRun(at, end - at), inside);
+                at = end;
+            }
+        }
+    }
+
+    private static void Compare(SnapshotWriter writer, ChangedPages changed, SafeFileHandle file, StreamRun run, string name, CaptureOptions options)
+    {
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(Window);
+        byte[] before = ArrayPool<byte>.Shared.Rent(Window);
+        for (long at = run.Offset; at < run.End;)
+        {
+            int length = (int)Math.Min(Window - (at % Window), run.End - at);
+            Span<byte> data = buffer.AsSpan(0, length);
+            int got = Libc.Read(file, data, at, name);
+            data[got..].Clear();
+            options.Read?.Invoke(got);
+            List<StreamRun> known = writer.ReadParent(Stream, at, before.AsSpan(0, length));
+            changed.Add(at, data, before.AsSpan(0, length), known);
+            at += length;
+        }
+
+        ArrayPool<byte>.Shared.Return(buffer);
+        ArrayPool<byte>.Shared.Return(before);
     }
 
     internal static void Restore(SnapshotReader snapshot, byte[] path)
@@ -149,7 +189,7 @@ internal static class BlockImage
             FlushKept();
         }
 
-        private void Keep(long offset, int length)
+        internal void Keep(long offset, long length)
         {
             if (_keepOffset + _keepLength != offset)
             {

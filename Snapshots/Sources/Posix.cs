@@ -102,9 +102,12 @@ internal static unsafe partial class Posix
             }
         }
 
-        // struct statx of statx(2): the same on every architecture.
-        var s = new ReadOnlySpan<byte>(buffer, 256);
-        return new FileFacts(
+        return Facts(new ReadOnlySpan<byte>(buffer, 256));
+    }
+
+    /// <summary>struct statx of statx(2): the same on every architecture.</summary>
+    private static FileFacts Facts(ReadOnlySpan<byte> s) =>
+        new(
             BinaryPrimitives.ReadUInt16LittleEndian(s[28..]),
             BinaryPrimitives.ReadUInt32LittleEndian(s[16..]),
             BinaryPrimitives.ReadUInt32LittleEndian(s[20..]),
@@ -117,7 +120,6 @@ internal static unsafe partial class Posix
             BinaryPrimitives.ReadUInt32LittleEndian(s[104..]),
             ((ulong)BinaryPrimitives.ReadUInt32LittleEndian(s[136..]) << 32) | BinaryPrimitives.ReadUInt32LittleEndian(s[140..]),
             ((ulong)BinaryPrimitives.ReadUInt32LittleEndian(s[128..]) << 32) | BinaryPrimitives.ReadUInt32LittleEndian(s[132..]));
-    }
 
     /// <summary>The names in a directory, in no order; null when it is gone.</summary>
     internal static List<byte[]>? Names(byte[] path)

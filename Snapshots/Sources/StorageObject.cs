@@ -20,8 +20,30 @@ public static class StorageObject
     public static SnapshotInfo Capture(SnapshotStore store, string objectName, string path, CaptureOptions? options = null)
     {
         options ??= new CaptureOptions();
-        using SnapshotWriter writer = Prepare(store, objectName, path, options);
-        return writer.Commit();
+        ReflinkClone? clone = null;
+        using SnapshotWriter writer = Prepare(store, objectName, path, options, ref clone);
+        using (clone)
+        {
+            clone?.Name();
+            SnapshotInfo taken = writer.Commit();
+            if (clone is null)
+            {
+                ReflinkClone.Release(store, objectName);
+            }
+            else
+            {
+                try
+                {
+                    clone.Belongs(taken);
+                }
+                catch (SnapshotStoreException)
+                {
+                    // The snapshot is there, and that is what was asked for; without a note the next one reads everything.
+                }
+            }
+
+            return taken;
+        }
     }
 
     /// <summary>
@@ -30,8 +52,12 @@ public static class StorageObject
     /// </summary>
     public static LiveSnapshot CaptureLive(SnapshotStore store, string objectName, string path, CaptureOptions? options = null)
     {
-        using SnapshotWriter writer = Prepare(store, objectName, path, options ?? new CaptureOptions());
-        return writer.CommitLive();
+        ReflinkClone? clone = null;
+        using SnapshotWriter writer = Prepare(store, objectName, path, options ?? new CaptureOptions(), ref clone);
+        using (clone)
+        {
+            return writer.CommitLive();
+        }
     }
 
     /// <summary>Puts a snapshot back.</summary>
@@ -56,23 +82,31 @@ public static class StorageObject
         }
     }
 
-    private static SnapshotWriter Prepare(SnapshotStore store, string objectName, string path, CaptureOptions options)
+    private static SnapshotWriter Prepare(SnapshotStore store, string objectName, string path, CaptureOptions options, ref ReflinkClone? clone)
     {
         byte[] source = Encoding.UTF8.GetBytes(Path.GetFullPath(path));
         FileFacts facts = Posix.Status(source) ?? throw new SnapshotStoreException("path.missing", $"there is no {path}");
         bool block = facts.Type == FileFacts.Block || (facts.Type == FileFacts.Regular && options.AsBlockImage);
         string kind = block ? BlockKind : TreeKind;
         SnapshotInfo? parent = store.List(objectName).LastOrDefault(s => s.Damage is null && s.Kind == kind);
-        SnapshotWriter writer = store.BeginSnapshot(objectName, kind, parent, options.Writer);
+        if (options.CloneDirectory is { } directory)
+        {
+            // After the facts: a file that changes in between looks older than its content, and is compared the next time.
+            clone = facts.Type == FileFacts.Regular ? ReflinkClone.Make(store, objectName, source, Path.GetFullPath(directory)) : throw new SnapshotStoreException(
+                "reflink.unsupported", $"{path} is no regular file: only single files and images can be cloned; do without --reflink");
+        }
+
+        SnapshotWriter? writer = null;
         try
         {
+            writer = store.BeginSnapshot(objectName, kind, parent, options.Writer);
             if (block)
             {
-                BlockImage.Capture(writer, source);
+                BlockImage.Capture(writer, source, options, clone);
             }
             else
             {
-                new TreeCapture(writer, source, options).Run();
+                new TreeCapture(writer, source, options, clone, facts).Run();
             }
 
             foreach ((string name, string value) in options.Tags)
@@ -84,7 +118,8 @@ public static class StorageObject
         }
         catch
         {
-            writer.Dispose();
+            writer?.Dispose();
+            clone?.Dispose();
             throw;
         }
     }

@@ -9,7 +9,7 @@ namespace Holdfast.Snapshots;
 /// Takes a directory or a file. A file keeps its place in the stream of data for as long as it does not change; changed and new ones go to its end:
 /// small ones side by side, so that they are compressed together, large ones cut by their content.
 /// </summary>
-internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOptions options)
+internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOptions options, ReflinkClone? clone, FileFacts rootFacts)
 {
     internal const string TreeStream = "tree";
     internal const string DataStream = "data";
@@ -64,7 +64,7 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
 
     private void Add(byte[] path, byte[] relative)
     {
-        if (Posix.Status(path) is not { } facts)
+        if ((relative.Length == 0 ? rootFacts : Posix.Status(path)) is not { } facts)
         {
             // Gone since its directory was listed.
             return;
@@ -87,7 +87,7 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
                 AddNames(path, relative);
                 return;
             case FileFacts.Regular:
-                entry.Size = (ulong)facts.Size;
+                entry.Size = (ulong)(clone?.Size ?? facts.Size);
                 AddContent(path, entry);
                 return;
         }
@@ -111,12 +111,19 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
         }
 
         if (_before.GetValueOrDefault(Encoding.Latin1.GetString(entry.Path.Span)) is { } known
-            && (known.Mode & FileFacts.TypeMask) == FileFacts.Regular && known.SameAs.IsEmpty && known.Size == entry.Size
-            && ((IsUntouched(known, entry) && !options.Paranoid) || HasContentOf(path, known)))
+            && (known.Mode & FileFacts.TypeMask) == FileFacts.Regular && known.SameAs.IsEmpty)
         {
-            entry.Data = known.Data;
-            writer.Keep(DataStream, (long)known.Data, (long)known.Size);
-            return;
+            if (!options.Paranoid && KeepInPlace(path, known, entry))
+            {
+                return;
+            }
+
+            if (known.Size == entry.Size && ((clone is null && IsUntouched(known, entry) && !options.Paranoid) || HasContentOf(path, known)))
+            {
+                entry.Data = known.Data;
+                writer.Keep(DataStream, (long)known.Data, (long)known.Size);
+                return;
+            }
         }
 
         if (entry.Size >= SmallFile)
@@ -125,9 +132,10 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
             return;
         }
 
-        using SafeFileHandle? file = Posix.TryOpen(path);
+        using SafeFileHandle? file = Open(path);
         byte[] bytes = new byte[entry.Size];
         int length = file is null ? 0 : Libc.Read(file, bytes, 0, Encoding.UTF8.GetString(path));
+        options.Read?.Invoke(length);
 
         // It may have become shorter meanwhile; then that is its state.
         entry.Size = (ulong)length;
@@ -137,13 +145,54 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
         FlushSmall(all: false);
     }
 
+    /// <summary>Opens a file for reading; when there is a clone, that: it is the only file then.</summary>
+    private SafeFileHandle? Open(byte[] path) => clone is null ? Posix.TryOpen(path) : File.OpenHandle($"/proc/self/fd/{clone.File.DangerousGetHandle()}");
+
+    /// <summary>A single file of which parts are known to be the parent's keeps its place, whatever its size, and only its other parts are read.</summary>
+    private bool KeepInPlace(byte[] path, TreeEntry known, TreeEntry entry)
+    {
+        IReadOnlyList<StreamRun> same = clone?.SameAs(writer.Parent) ?? [];
+        long place = (long)known.Data;
+        long size = (long)entry.Size;
+        if (same.Count == 0)
+        {
+            return false;
+        }
+
+        using SafeFileHandle file = Open(path)!;
+        byte[] buffer = new byte[Piece / 4];
+        string name = Encoding.UTF8.GetString(path);
+        foreach ((StreamRun run, bool kept) in BlockImage.Split(Posix.DataRuns(file, size), same))
+        {
+            if (kept)
+            {
+                writer.Keep(DataStream, place + run.Offset, run.Length);
+                continue;
+            }
+
+            for (long at = run.Offset; at < run.End;)
+            {
+                int length = (int)Math.Min(buffer.Length - (at % buffer.Length), run.End - at);
+                int got = Libc.Read(file, buffer.AsSpan(0, length), at, name);
+                buffer.AsSpan(got, length - got).Clear();
+                options.Read?.Invoke(got);
+                _pump.Add(DataStream, place + at, buffer.AsSpan(0, length));
+                at += length;
+            }
+        }
+
+        entry.Data = known.Data;
+        _next = Math.Max(_next, place + size);
+        return true;
+    }
+
     private static bool IsUntouched(TreeEntry before, TreeEntry now) =>
         before.Inode == now.Inode && before.MtimeS == now.MtimeS && before.MtimeNs == now.MtimeNs && before.CtimeS == now.CtimeS && before.CtimeNs == now.CtimeNs;
 
     /// <summary>Compares a file that was touched, or copied, with what the parent has.</summary>
     private bool HasContentOf(byte[] path, TreeEntry known)
     {
-        using SafeFileHandle? file = Posix.TryOpen(path);
+        using SafeFileHandle? file = Open(path);
         if (file is null)
         {
             return false;
@@ -155,7 +204,9 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
         for (long at = 0; at < (long)known.Size; at += now.Length)
         {
             int length = (int)Math.Min(now.Length, (long)known.Size - at);
-            if (Libc.Read(file, now.AsSpan(0, length), at, name) != length)
+            int got = Libc.Read(file, now.AsSpan(0, length), at, name);
+            options.Read?.Invoke(got);
+            if (got != length)
             {
                 return false;
             }
@@ -198,7 +249,7 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
 
     private void StoreLarge(byte[] path, TreeEntry entry)
     {
-        using SafeFileHandle? file = Posix.TryOpen(path);
+        using SafeFileHandle? file = Open(path);
         string name = Encoding.UTF8.GetString(path);
         long size = file is null ? 0 : Math.Min((long)entry.Size, RandomAccess.GetLength(file));
         entry.Size = (ulong)size;
@@ -223,6 +274,7 @@ internal sealed class TreeCapture(SnapshotWriter writer, byte[] root, CaptureOpt
         {
             int want = (int)Math.Min(buffer.Length - filled, run.End - read);
             int got = Libc.Read(file, buffer.AsSpan(filled, want), read, name);
+            options.Read?.Invoke(got);
             buffer.AsSpan(filled + got, want - got).Clear();
             filled += want;
             read += want;

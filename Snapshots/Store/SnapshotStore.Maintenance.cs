@@ -149,9 +149,18 @@ public sealed partial class SnapshotStore
     /// <summary>Keeps a snapshot from being forgotten.</summary>
     /// <param name="snapshot">The snapshot.</param>
     /// <param name="owner">Who needs it, such as <c>migration to STORE</c>; one pin for each.</param>
+    /// <exception cref="SnapshotStoreException">It does not exist, or was forgotten just now (<c>snapshot.unknown</c>).</exception>
     public void Pin(SnapshotInfo snapshot, string owner)
     {
-        string path = PinPath(EncodeName(snapshot.Object), snapshot.Id, owner);
+        string encoded = EncodeName(snapshot.Object);
+        string path = PinPath(encoded, snapshot.Id, owner);
+        using SafeFileHandle trashLock = Libc.OpenLockFile(_layout.TrashLock);
+        Libc.Lock(trashLock, Libc.LockExclusive, _layout.TrashLock);
+        if (!File.Exists(_layout.Manifest(encoded, snapshot.Id)))
+        {
+            throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {snapshot.Address} in {Directory}");
+        }
+
         using (SafeFileHandle file = Libc.CreateLocked(() => StoreLayout.Temporary(_layout.Root), out string temporary))
         {
             Libc.Write(file, FrameFile.Build(PinMagic, [new Frame(FrameKind.Header, new Tag { Name = snapshot.Id, Value = owner }.ToByteArray())], Vault), 0, temporary);

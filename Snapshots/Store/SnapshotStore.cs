@@ -128,10 +128,20 @@ public sealed partial class SnapshotStore : IDisposable
             return exact;
         }
 
-        IReadOnlyList<SnapshotInfo> all = List(objectName);
+        return Choose(List(objectName), objectName, which, Directory);
+    }
+
+    /// <summary>Finds a snapshot among those of an object, wherever they are.</summary>
+    /// <param name="all">All snapshots of the object, in the order of creation.</param>
+    /// <param name="objectName">The storage object.</param>
+    /// <param name="which">As for <see cref="Find(string, string)"/>.</param>
+    /// <param name="where">What people call the place.</param>
+    /// <exception cref="SnapshotStoreException">None fits, or more than one does (<c>snapshot.unknown</c>).</exception>
+    public static SnapshotInfo Choose(IReadOnlyList<SnapshotInfo> all, string objectName, string which, string where)
+    {
         if (all.Count == 0)
         {
-            throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot of {objectName} in {Directory}");
+            throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot of {objectName} in {where}");
         }
 
         if (SnapshotAddress.TryPosition(which, all.Count, out int index))
@@ -183,6 +193,9 @@ public sealed partial class SnapshotStore : IDisposable
             throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {snapshot.Address} in {Directory}");
         }
 
+        // Exclusively: who pins it meanwhile comes before, and is seen here, or after, and learns that it is gone.
+        using SafeFileHandle trashLock = Libc.OpenLockFile(_layout.TrashLock);
+        Libc.Lock(trashLock, Libc.LockExclusive, _layout.TrashLock);
         if (PinOf(encoded, snapshot.Id) is { } pin)
         {
             throw new SnapshotStoreException("snapshot.pinned", $"{snapshot.Address} is needed: {pin}; let that end, or unpin it");
@@ -190,10 +203,9 @@ public sealed partial class SnapshotStore : IDisposable
 
         // Noted first: a manifest that is there is a snapshot, whatever was noted, while one that disappears without a note is a loss.
         Record(StoreEvent.Forgotten, encoded, snapshot.Id);
-        using SafeFileHandle trashLock = Libc.OpenLockFile(_layout.TrashLock);
-        Libc.Lock(trashLock, Libc.LockShared, _layout.TrashLock);
         Libc.Rename(path, trash);
         Libc.FlushDirectory(_layout.Object(encoded));
+        ReflinkClone.Release(this, snapshot.Object, snapshot.Id);
     }
 
     /// <summary>Lets go of what the store holds open.</summary>

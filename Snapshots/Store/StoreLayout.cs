@@ -34,8 +34,13 @@ internal sealed class StoreLayout(string root)
     /// <summary>Transfers that are being received.</summary>
     internal string Incoming { get; } = Path.Combine(root, "incoming");
 
-    /// <summary>Held exclusively while a garbage collection looks for new manifests, shared while one is moved to the trash.</summary>
+    /// <summary>Held while a garbage collection looks for new manifests, while one is moved to the trash, and while one is pinned.</summary>
     internal string TrashLock { get; } = Path.Combine(root, "trash.lock");
+
+    /// <summary>Which file is the clone of which snapshot, by object.</summary>
+    internal string Reflinks { get; } = Path.Combine(root, "reflinks");
+
+    internal string Reflink(string encodedName) => Path.Combine(Reflinks, encodedName);
 
     /// <summary>A new name for a file that is not finished.</summary>
     internal static string Temporary(string directory) => Path.Combine(directory, TemporaryPrefix + PackId.New());

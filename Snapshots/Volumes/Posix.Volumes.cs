@@ -6,12 +6,8 @@ namespace Holdfast.Snapshots;
 /// <content>What volumes need beyond it.</content>
 internal static unsafe partial class Posix
 {
-    private const int TemporaryFile = 0x410000;
     private const int ETXTBSY = 26;
     private const int EACCES = 13;
-
-    // _IOW(0x94, 9, int): ioctl_ficlone(2).
-    private const nuint CloneFile = 0x40049409;
 
     // statfs(2). On these, a store to a shared mapping changes the file's times once its page has been written out: page_mkwrite of the kernel's mm/memory.c.
     private static readonly HashSet<long> TellingFileSystems = [0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x794C7630];
@@ -21,9 +17,6 @@ internal static unsafe partial class Posix
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int fstatfs(int fd, long* into);
-
-    [LibraryImport("libc", SetLastError = true)]
-    private static partial int ioctl(int fd, nuint request, nint argument);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int rename(byte* from, byte* to);
@@ -55,38 +48,13 @@ internal static unsafe partial class Posix
         return fstatfs(fd, facts) == 0 && TellingFileSystems.Contains(facts[0] & 0xFFFFFFFF) && syncfs(fd) == 0;
     }
 
-    /// <summary>Makes a nameless copy of a file that shares its blocks: FICLONE of ioctl_ficlone(2). It is gone when it is closed.</summary>
-    /// <returns>Null where the file system cannot do that.</returns>
-    internal static SafeFileHandle? TryClone(SafeFileHandle source, byte[] directory)
-    {
-        int fd;
-        fixed (byte* name = Terminated(directory))
-        {
-            fd = open(name, TemporaryFile | CloseOnExec | 0x2, 0x180);
-        }
-
-        if (fd < 0)
-        {
-            return null;
-        }
-
-        var copy = new SafeFileHandle(fd, ownsHandle: true);
-        if (ioctl(fd, CloneFile, source.DangerousGetHandle()) == 0)
-        {
-            return copy;
-        }
-
-        copy.Dispose();
-        return null;
-    }
-
     /// <summary>Whether files of a directory can be cloned. Nothing is left of the attempt.</summary>
     internal static bool CanClone(byte[] directory)
     {
         int fd;
         fixed (byte* name = Terminated(directory))
         {
-            fd = open(name, TemporaryFile | CloseOnExec | 0x2, 0x180);
+            fd = open(name, NamelessFile | CloseOnExec | ReadWrite, 0x180);
         }
 
         if (fd < 0)

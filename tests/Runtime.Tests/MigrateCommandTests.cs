@@ -105,10 +105,20 @@ public sealed class MigrateCommandTests : IDisposable
             _holdfast.Run(["--store", _holdfast.File("third"), "migrate", "vm", "--from", address, .. client]).Succeeds();
             IsThere(_holdfast.File("third"), 3);
 
+            // A snapshot is deleted there, and only there; its space comes back.
+            Assert.Equal(3, _holdfast.Run(["-o", "json", "migrate", "vm", "--to", address, "--plan", .. client]).Succeeds().JsonLines[^1].GetProperty("alreadyThere").GetInt32());
+            JsonElement gone = Assert.Single(_holdfast.Run(["-o", "json", "forget", "vm@1st", "--on", address, .. client]).Succeeds().JsonLines);
+            Assert.Equal(_holdfast.Run("-o", "json", "snapshots", "vm").JsonLines[0].GetProperty("snapshot").GetString(), gone.GetProperty("snapshot").GetString());
+            Assert.True(_holdfast.Run(["-o", "json", "gc", "--on", address, .. client]).Succeeds().JsonLines[^1].GetProperty("bytesFreed").GetInt64() >= 4096);
+            IsThere(_holdfast.File("node"), 2);
+            Assert.Equal(3, Count(_holdfast.Run("-o", "json", "snapshots", "vm")));
+
             using TestCertificates strangers = new();
             string[] stranger = [.. Pem(strangers, strangers.Client, "stranger")[..4], "--authority", client[5]];
             Outcome refused = _holdfast.Run(["-o", "json", "migrate", "vm", "--to", address, .. stranger]);
             Assert.Contains(refused.Status, (int[])[3, 4]);
+            Assert.Contains(_holdfast.Run(["forget", "vm@1st", "--on", address, .. stranger]).Status, (int[])[3, 4]);
+            IsThere(_holdfast.File("node"), 2);
             Outcome absent = _holdfast.Run(["-o", "json", "migrate", "vm", "--to", "https://localhost:1", .. client]);
             Assert.Equal(3, absent.Status);
             Assert.Equal("device.unreachable", absent.JsonLines[^1].GetProperty("error").GetString());
@@ -153,6 +163,32 @@ public sealed class MigrateCommandTests : IDisposable
         _holdfast.Run("gc").Succeeds();
         _holdfast.Run("migrate", "vm", "--from", "s3://bucket/site").Succeeds();
         IsThere(_holdfast.Store, 4);
+    }
+
+    [Fact]
+    public async Task Snapshots_are_deleted_in_a_bucket_and_their_packs_go()
+    {
+        await using S3Server bucket = await S3Server.StartAsync();
+        _holdfast.Environment["AWS_ACCESS_KEY_ID"] = "key";
+        _holdfast.Environment["AWS_SECRET_ACCESS_KEY"] = "secret";
+        _holdfast.Environment["AWS_ENDPOINT_URL"] = bucket.Address;
+        _holdfast.Run("migrate", "vm", "--to", "s3://bucket/site").Succeeds();
+        int Packs() => bucket.Objects.Keys.Count(k => k.StartsWith("site/packs/", StringComparison.Ordinal));
+        Assert.Equal(3, Packs());
+        _holdfast.Run("forget", "vm@1st", "vm@latest", "--on", "s3://bucket/site").Succeeds();
+        _holdfast.Run("gc", "--on", "s3://bucket/site").Succeeds();
+
+        // The second still needs most of the first one's pack.
+        Assert.Equal(2, Packs());
+        _holdfast.Run("--store", _holdfast.File("same"), "migrate", "vm", "--from", "s3://bucket/site").Succeeds();
+        Assert.Equal(1, Count(_holdfast.Run("--store", _holdfast.File("same"), "-o", "json", "snapshots", "vm")));
+        _holdfast.Run("--store", _holdfast.File("same"), "verify").Succeeds();
+        Assert.Equal(3, Count(_holdfast.Run("-o", "json", "snapshots", "vm")));
+        _holdfast.Run("forget", "vm@latest", "--on", "s3://bucket/site").Succeeds();
+        _holdfast.Run("gc", "--on", "s3://bucket/site").Succeeds();
+        Assert.Equal(0, Packs());
+        Assert.Equal(2, _holdfast.Run("forget", "vm@1st", "--on", "s3://bucket/site", "--pinned").Status);
+        Assert.Equal(1, _holdfast.Run("forget", "vm@1st", "--on", "s3://bucket/site").Status);
     }
 
     private string[] Pem(TestCertificates certificates, X509Certificate2 own, string name)

@@ -47,7 +47,14 @@ internal sealed class CuttingDevice(StoreDevice inner, long bytes) : IStorageDev
 
     public Task UnpinAsync(string objectName, string id, string owner, CancellationToken cancel) => inner.UnpinAsync(objectName, id, owner, cancel);
 
+    public Task ForgetAsync(string objectName, string id, CancellationToken cancel) => inner.ForgetAsync(objectName, id, cancel);
+
+    public Task<CollectionReport> CollectAsync(CancellationToken cancel) => inner.CollectAsync(cancel);
+
     public Task<Stream> OpenDifferenceAsync(string objectName, string? from, string to, CancellationToken cancel) => inner.OpenDifferenceAsync(objectName, from, to, cancel);
+
+    public Task<Stream> OpenRestAsync(string objectName, string? from, string to, IReadOnlyList<long>? received, CancellationToken cancel) =>
+        inner.OpenRestAsync(objectName, from, to, received, cancel);
 
     public Task ReadAsync(string objectName, string id, string stream, long offset, Memory<byte> into, CancellationToken cancel) =>
         inner.ReadAsync(objectName, id, stream, offset, into, cancel);

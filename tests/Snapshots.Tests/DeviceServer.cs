@@ -28,10 +28,10 @@ internal sealed class DeviceServer : IAsyncDisposable
 
     public int Port => new Uri(_application.Urls.First()).Port;
 
-    public static async Task<DeviceServer> StartAsync(SnapshotStore store)
+    public static async Task<DeviceServer> StartAsync(SnapshotStore store, Func<SnapshotInfo, string?>? mustStay = null)
     {
         var certificates = new TestCertificates();
-        var device = new StoreDevice(store);
+        var device = new StoreDevice(store, mustStay);
         var protocol = new DeviceProtocol(device);
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();

@@ -32,6 +32,16 @@ internal sealed class S3Server : IAsyncDisposable
 
     public ConcurrentDictionary<string, byte[]> Objects { get; } = new(StringComparer.Ordinal);
 
+    /// <summary>When objects were stored, by a clock that is ten minutes ahead.</summary>
+    public ConcurrentDictionary<string, DateTime> Modified { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Told of each request: its method and the key, or what is listed.</summary>
+    public Action<string, string>? Asked { get; set; }
+
+    public DateTime Now => DateTime.UtcNow + TimeSpan.FromMinutes(10);
+
+    private DateTime ModifiedOf(string key) => Modified.GetOrAdd(key, _ => Now);
+
     public string Address => _application.Urls.First();
 
     public static async Task<S3Server> StartAsync()
@@ -61,12 +71,18 @@ internal sealed class S3Server : IAsyncDisposable
     {
         HttpRequest request = context.Request;
         string key = Uri.UnescapeDataString(request.Path.Value!)["/bucket".Length..].TrimStart('/');
+        Asked?.Invoke(request.Method, key.Length == 0 ? request.Query["prefix"].ToString() : key);
         switch (request.Method)
         {
+            case "DELETE":
+                Objects.TryRemove(key, out _);
+                Modified.TryRemove(key, out _);
+                context.Response.StatusCode = 204;
+                return;
             case "GET" when key.Length == 0:
                 string prefix = request.Query["prefix"].ToString();
                 await XmlAsync(context, new XElement("ListBucketResult", new XElement("IsTruncated", "false"), Objects.Where(o => o.Key.StartsWith(prefix, StringComparison.Ordinal)).OrderBy(o => o.Key, StringComparer.Ordinal)
-                    .Select(o => new XElement("Contents", new XElement("Key", o.Key), new XElement("Size", o.Value.Length)))));
+                    .Select(o => new XElement("Contents", new XElement("Key", o.Key), new XElement("Size", o.Value.Length), new XElement("LastModified", ModifiedOf(o.Key).ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", System.Globalization.CultureInfo.InvariantCulture))))));
                 return;
             case "GET" when Objects.TryGetValue(key, out byte[]? found):
                 context.Response.ContentLength = found.Length;
@@ -94,6 +110,7 @@ internal sealed class S3Server : IAsyncDisposable
                 else
                 {
                     Objects[key] = body;
+                    Modified[key] = Now;
                 }
 
                 context.Response.Headers.ETag = "\"x\"";

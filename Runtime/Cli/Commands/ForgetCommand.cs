@@ -1,5 +1,4 @@
 using System.CommandLine;
-using Holdfast.Actors.Protection;
 using Holdfast.Runtime.Storage;
 using Holdfast.Runtime.Supervision;
 using Holdfast.Snapshots;
@@ -14,13 +13,21 @@ internal static class ForgetCommand
         Argument<string[]> addresses = new("NAME[@SNAPSHOT]") { Description = "Snapshots; or, with --all, applications that have ended", Arity = ArgumentArity.OneOrMore };
         Option<bool> everything = Options.Flag("--all", "All snapshots of an application that has ended, and what is known about it");
         Option<bool> pinned = Options.Flag("--pinned", "Also a snapshot that an interrupted migration still needs; that one then starts anew");
+        Option<string?> on = Options.Text("--on", "DEVICE", "Deletes on another device: a directory, https://HOST:PORT or s3://BUCKET/PREFIX (default: in this store)");
+        DeviceOptions device = new();
         DocumentedCommand command = new("forget", "Deletes snapshots. Others are not harmed; 'holdfast gc' gives the space back.")
         {
-            Examples = [("holdfast forget web@1st", "deletes the oldest"), ("holdfast forget web@1st web@2nd", "deletes the two oldest"), ("holdfast forget web --all", "deletes everything about web"), ("holdfast forget web@1st --pinned", "also when a migration was never brought to its end")],
+            Examples = [("holdfast forget web@1st", "deletes the oldest"), ("holdfast forget web@1st web@2nd", "deletes the two oldest"), ("holdfast forget web --all", "deletes everything about web"), ("holdfast forget web@1st --on s3://backup/web", "deletes the oldest copy there; 'holdfast gc --on' gives its space back"), ("holdfast forget web@1st --pinned", "also when a migration was never brought to its end")],
         };
         command.Arguments.Add(addresses);
         command.Options.Add(everything);
         command.Options.Add(pinned);
+        command.Options.Add(on);
+        foreach (Option option in device.All)
+        {
+            command.Options.Add(option);
+        }
+
         command.Validators.Add(result =>
         {
             bool all = result.GetValue(everything);
@@ -28,14 +35,25 @@ internal static class ForgetCommand
             {
                 result.AddError("either NAME@SNAPSHOT, or NAME with --all");
             }
+
+            if (result.GetValue(on) is not null && (all || result.GetValue(pinned)))
+            {
+                result.AddError("--on deletes NAME@SNAPSHOT, and only what nobody needs there");
+            }
         });
-        command.SetAction(parsed => executor.Execute(parsed, false, session =>
+        command.SetAction(parsed => executor.Execute(parsed, false, async session =>
         {
             string[] named = parsed.GetRequiredValue(addresses);
+            if (parsed.GetValue(on) is { } there)
+            {
+                await ForgetOnAsync(session, there, device.Read(parsed, session), named, CancellationToken.None).ConfigureAwait(false);
+                return ExitStatus.Done;
+            }
+
             if (!parsed.GetValue(everything))
             {
                 ForgetEach(session, named, parsed.GetValue(pinned));
-                return Task.FromResult(ExitStatus.Done);
+                return ExitStatus.Done;
             }
 
             foreach (string name in named)
@@ -43,7 +61,7 @@ internal static class ForgetCommand
                 ForgetAll(session, name, parsed.GetValue(pinned));
             }
 
-            return Task.FromResult(ExitStatus.Done);
+            return ExitStatus.Done;
         }));
         return command;
     }
@@ -56,6 +74,27 @@ internal static class ForgetCommand
         foreach (SnapshotInfo snapshot in snapshots)
         {
             Forget(session.Store.Snapshots(), snapshot, pinned);
+            Confirm(session, snapshot);
+        }
+    }
+
+    private static async Task ForgetOnAsync(Session session, string device, DeviceAccess access, string[] addresses, CancellationToken cancel)
+    {
+        await using Device opened = Device.Open(device, access, session.StoreOptions(), AbsentStore.Refused);
+        DeviceSnapshots there = new(opened, session.Store.ExistingSnapshots());
+        Dictionary<string, IReadOnlyList<SnapshotInfo>> listed = [];
+        List<SnapshotInfo> snapshots = [];
+        foreach (string address in addresses)
+        {
+            int at = address.IndexOf('@');
+            string name = ApplicationName.Checked(address[..at]);
+            listed.TryAdd(name, listed.GetValueOrDefault(name) ?? await there.ListAsync(name, cancel).ConfigureAwait(false));
+            snapshots.Add(SnapshotStore.Choose(listed[name], name, address[(at + 1)..], opened.Name));
+        }
+
+        foreach (SnapshotInfo snapshot in snapshots.DistinctBy(s => s.Address))
+        {
+            await there.ForgetAsync(snapshot, cancel).ConfigureAwait(false);
             Confirm(session, snapshot);
         }
     }
@@ -101,9 +140,9 @@ internal static class ForgetCommand
 
     private static void RefuseImmutable(SnapshotInfo snapshot)
     {
-        if (SnapshotPolicyTag.In(snapshot.Tags)?.ImmutableUntil is { } until && until > TimeProvider.System.GetUtcNow())
+        if (DeviceSnapshots.MustStay(snapshot) is { } why)
         {
-            throw new HoldfastException("snapshot.immutable", $"{snapshot.Address} is immutable until {until:yyyy-MM-dd HH:mm:ss} UTC, by a policy");
+            throw new HoldfastException("snapshot.immutable", why);
         }
     }
 

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Holdfast.Runtime.Storage;
 using Holdfast.Snapshots;
 
 namespace Holdfast.Runtime.Cli.Commands;
@@ -34,30 +35,53 @@ internal static class MaintenanceCommands
     {
         DocumentedCommand command = new("gc", "Gives back the space of what no snapshot refers to. May run while others read and write.")
         {
-            Examples = [("holdfast gc", "after 'holdfast forget'"), ("holdfast gc --abandon 7d", "also what came of migrations to here that were broken off a week ago")],
+            Examples = [("holdfast gc", "after 'holdfast forget'"), ("holdfast gc --on https://node2:7420", "the same on another node"), ("holdfast gc --abandon 7d", "also what came of migrations to here that were broken off a week ago")],
         };
         Option<TimeSpan?> abandon = Options.Time("--abandon", "Also gives up transfers into this store to which nothing was added for this long");
-        command.Options.Add(abandon);
-        command.SetAction(parsed => executor.Execute(parsed, false, session =>
+        Option<string?> on = Options.Text("--on", "DEVICE", "On another device: a directory, https://HOST:PORT or s3://BUCKET/PREFIX (default: in this store)");
+        DeviceOptions device = new();
+        foreach (Option option in (Option[])[abandon, on, .. device.All])
         {
+            command.Options.Add(option);
+        }
+
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(on) is not null && result.GetValue(abandon) is not null)
+            {
+                result.AddError("transfers into a device are given up there: --abandon is without --on");
+            }
+        });
+        command.SetAction(parsed => executor.Execute(parsed, false, async session =>
+        {
+            if (parsed.GetValue(on) is { } there)
+            {
+                await using Device opened = Device.Open(there, device.Read(parsed, session), session.StoreOptions(), AbsentStore.Refused);
+                return Report(session, await new DeviceSnapshots(opened, session.Store.ExistingSnapshots()).CollectAsync(CancellationToken.None).ConfigureAwait(false));
+            }
+
             if (parsed.GetValue(abandon) is { } idle)
             {
                 Store(session).AbandonTransfers(idle);
             }
 
-            CollectionReport report = Store(session).CollectGarbage();
-            session.Output.Confirm(
-                new GcJson(report.PacksRemoved, report.PacksTrimmed, report.PacksBusy, report.BytesFreed, report.Damaged.Count), OutputJson.Default.GcJson,
-                g => $"{Output.Bytes(g.BytesFreed)} freed: {g.PacksRemoved} packs removed, {g.PacksTrimmed} trimmed{(g.PacksBusy > 0 ? $", {g.PacksBusy} in use" : "")}");
-            foreach (SnapshotDamagedException damaged in report.Damaged)
-            {
-                // What it refers to is not known, so nothing was given back.
-                session.Output.Note($"no pack is touched while a snapshot cannot be read: {damaged.Message}; repair or forget it");
-            }
-
-            return Task.FromResult(report.Damaged.Count == 0 ? ExitStatus.Done : ExitStatus.Failed);
+            return Report(session, Store(session).CollectGarbage());
         }));
         return command;
+    }
+
+    private static int Report(Session session, CollectionReport report)
+    {
+        session.Output.Confirm(
+            new GcJson(report.PacksRemoved, report.PacksTrimmed, report.PacksBusy, report.BytesFreed, report.Damaged.Count), OutputJson.Default.GcJson,
+            g => $"{Output.Bytes(g.BytesFreed)} freed: {g.PacksRemoved} packs removed, {g.PacksTrimmed} trimmed{(g.PacksBusy > 0 ? $", {g.PacksBusy} in use" : "")}");
+        foreach (SnapshotDamagedException damaged in report.Damaged)
+        {
+            // What it refers to is not known, so nothing was given back.
+            session.Output.Note($"no pack is touched while a snapshot cannot be read: {damaged.Message}; repair or forget it");
+        }
+
+        return report.Damaged.Count == 0 ? ExitStatus.Done : ExitStatus.Failed;
     }
 
     private static void Rebuild(Session session)

@@ -95,7 +95,7 @@ internal sealed class MigrationRun
 
         if (at >= 0)
         {
-            options = options with { Only = [Choose(there, address[(at + 1)..], name)] };
+            options = options with { Only = [SnapshotStore.Choose(there, name, address[(at + 1)..], _device.Name).Id] };
         }
 
         SnapshotStore store = _session.Store.Snapshots();
@@ -243,13 +243,5 @@ internal sealed class MigrationRun
         {
             _session.Output.Note($"{step.Snapshot.Address}: {Output.Bytes(bytes)} ({number.ToString(CultureInfo.InvariantCulture)} of {steps})");
         }
-    }
-
-    private static string Choose(IReadOnlyList<SnapshotInfo> there, string which, string name)
-    {
-        List<SnapshotInfo> fitting = which == "latest" ? [there[^1]] : [.. there.Where(s => s.Id.StartsWith(which, StringComparison.Ordinal))];
-        return fitting is [var only]
-            ? only.Id
-            : throw new HoldfastException("snapshot.unknown", $"'{which}' fits {fitting.Count} of the {there.Count} snapshots of {name} there; give latest, or more digits of an id");
     }
 }

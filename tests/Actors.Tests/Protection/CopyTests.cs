@@ -49,6 +49,41 @@ public sealed class CopyTests
     }
 
     [Fact]
+    public async Task A_copy_whose_time_is_over_goes_without_waiting_for_the_next_point()
+    {
+        await using ProtectedWorld world = new();
+        await world.Assign(ProtectedWorld.Text("gold", "points { p { every = 4h, keep { for = 5h }, copies { to { \"/copies\" { lag = 30m } } } } }"));
+        while (world.Committed.Count < 2)
+        {
+            await world.Pass(TimeSpan.FromMinutes(10));
+        }
+
+        await ProtectedWorld.Until(() => Task.FromResult(world.Copies.Count == 2), "each point is copied");
+        await world.Pass(TimeSpan.FromHours(2));
+        await ProtectedWorld.Until(() => Task.FromResult(world.Copies.Count == 1), "the first one's time is over");
+        Assert.Equal(2, world.Committed.Count);
+        Assert.Equal([world.Committed[1].Id], world.Copies.Keys);
+    }
+
+    [Fact]
+    public async Task What_is_only_on_the_device_and_not_of_these_policies_stays()
+    {
+        await using ProtectedWorld world = new();
+        await world.Assign(ProtectedWorld.Text("gold", Often));
+        DateTimeOffset longAgo = world.Now - TimeSpan.FromDays(100);
+        StoredSnapshot Only(string id, string? rule) => new(
+            id, longAgo, true,
+            rule is null ? new Dictionary<string, string>() : new SnapshotPolicyTag { Planned = longAgo, Asked = longAgo, Serves = [new ServedTag(rule, longAgo, false)] }.ToTags(),
+            [], 1, 1, 1);
+        world.Copies["a-hand"] = Only("a-hand", null);
+        world.Copies["a-other"] = Only("a-other", "theirs.p");
+        world.Copies["a-own"] = Only("a-own", "gold.p");
+        await world.Pass(TimeSpan.FromHours(4));
+        await ProtectedWorld.Until(() => Task.FromResult(!world.Copies.ContainsKey("a-own") && world.Copies.Count == 4), "what these rules let go is gone");
+        Assert.Equal(["a-hand", "a-other", .. world.Committed.TakeLast(2).Select(c => c.Id)], world.Copies.Keys.Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
     public async Task The_bandwidth_of_the_policies_bounds_the_copies()
     {
         await using ProtectedWorld world = new();
