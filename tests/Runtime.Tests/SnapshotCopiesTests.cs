@@ -115,7 +115,8 @@ public sealed class SnapshotCopiesTests : IDisposable
                 {
                     using SnapshotStore store = SnapshotStore.Open(there);
                     return store.PackBytes();
-                });
+                }
+                );
         }
     }
 }

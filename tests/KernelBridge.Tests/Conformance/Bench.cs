@@ -1,7 +1,7 @@
 using System.Diagnostics;
-using Microsoft.Win32.SafeHandles;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Tests.Spaces;
+using Microsoft.Win32.SafeHandles;
 
 namespace Holdfast.KernelBridge.Tests.Conformance;
 
