@@ -1,6 +1,7 @@
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
+using Holdfast.KernelBridge.Resources;
 
 namespace Holdfast.KernelBridge.Capture;
 
@@ -42,8 +43,14 @@ internal sealed class FrozenCopy : IDisposable
     /// <summary>Why a process cannot have a copy: then its memory is copied while it stands. Null when it can.</summary>
     /// <param name="pid">The stopped process.</param>
     /// <param name="status">Its status.</param>
-    public static string? Obstacle(int pid, ProcessStatus status)
+    /// <param name="areas">Its memory.</param>
+    public static string? Obstacle(int pid, ProcessStatus status, IEnumerable<Area> areas)
     {
+        if (areas.Any(area => area.Kind == AreaKind.SystemV))
+        {
+            return "a System V segment would say that the copy was the last to attach it (shm_lpid of shmctl(2))";
+        }
+
         if (ProcFs.TryLink($"/proc/{pid}/ns/pid_for_children") is not { } children || children != ProcFs.TryLink($"/proc/{pid}/ns/pid"))
         {
             return "its children are born in another pid namespace";

@@ -1,7 +1,8 @@
 /*
- * Subject: memory and files of one moment. The case is a directory, a volume of the application. The program changes
- * files there all the time, in every way that it can, and knows in its memory what has to be in them: files that are
+ * Subject: memory and files of one moment. The case is a directory, a volume of the application (without one: a
+ * directory of its own). The program changes files there all the time, in every way that it can, and knows in its memory what has to be in them: files that are
  * older or newer than that memory are found at the next step.
+ * Suite: volumes
  */
 #include "state.h"
 #include <dirent.h>
@@ -9,6 +10,8 @@
 #define BLOCKS 64
 #define MAPPED 16
 #define KEPT 5
+
+static char volume[PATH_MAX];
 
 static const char *in(const char *format, unsigned long number)
 {
@@ -18,7 +21,7 @@ static const char *in(const char *format, unsigned long number)
 	char name[64];
 
 	snprintf(name, sizeof(name), format, number);
-	snprintf(path, sizeof(paths[0]), "%s/%s", state_case, name);
+	snprintf(path, sizeof(paths[0]), "%s/%s", volume, name);
 	return path;
 }
 
@@ -34,7 +37,7 @@ static void expect(int fd, off_t offset, unsigned long value, const char *what)
 static void names(unsigned long step)
 {
 	unsigned long found = 0;
-	DIR *directory = opendir(state_case);
+	DIR *directory = opendir(volume);
 	struct dirent *entry;
 
 	CHECK(directory != NULL, "the volume cannot be opened");
@@ -59,6 +62,9 @@ int main(int argc, char **argv)
 	int go = 0;
 
 	state_begin(argc, argv);
+	snprintf(volume, sizeof(volume), argc > 2 ? "%s" : "%s/volume", argc > 2 ? argv[2] : state_dir);
+	if (argc <= 2)
+		MUST(mkdir(volume, 0700));
 	int log = MUST(open(in("log", 0), O_RDWR | O_CREAT | O_EXCL | O_APPEND, 0600));
 	int blocks = MUST(open(in("blocks", 0), O_RDWR | O_CREAT | O_EXCL, 0600));
 	int gone = MUST(open(in("gone", 0), O_RDWR | O_CREAT | O_EXCL, 0600));
