@@ -62,10 +62,16 @@ static void beat(int number, long count)
 	snprintf(name, sizeof(name), "%s/beat-%d", state_dir, number);
 	snprintf(beside, sizeof(beside), "%s/.beat-%d", state_dir, number);
 	snprintf(text, sizeof(text), "%ld", count);
-	/* One of an earlier life may be left beside. */
-	unlink(beside);
-	MUST(symlink(text, beside));
-	MUST(rename(beside, name));
+	/*
+	 * One of an earlier life may be left beside; and whoever is restored to a moment between these calls finds the
+	 * files as they became after it.
+	 */
+	for (;;) {
+		unlink(beside);
+		if (symlink(text, beside) == 0 && rename(beside, name) == 0)
+			return;
+		CHECK(errno == ENOENT || errno == EEXIST, "the beat cannot be written: %s", strerror(errno));
+	}
 }
 
 int main(int argc, char **argv)
