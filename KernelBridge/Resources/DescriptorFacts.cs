@@ -90,10 +90,20 @@ internal sealed class DescriptorFacts
         int pidfd = Libc.pidfd_open(pid);
         foreach (int number in ProcFs.Numbers($"/proc/{pid}/fd"))
         {
-            string? link = ProcFs.TryLink($"/proc/{pid}/fd/{number}");
-            FileIdentity? identity = FileIdentity.TryOf($"/proc/{pid}/fd/{number}");
-            string? info = ProcFs.TryText($"/proc/{pid}/fdinfo/{number}");
-            if (link is null || ((identity is null || info is null) && ProcFs.TryLink($"/proc/{pid}/fd/{number}") is null))
+            // A process that runs may close and open a number all the time: a gap between two of these looks like a file that says nothing of itself.
+            string? link;
+            FileIdentity? identity;
+            string? info;
+            int tries = 0;
+            do
+            {
+                link = ProcFs.TryLink($"/proc/{pid}/fd/{number}");
+                identity = FileIdentity.TryOf($"/proc/{pid}/fd/{number}");
+                info = ProcFs.TryText($"/proc/{pid}/fdinfo/{number}");
+            }
+            while (link is not null && (identity is null || info is null) && ++tries < 10);
+
+            if (link is null)
             {
                 continue;
             }
