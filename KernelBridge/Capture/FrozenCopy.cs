@@ -1,3 +1,4 @@
+using System.Text;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
@@ -40,24 +41,15 @@ internal sealed class FrozenCopy : IDisposable
     /// <summary>Whether a process is such a copy, a dying or dead one included, and so no process of the application. No descriptor is left to it.</summary>
     public static bool IsOne(int pid) => ProcessStat.TryRead(pid) is { Name: Name } && ProcFs.Numbers($"/proc/{pid}/fd").Count == 0;
 
-    /// <summary>Why a process cannot have a copy: then its memory is copied while it stands. Null when it can.</summary>
+    /// <summary>Whether a process can have a copy; else its memory is copied while it stands.</summary>
     /// <param name="pid">The stopped process.</param>
     /// <param name="status">Its status.</param>
     /// <param name="areas">Its memory.</param>
-    public static string? Obstacle(int pid, ProcessStatus status, IEnumerable<Area> areas)
-    {
-        if (areas.Any(area => area.Kind == AreaKind.SystemV))
-        {
-            return "a System V segment would say that the copy was the last to attach it (shm_lpid of shmctl(2))";
-        }
-
-        if (ProcFs.TryLink($"/proc/{pid}/ns/pid_for_children") is not { } children || children != ProcFs.TryLink($"/proc/{pid}/ns/pid"))
-        {
-            return "its children are born in another pid namespace";
-        }
-
-        return MemoryLimits.LeaveRoomFor(pid, status.Kibibytes("RssAnon") * 1024) ? null : "its cgroup leaves no room for a copy";
-    }
+    public static bool IsPossible(int pid, ProcessStatus status, IEnumerable<Area> areas) =>
+        // A System V segment would say that the copy was the last to attach it (shm_lpid of shmctl(2)).
+        !areas.Any(area => area.Kind == AreaKind.SystemV)
+        && ProcFs.TryLink($"/proc/{pid}/ns/pid_for_children") is { } children && children == ProcFs.TryLink($"/proc/{pid}/ns/pid")
+        && MemoryLimits.LeaveRoomFor(pid, status.Kibibytes("RssAnon") * 1024);
 
     /// <summary>Makes a copy of the process whose thread stands.</summary>
     /// <param name="calls">Calls inside that thread; nothing has been called yet.</param>
@@ -80,7 +72,7 @@ internal sealed class FrozenCopy : IDisposable
 
             clone = Adopt(tracee.Born);
             using TargetMemory memory = new(clone.Pid);
-            memory.Write(calls.Scratch, [.. "frozen copy\0"u8]);
+            memory.Write(calls.Scratch, Encoding.ASCII.GetBytes(Name + '\0'));
             Must(clone, "setsid", calls.CallElsewhere(clone, ending, new InjectedCall(X64.Setsid)));
             Must(clone, "prctl", calls.CallElsewhere(clone, ending, new InjectedCall(X64.Prctl, PR_SET_NAME, calls.Scratch)));
             Must(clone, "close_range", calls.CallElsewhere(clone, ending, new InjectedCall(X64.CloseRange, 0, uint.MaxValue, CLOSE_RANGE_UNSHARE)));
@@ -100,7 +92,7 @@ internal sealed class FrozenCopy : IDisposable
         {
             // All that was born, and before the process goes on to wait for its child.
             copy?.Dispose();
-            clone = clone ?? (copy is null && tracee.Born != 0 ? Tracee.Inherited(tracee.Born, tracee.Born) : null);
+            clone ??= copy is null && tracee.Born != 0 ? Tracee.Inherited(tracee.Born, tracee.Born) : null;
             if (clone is not null)
             {
                 if (copy is null && clone.Born != 0)
@@ -111,7 +103,12 @@ internal sealed class FrozenCopy : IDisposable
                 End(clone);
             }
 
-            throw e is IOException or UnauthorizedAccessException ? new BridgeException("copy.failed", $"copying process {tracee.Pid}", e.Message, inner: e) : e;
+            if (e is IOException or UnauthorizedAccessException)
+            {
+                throw new BridgeException("copy.failed", $"copying process {tracee.Pid}", e.Message, inner: e);
+            }
+
+            throw;
         }
         finally
         {

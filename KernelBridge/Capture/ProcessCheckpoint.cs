@@ -246,7 +246,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             return true;
         }
 
-        if (application.HasSubreaper || FrozenCopy.Obstacle(Pid, status, Inspection.Areas) is not null)
+        if (application.HasSubreaper || !FrozenCopy.IsPossible(Pid, status, Inspection.Areas))
         {
             return false;
         }
