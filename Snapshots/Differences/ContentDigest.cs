@@ -21,13 +21,13 @@ internal sealed class ContentDigest
 
     private const int MostAtOnce = 4;
 
-    private readonly Dictionary<string, Dictionary<long, byte[]>> _streams;
+    private readonly Dictionary<string, Dictionary<long, Node>> _streams;
     private byte[] _state = SHA256.HashData([]);
 
-    private ContentDigest(Dictionary<string, Dictionary<long, byte[]>> streams) => _streams = streams;
+    private ContentDigest(Dictionary<string, Dictionary<long, Node>> streams) => _streams = streams;
 
     /// <summary>An empty snapshot's.</summary>
-    internal static ContentDigest Empty() => new(new Dictionary<string, Dictionary<long, byte[]>>(StringComparer.Ordinal));
+    internal static ContentDigest Empty() => new(new Dictionary<string, Dictionary<long, Node>>(StringComparer.Ordinal));
 
     /// <summary>Reads all of a snapshot.</summary>
     internal static ContentDigest Of(SnapshotReader snapshot)
@@ -40,10 +40,10 @@ internal sealed class ContentDigest
     /// <summary>An independent copy.</summary>
     internal ContentDigest Clone()
     {
-        var streams = new Dictionary<string, Dictionary<long, byte[]>>(_streams.Count, StringComparer.Ordinal);
-        foreach ((string name, Dictionary<long, byte[]> nodes) in _streams)
+        var streams = new Dictionary<string, Dictionary<long, Node>>(_streams.Count, StringComparer.Ordinal);
+        foreach ((string name, Dictionary<long, Node> nodes) in _streams)
         {
-            streams[name] = nodes.ToDictionary(n => n.Key, n => (byte[])n.Value.Clone());
+            streams[name] = nodes.ToDictionary(n => n.Key, n => n.Value.Clone());
         }
 
         return new ContentDigest(streams) { _state = _state };
@@ -62,7 +62,7 @@ internal sealed class ContentDigest
 
         foreach (StreamInfo stream in snapshot.Streams)
         {
-            if (!_streams.TryGetValue(stream.Name, out Dictionary<long, byte[]>? nodes))
+            if (!_streams.TryGetValue(stream.Name, out Dictionary<long, Node>? nodes))
             {
                 _streams.Add(stream.Name, nodes = []);
             }
@@ -80,7 +80,7 @@ internal sealed class ContentDigest
         using var all = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         Span<byte> number = stackalloc byte[8];
         all.AppendData(_state);
-        foreach ((string name, Dictionary<long, byte[]> nodes) in _streams.OrderBy(s => s.Key, StringComparer.Ordinal))
+        foreach ((string name, Dictionary<long, Node> nodes) in _streams.OrderBy(s => s.Key, StringComparer.Ordinal))
         {
             byte[] bytes = Encoding.UTF8.GetBytes(name);
             BinaryPrimitives.WriteInt64LittleEndian(number, bytes.Length);
@@ -88,18 +88,18 @@ internal sealed class ContentDigest
             all.AppendData(bytes);
             BinaryPrimitives.WriteInt64LittleEndian(number, nodes.Count);
             all.AppendData(number);
-            foreach ((long index, byte[] node) in nodes.OrderBy(n => n.Key))
+            foreach ((long index, Node node) in nodes.OrderBy(n => n.Key))
             {
                 BinaryPrimitives.WriteInt64LittleEndian(number, index);
                 all.AppendData(number);
-                all.AppendData(SHA256.HashData(node));
+                all.AppendData(node.Hash);
             }
         }
 
         return all.GetHashAndReset();
     }
 
-    private static void Update(SnapshotReader snapshot, string stream, Dictionary<long, byte[]> nodes, IReadOnlyList<StreamRun> ranges)
+    private static void Update(SnapshotReader snapshot, string stream, Dictionary<long, Node> nodes, IReadOnlyList<StreamRun> ranges)
     {
         var work = new List<(long First, long End)>();
         long done = 0;
@@ -111,10 +111,12 @@ internal sealed class ContentDigest
             {
                 long until = Math.Min(end, first + Pages - (first % Pages));
                 work.Add((first, until));
-                if (!nodes.ContainsKey(first / Pages))
+                if (!nodes.TryGetValue(first / Pages, out Node? node))
                 {
-                    nodes.Add(first / Pages, new byte[Pages * Entry]);
+                    nodes.Add(first / Pages, node = new Node());
                 }
+
+                node.Changes();
 
                 first = until;
             }
@@ -132,7 +134,7 @@ internal sealed class ContentDigest
                 static () => ArrayPool<byte>.Shared.Rent(Pages * Page),
                 (part, _, buffer) =>
                 {
-                    UpdatePages(snapshot, stream, nodes[part.First / Pages], part.First, part.End, buffer);
+                    UpdatePages(snapshot, stream, nodes[part.First / Pages].Entries, part.First, part.End, buffer);
                     return buffer;
                 },
                 static buffer => ArrayPool<byte>.Shared.Return(buffer));
@@ -144,7 +146,7 @@ internal sealed class ContentDigest
 
         foreach ((long first, _) in work)
         {
-            if (nodes.TryGetValue(first / Pages, out byte[]? node) && node.AsSpan().IndexOfAnyExcept((byte)0) < 0)
+            if (nodes.TryGetValue(first / Pages, out Node? node) && node.Entries.AsSpan().IndexOfAnyExcept((byte)0) < 0)
             {
                 nodes.Remove(first / Pages);
             }
@@ -202,5 +204,19 @@ internal sealed class ContentDigest
         }
 
         hash.GetHashAndReset(into);
+    }
+
+    /// <summary>The entries of 256 pages, and their hash, which is worked out again only when they changed.</summary>
+    private sealed class Node
+    {
+        private byte[]? _hash;
+
+        internal byte[] Entries { get; private init; } = new byte[Pages * Entry];
+
+        internal byte[] Hash => _hash ??= SHA256.HashData(Entries);
+
+        internal void Changes() => _hash = null;
+
+        internal Node Clone() => new() { Entries = (byte[])Entries.Clone(), _hash = _hash };
     }
 }
