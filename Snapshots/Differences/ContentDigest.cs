@@ -16,6 +16,9 @@ internal sealed class ContentDigest
     private const int Pages = 256;
     private const int Entry = 1 + Hash.Size;
 
+    /// <summary>Pages that are read at once: they stay in the second-level cache until they are hashed.</summary>
+    private const int Together = 16;
+
     /// <summary>Fewer parts than this are hashed by one processor.</summary>
     private const int WorthSharing = 4;
 
@@ -109,7 +112,7 @@ internal sealed class ContentDigest
             long end = ((range.End - 1) / Page) + 1;
             while (first < end)
             {
-                long until = Math.Min(end, first + Pages - (first % Pages));
+                long until = Math.Min(end, first + Together - (first % Together));
                 work.Add((first, until));
                 if (!nodes.TryGetValue(first / Pages, out Node? node))
                 {
@@ -131,7 +134,7 @@ internal sealed class ContentDigest
             Parallel.ForEach(
                 work,
                 parallel,
-                static () => ArrayPool<byte>.Shared.Rent(Pages * Page),
+                static () => ArrayPool<byte>.Shared.Rent(Together * Page),
                 (part, _, buffer) =>
                 {
                     UpdatePages(snapshot, stream, nodes[part.First / Pages].Entries, part.First, part.End, buffer);
@@ -153,15 +156,10 @@ internal sealed class ContentDigest
         }
     }
 
-    /// <summary>Hashes pages of one node again.</summary>
+    /// <summary>Hashes a few pages of one node again.</summary>
     private static void UpdatePages(SnapshotReader snapshot, string stream, byte[] node, long first, long end, byte[] buffer)
     {
-        List<StreamRun> runs = snapshot.RunsIn(stream, first * Page, end * Page);
-        foreach (StreamRun run in runs)
-        {
-            snapshot.Read(stream, run.Offset, buffer.AsSpan((int)(run.Offset - (first * Page)), (int)run.Length));
-        }
-
+        List<StreamRun> runs = snapshot.ReadIn(stream, first * Page, buffer.AsSpan(0, (int)(end - first) * Page));
         int at = 0;
         for (long page = first; page < end; page++)
         {

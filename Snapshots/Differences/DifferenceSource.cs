@@ -104,7 +104,7 @@ internal sealed class DifferenceSource : IDisposable
         }
 
         DifferenceRanges ranges = Ranges(planned);
-        byte[] data = Read(planned, ranges, known, out int length);
+        (byte[] data, ArrayPool<byte> pool) = Read(planned, ranges, known, out int length);
         try
         {
             byte[] head = RecordFormat.Head(RecordKind.Data, ranges, data.AsSpan(0, length));
@@ -115,7 +115,7 @@ internal sealed class DifferenceSource : IDisposable
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(data);
+            pool.Return(data);
         }
     }
 
@@ -275,7 +275,7 @@ internal sealed class DifferenceSource : IDisposable
         return ranges;
     }
 
-    private byte[] Read(Planned planned, DifferenceRanges ranges, bool known, out int length)
+    private (byte[] Data, ArrayPool<byte> Pool) Read(Planned planned, DifferenceRanges ranges, bool known, out int length)
     {
         if (HashOf(planned) is { Length: > 0 } hash)
         {
@@ -286,7 +286,7 @@ internal sealed class DifferenceSource : IDisposable
         {
             ranges.Known = true;
             length = 0;
-            return ArrayPool<byte>.Shared.Rent(1);
+            return (ArrayPool<byte>.Shared.Rent(1), ArrayPool<byte>.Shared);
         }
 
         if (planned.Row is { } extent)
@@ -294,11 +294,11 @@ internal sealed class DifferenceSource : IDisposable
             PackReader pack = _to.Packs.Get(extent.Pack);
             int row = pack.Find(extent.Position);
             ranges.Codec = pack.Row(row).Codec & ~PackFormat.Encrypted;
-            return pack.ReadCompressed(row, out length);
+            return (pack.ReadCompressed(row, out length), ArrayPool<byte>.Shared);
         }
 
         length = planned.Length;
-        byte[] data = ArrayPool<byte>.Shared.Rent(length);
+        byte[] data = RecordFormat.Buffers.Rent(length);
         int at = 0;
         foreach (StreamRun run in planned.Runs)
         {
@@ -306,21 +306,21 @@ internal sealed class DifferenceSource : IDisposable
             at += (int)run.Length;
         }
 
-        return planned.Compress ? Compressed(data, ref length, ranges) : data;
+        return (planned.Compress ? Compressed(data, ref length, ranges) : data, RecordFormat.Buffers);
     }
 
     private static byte[] Compressed(byte[] data, ref int length, DifferenceRanges ranges)
     {
         Codec codec = Codecs.Choose(Compression.Auto);
-        byte[] smaller = ArrayPool<byte>.Shared.Rent(length);
+        byte[] smaller = RecordFormat.Buffers.Rent(length);
         int size = Codecs.Compress(codec, 3, data.AsSpan(0, length), smaller.AsSpan(0, length - (length / 16)));
         if (size == 0)
         {
-            ArrayPool<byte>.Shared.Return(smaller);
+            RecordFormat.Buffers.Return(smaller);
             return data;
         }
 
-        ArrayPool<byte>.Shared.Return(data);
+        RecordFormat.Buffers.Return(data);
         ranges.Codec = (uint)codec;
         length = size;
         return smaller;

@@ -137,6 +137,39 @@ public sealed class SnapshotReader : IDisposable
         return runs;
     }
 
+    /// <summary>Reads what a stream has in a range, verified.</summary>
+    /// <param name="stream">The stream's name.</param>
+    /// <param name="from">Where the range begins.</param>
+    /// <param name="into">Where to; its length is that of the range. Bytes of holes are not touched.</param>
+    /// <returns>The runs that it has there, ascending, neighbours joined.</returns>
+    internal List<StreamRun> ReadIn(string stream, long from, Span<byte> into)
+    {
+        var runs = new List<StreamRun>();
+        long at = from;
+        try
+        {
+            foreach (Extent extent in Table(stream)?.Range(from, from + into.Length) ?? [])
+            {
+                at = extent.Offset;
+                ReadExtent(extent, into.Slice((int)(at - from), (int)extent.Length));
+                if (runs.Count > 0 && runs[^1].End == at)
+                {
+                    runs[^1] = runs[^1] with { Length = runs[^1].Length + extent.Length };
+                }
+                else
+                {
+                    runs.Add(new StreamRun(at, extent.Length));
+                }
+            }
+        }
+        catch (SnapshotDamagedException e)
+        {
+            throw new SnapshotDamagedException(Info.Address, stream, at, e);
+        }
+
+        return runs;
+    }
+
     /// <summary>Reads bytes of a stream, verified. The range lies inside one of the <see cref="Runs"/>.</summary>
     /// <param name="stream">The stream's name.</param>
     /// <param name="offset">First byte.</param>
