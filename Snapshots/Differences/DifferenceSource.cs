@@ -48,7 +48,7 @@ internal sealed class DifferenceSource : IDisposable
             Head.Streams.Add(name);
             IReadOnlyList<Piece> pieces = difference.Pieces(name);
             Plan(i, pieces);
-            _touched[name] = Touched(pieces);
+            _touched[name] = Joined(pieces.Select(p => new StreamRun(p.Offset, p.Length)));
         }
 
         _records.Add(new Planned(RecordKind.State, 0, [], null));
@@ -127,7 +127,7 @@ internal sealed class DifferenceSource : IDisposable
 
     private void Plan(int stream, IReadOnlyList<Piece> pieces)
     {
-        var data = new List<StreamRun>();
+        var data = new List<Extent>();
         var holes = new List<StreamRun>();
         int gathered = 0;
         foreach (Piece piece in pieces)
@@ -170,18 +170,19 @@ internal sealed class DifferenceSource : IDisposable
         }
     }
 
-    private void Gather(int stream, in Extent part, List<StreamRun> data, ref int gathered)
+    private void Gather(int stream, in Extent part, List<Extent> data, ref int gathered)
     {
         for (long at = part.Offset; at < part.End;)
         {
             int length = (int)Math.Min(RecordSize - gathered, part.End - at);
-            if (data.Count > 0 && data[^1].End == at)
+            Extent piece = part.Clip(at, at + length);
+            if (data.Count > 0 && data[^1].Continues(piece))
             {
                 data[^1] = data[^1] with { Length = data[^1].Length + length };
             }
             else
             {
-                data.Add(new StreamRun(at, length));
+                data.Add(piece);
             }
 
             at += length;
@@ -206,11 +207,11 @@ internal sealed class DifferenceSource : IDisposable
         _records.Add(new Planned(RecordKind.Data, stream, [new StreamRun(extent.Offset, extent.Length)], extent));
     }
 
-    private void Flush(int stream, List<StreamRun> data, ref int gathered)
+    private void Flush(int stream, List<Extent> data, ref int gathered)
     {
         if (data.Count > 0)
         {
-            _records.Add(new Planned(RecordKind.Data, stream, [.. data], null) { Compress = _gatheringEncoded });
+            _records.Add(new Planned(RecordKind.Data, stream, [.. Joined(data)], null) { Compress = _gatheringEncoded, Parts = [.. data] });
             data.Clear();
             gathered = 0;
         }
@@ -238,22 +239,24 @@ internal sealed class DifferenceSource : IDisposable
         }
     }
 
-    private static List<StreamRun> Touched(IReadOnlyList<Piece> pieces)
+    private static List<StreamRun> Joined(List<Extent> extents) => Joined(extents.Select(e => new StreamRun(e.Offset, e.Length)));
+
+    private static List<StreamRun> Joined(IEnumerable<StreamRun> runs)
     {
-        var touched = new List<StreamRun>();
-        foreach (Piece piece in pieces)
+        var joined = new List<StreamRun>();
+        foreach (StreamRun run in runs)
         {
-            if (touched.Count > 0 && touched[^1].End == piece.Offset)
+            if (joined.Count > 0 && joined[^1].End == run.Offset)
             {
-                touched[^1] = touched[^1] with { Length = touched[^1].Length + piece.Length };
+                joined[^1] = joined[^1] with { Length = joined[^1].Length + run.Length };
             }
             else
             {
-                touched.Add(new StreamRun(piece.Offset, piece.Length));
+                joined.Add(run);
             }
         }
 
-        return touched;
+        return joined;
     }
 
     private static DifferenceRanges Ranges(Planned planned)
@@ -300,10 +303,10 @@ internal sealed class DifferenceSource : IDisposable
         length = planned.Length;
         byte[] data = RecordFormat.Buffers.Rent(length);
         int at = 0;
-        foreach (StreamRun run in planned.Runs)
+        foreach (Extent part in planned.Parts)
         {
-            _to.Read(_to.Streams[planned.Stream].Name, run.Offset, data.AsSpan(at, (int)run.Length));
-            at += (int)run.Length;
+            _to.Read(_to.Streams[planned.Stream].Name, part, data.AsSpan(at, (int)part.Length));
+            at += (int)part.Length;
         }
 
         return (planned.Compress ? Compressed(data, ref length, ranges) : data, RecordFormat.Buffers);
@@ -352,6 +355,9 @@ internal sealed class DifferenceSource : IDisposable
     {
         /// <summary>Its bytes are parts of extents that were compressed, or tried to be: they are compressed again rather than sent at their full length.</summary>
         internal bool Compress { get; init; }
+
+        /// <summary>Where the bytes of the ranges are, so that they need not be looked up again.</summary>
+        internal Extent[] Parts { get; init; } = [];
 
         /// <summary>Where else the row is.</summary>
         internal List<(int Stream, long Offset)> Also { get; } = [];

@@ -132,7 +132,7 @@ internal static class ExtentLeafCodec
             return null;
         }
 
-        var extents = new Extent[count];
+        Extent[] extents = GC.AllocateUninitializedArray<Extent>(count);
         ulong at = (ulong)start;
         for (int i = 0; i < count; i++)
         {
@@ -263,17 +263,29 @@ internal static class ExtentLeafCodec
 
             ulong[] values = _values;
             int count = Count;
-            while (packed.Length > 0)
+            for (int i = 0; i < packed.Length;)
             {
-                if (packed[0] < 0x80)
+                ulong value = packed[i++];
+                if (value >= 0x80)
                 {
-                    values[count++] = packed[0];
-                    packed = packed[1..];
+                    value &= 0x7F;
+                    int shift = 0;
+                    ulong next;
+                    do
+                    {
+                        shift += 7;
+                        if (i == packed.Length || shift > 63)
+                        {
+                            return false;
+                        }
+
+                        next = packed[i++];
+                        value |= (next & 0x7F) << shift;
+                    }
+                    while (next >= 0x80);
                 }
-                else if (!TryReadNumber(ref packed, out values[count++]))
-                {
-                    return false;
-                }
+
+                values[count++] = value;
             }
 
             Count = count;

@@ -206,6 +206,19 @@ public sealed class SnapshotReader : IDisposable
         }
     }
 
+    /// <summary>Reads the bytes of one of the extents of a stream, or of a part of one, verified.</summary>
+    internal void Read(string stream, in Extent extent, Span<byte> into)
+    {
+        try
+        {
+            ReadExtent(extent, into);
+        }
+        catch (SnapshotDamagedException e)
+        {
+            throw new SnapshotDamagedException(Info.Address, stream, extent.Offset, e);
+        }
+    }
+
     private void ReadExtent(in Extent extent, Span<byte> into) => Packs.Get(extent.Pack).Read(extent.Position, extent.Skip, into);
 
     /// <summary>Lets go of the snapshot.</summary>
