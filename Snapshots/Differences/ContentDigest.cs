@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 
@@ -128,16 +129,17 @@ internal sealed class ContentDigest
         }
 
         // Parts do not overlap, and no two write the same entry of a node.
-        ParallelOptions parallel = new() { MaxDegreeOfParallelism = work.Count < WorthSharing ? 1 : Math.Min(MostAtOnce, Environment.ProcessorCount) };
+        List<List<(long First, long End)>> batches = Batches(work);
+        ParallelOptions parallel = new() { MaxDegreeOfParallelism = batches.Count < WorthSharing ? 1 : Math.Min(MostAtOnce, Environment.ProcessorCount) };
         try
         {
             Parallel.ForEach(
-                work,
+                batches,
                 parallel,
                 static () => ArrayPool<byte>.Shared.Rent(Together * Page),
-                (part, _, buffer) =>
+                (batch, _, buffer) =>
                 {
-                    UpdatePages(snapshot, stream, nodes[part.First / Pages].Entries, part.First, part.End, buffer);
+                    UpdateBatch(snapshot, stream, nodes, batch, buffer);
                     return buffer;
                 },
                 static buffer => ArrayPool<byte>.Shared.Return(buffer));
@@ -156,7 +158,59 @@ internal sealed class ContentDigest
         }
     }
 
-    /// <summary>Hashes a few pages of one node again.</summary>
+    /// <summary>Parts that are read together.</summary>
+    private static List<List<(long First, long End)>> Batches(List<(long First, long End)> work)
+    {
+        var batches = new List<List<(long First, long End)>>();
+        long room = 0;
+        foreach ((long first, long end) in work)
+        {
+            if (end - first > room)
+            {
+                batches.Add([]);
+                room = Together;
+            }
+
+            batches[^1].Add((first, end));
+            room -= end - first;
+        }
+
+        return batches;
+    }
+
+    /// <summary>Hashes pages again. What was stored by one writer lies side by side in its pack, although the pages are far from one another: it is read at once.</summary>
+    private static void UpdateBatch(SnapshotReader snapshot, string stream, Dictionary<long, Node> nodes, List<(long First, long End)> batch, byte[] buffer)
+    {
+        var extents = new List<Extent>();
+        var whole = new List<(long First, long End)>();
+        foreach ((long first, long end) in batch)
+        {
+            if (snapshot.TryAddExtents(stream, first * Page, end * Page, extents))
+            {
+                whole.Add((first, end));
+            }
+            else
+            {
+                UpdatePages(snapshot, stream, nodes[first / Pages].Entries, first, end, buffer);
+            }
+        }
+
+        ReadOnlySpan<byte> rest = buffer;
+        snapshot.Read(stream, CollectionsMarshal.AsSpan(extents), buffer);
+        foreach ((long first, long end) in whole)
+        {
+            byte[] node = nodes[first / Pages].Entries;
+            for (long page = first; page < end; page++)
+            {
+                Span<byte> entry = node.AsSpan((int)(page % Pages) * Entry, Entry);
+                entry[0] = 1;
+                SHA256.HashData(rest[..Page], entry[1..]);
+                rest = rest[Page..];
+            }
+        }
+    }
+
+    /// <summary>Hashes a few pages of one node again, of which some bytes are not stored.</summary>
     private static void UpdatePages(SnapshotReader snapshot, string stream, byte[] node, long first, long end, byte[] buffer)
     {
         List<StreamRun> runs = snapshot.ReadIn(stream, first * Page, buffer.AsSpan(0, (int)(end - first) * Page));

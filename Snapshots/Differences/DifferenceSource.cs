@@ -302,13 +302,7 @@ internal sealed class DifferenceSource : IDisposable
 
         length = planned.Length;
         byte[] data = RecordFormat.Buffers.Rent(length);
-        int at = 0;
-        foreach (Extent part in planned.Parts)
-        {
-            _to.Read(_to.Streams[planned.Stream].Name, part, data.AsSpan(at, (int)part.Length));
-            at += (int)part.Length;
-        }
-
+        _to.Read(_to.Streams[planned.Stream].Name, planned.Parts, data.AsSpan(0, length));
         return (planned.Compress ? Compressed(data, ref length, ranges) : data, RecordFormat.Buffers);
     }
 

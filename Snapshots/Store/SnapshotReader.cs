@@ -206,17 +206,72 @@ public sealed class SnapshotReader : IDisposable
         }
     }
 
-    /// <summary>Reads the bytes of one of the extents of a stream, or of a part of one, verified.</summary>
-    internal void Read(string stream, in Extent extent, Span<byte> into)
+    /// <summary>Reads extents of a stream one after the other into one buffer, verified. Those that lie side by side in a pack are read at once.</summary>
+    internal void Read(string stream, ReadOnlySpan<Extent> extents, Span<byte> into)
     {
+        while (extents.Length > 0)
+        {
+            int count = 1;
+            long length = extents[0].Length;
+            while (count < extents.Length && !extents[0].Encoded && !extents[count].Encoded
+                && extents[count].Pack == extents[0].Pack && extents[count].Position == extents[0].Position + length)
+            {
+                length += extents[count++].Length;
+            }
+
+            try
+            {
+                ReadExtent(extents[0] with { Length = length }, into[..(int)length]);
+            }
+            catch (SnapshotDamagedException) when (count > 1)
+            {
+                // Which of them it is has to be said.
+                ReadSingly(stream, extents[..count], into);
+            }
+            catch (SnapshotDamagedException e)
+            {
+                throw new SnapshotDamagedException(Info.Address, stream, extents[0].Offset, e);
+            }
+
+            extents = extents[count..];
+            into = into[(int)length..];
+        }
+    }
+
+    private void ReadSingly(string stream, ReadOnlySpan<Extent> extents, Span<byte> into)
+    {
+        foreach (ref readonly Extent extent in extents)
+        {
+            Read(stream, new ReadOnlySpan<Extent>(in extent), into[..(int)extent.Length]);
+            into = into[(int)extent.Length..];
+        }
+    }
+
+    /// <summary>Adds the extents, clipped, that a range of a stream consists of.</summary>
+    /// <returns>False when some byte of the range is not stored: then none is added.</returns>
+    internal bool TryAddExtents(string stream, long from, long to, List<Extent> into)
+    {
+        int before = into.Count;
+        long missing = to - from;
         try
         {
-            ReadExtent(extent, into);
+            foreach (Extent extent in Table(stream)?.Range(from, to) ?? [])
+            {
+                into.Add(extent);
+                missing -= extent.Length;
+            }
         }
         catch (SnapshotDamagedException e)
         {
-            throw new SnapshotDamagedException(Info.Address, stream, extent.Offset, e);
+            throw new SnapshotDamagedException(Info.Address, stream, from, e);
         }
+
+        if (missing != 0)
+        {
+            into.RemoveRange(before, into.Count - before);
+        }
+
+        return missing == 0;
     }
 
     private void ReadExtent(in Extent extent, Span<byte> into) => Packs.Get(extent.Pack).Read(extent.Position, extent.Skip, into);
