@@ -26,33 +26,33 @@ public sealed record ApplicationImage
 
     /// <summary>What must hold of the machine.</summary>
     [JsonInclude]
-    internal HostImage Host { get; init; } = null!;
+    internal HostImage Host { get; set; } = null!;
 
     /// <summary>Namespaces that its space has of its own, as <see cref="LaunchRequest.Isolate"/> names them; null in images that do not say.</summary>
     [JsonInclude]
     internal IReadOnlyList<string>? Isolated { get; init; }
 
     [JsonInclude]
-    internal IReadOnlyList<OpenFileImage> OpenFiles { get; init; } = [];
+    internal IReadOnlyList<OpenFileImage> OpenFiles { get; set; } = [];
 
     [JsonInclude]
-    internal IReadOnlyList<PipeImage> Pipes { get; init; } = [];
+    internal IReadOnlyList<PipeImage> Pipes { get; set; } = [];
 
     [JsonInclude]
-    internal IReadOnlyList<PseudoTerminalImage> Terminals { get; init; } = [];
+    internal IReadOnlyList<PseudoTerminalImage> Terminals { get; set; } = [];
 
     [JsonInclude]
-    internal IReadOnlyList<MappedFileImage> MappedFiles { get; init; } = [];
+    internal IReadOnlyList<MappedFileImage> MappedFiles { get; set; } = [];
 
     [JsonInclude]
-    internal IReadOnlyList<SharedMemoryImage> SharedMemory { get; init; } = [];
+    internal IReadOnlyList<SharedMemoryImage> SharedMemory { get; set; } = [];
 
     [JsonInclude]
-    internal IReadOnlyList<GhostFileImage> GhostFiles { get; init; } = [];
+    internal IReadOnlyList<GhostFileImage> GhostFiles { get; set; } = [];
 
     /// <summary>Directories in its own /dev/shm, before those in them; the files are among <see cref="GhostFiles"/>.</summary>
     [JsonInclude]
-    internal IReadOnlyList<SharedMemoryFolderImage> SharedMemoryFolders { get; init; } = [];
+    internal IReadOnlyList<SharedMemoryFolderImage> SharedMemoryFolders { get; set; } = [];
 
     /// <summary>System V IPC of a namespace of its own beside shared memory; null when it shares the host's, and in images that do not say.</summary>
     [JsonInclude]
@@ -118,6 +118,12 @@ public sealed record ProcessImage
     /// <summary>Status of wait(2) of a zombie; null while it lives.</summary>
     public int? ZombieStatus { get; init; }
 
+    /// <summary>The signal of job control by which it stands stopped; 0 when it is not stopped.</summary>
+    public int StoppedBy { get; init; }
+
+    /// <summary>Whether its parent has been told of the stop by wait(2).</summary>
+    public bool StopIsReported { get; init; }
+
     /// <summary>Areas of memory, a line each as in /proc/PID/maps.</summary>
     public IReadOnlyList<string> DescribeMaps() => [.. (Memory?.Areas ?? []).Select(area =>
         $"{area.Start:x}-{area.End:x} {((area.Protection & 1) != 0 ? 'r' : '-')}{((area.Protection & 2) != 0 ? 'w' : '-')}{((area.Protection & 4) != 0 ? 'x' : '-')}{(area.Shared ? 's' : 'p')} {area.Name}".TrimEnd())];
@@ -159,6 +165,10 @@ public sealed record ProcessImage
 
     [JsonInclude]
     internal IReadOnlyList<PosixTimerImage> PosixTimers { get; set; } = [];
+
+    /// <summary>The oldest first; all threads have them.</summary>
+    [JsonInclude]
+    internal IReadOnlyList<SeccompFilterImage> SeccompFilters { get; set; } = [];
 
     [JsonInclude]
     internal IReadOnlyList<LimitImage> Limits { get; set; } = [];

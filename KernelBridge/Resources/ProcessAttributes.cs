@@ -14,11 +14,6 @@ internal sealed class ProcessAttributes : IProcessResource
 
     public IEnumerable<Refusal> Check(ProcessView view)
     {
-        if (view.Status.Number("Seccomp") != 0)
-        {
-            yield return view.Refuse("process.seccomp", "seccomp", "it runs under a seccomp filter", "start it without one");
-        }
-
         if (view.Status["x86_Thread_features"] is { } features && features.Contains("shstk", StringComparison.Ordinal))
         {
             yield return view.Refuse("process.shadow-stack", "shadow stack", "it runs with a shadow stack", "start it with GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK");
@@ -36,11 +31,6 @@ internal sealed class ProcessAttributes : IProcessResource
         if (view.Stat.State is 'Z' && view.Status.Number("Threads") > 1)
         {
             yield return view.Refuse("process.leader-ended", "first thread", "its first thread ended while others go on", "let the first thread wait for the others");
-        }
-
-        if (view.Stat.State is 'T')
-        {
-            yield return view.Refuse("process.stopped", "job control", "it is stopped by a signal", "continue it with SIGCONT before the checkpoint");
         }
 
         if (view.Stat.Field(4) != 0 && ProcFs.TryText($"/proc/{view.Pid}/personality") is null)
