@@ -133,15 +133,40 @@ static void ckpt_copy_page(struct ckpt_page *record, u8 *contents, struct page *
 	kunmap_local(from);
 }
 
+/* The page itself; 1 when it is one that is asked for. */
+static int ckpt_read_page(struct mm_struct *mm, const struct vm_area_struct *area, u32 flags,
+			  struct ckpt_page *record, u8 *contents)
+{
+	struct page *page;
+	bool wanted;
+	long got;
+
+	/* Without FOLL_FORCE, what is mapped with PROT_NONE could not be read; with FOLL_DUMP, nothing is made where nothing is. */
+	got = ckpt_get_page(mm, record->address, FOLL_FORCE | FOLL_DUMP, &page);
+	if (got == -EFAULT || got == -EHWPOISON) {
+		/* Hidden from everybody, damaged, or marked as a guard. A hole in an area of huge pages shows the same way. */
+		record->flags |= CKPT_PAGE_UNREADABLE;
+		return !(area->vm_flags & VM_HUGETLB);
+	}
+	if (got != 1)
+		return got < 0 ? got : -EFAULT;
+	record->flags |= PageAnon(page) ? CKPT_PAGE_ANON : CKPT_PAGE_FILE;
+	/* Shared memory belongs to a file of the kernel's own that has no other place. */
+	wanted = PageAnon(page) || folio_test_swapbacked(page_folio(page)) || (area->vm_flags & VM_HUGETLB) ||
+		 (flags & CKPT_PAGES_FILE);
+	if (wanted)
+		ckpt_copy_page(record, contents, page);
+	put_page(page);
+	return wanted;
+}
+
 /* One record at to, which has room for it; 0 bytes when the page is none that is asked for. */
 static int ckpt_take_page(struct mm_struct *mm, const struct vm_area_struct *area, const struct ckpt_hint *hint,
 			  const struct ckpt_scan *scan, u8 *to, size_t *size)
 {
 	bool dirty = hint->dirty;
 	struct ckpt_page record;
-	struct page *page;
-	bool own;
-	long got;
+	int ret;
 
 #ifdef CONFIG_MEM_SOFT_DIRTY
 	/* An area that is newer than the last reset: all of it is. */
@@ -156,25 +181,9 @@ static int ckpt_take_page(struct mm_struct *mm, const struct vm_area_struct *are
 		.address = hint->address,
 		.vma_flags = ckpt_vma_flags(area->vm_flags),
 	};
-	/* Without FOLL_FORCE, what is mapped with PROT_NONE could not be read; with FOLL_DUMP, nothing is made where nothing is. */
-	got = ckpt_get_page(mm, hint->address, FOLL_FORCE | FOLL_DUMP, &page);
-	if (got == -EFAULT || got == -EHWPOISON) {
-		/* Hidden from everybody, damaged, or marked as a guard. A hole in a huge page area shows the same way. */
-		if (area->vm_flags & VM_HUGETLB)
-			return 0;
-		record.flags |= CKPT_PAGE_UNREADABLE;
-	} else if (got != 1) {
-		return got < 0 ? got : -EFAULT;
-	} else {
-		/* Shared memory belongs to a file of the kernel's own that has no other place. */
-		own = PageAnon(page) || folio_test_swapbacked(page_folio(page)) || (area->vm_flags & VM_HUGETLB);
-		record.flags |= PageAnon(page) ? CKPT_PAGE_ANON : CKPT_PAGE_FILE;
-		if (own || (scan->flags & CKPT_PAGES_FILE))
-			ckpt_copy_page(&record, to + sizeof(record), page);
-		put_page(page);
-		if (!own && !(scan->flags & CKPT_PAGES_FILE))
-			return 0;
-	}
+	ret = ckpt_read_page(mm, area, scan->flags, &record, to + sizeof(record));
+	if (ret <= 0)
+		return ret;
 	memcpy(to, &record, sizeof(record));
 	*size = record.size;
 	return 0;
