@@ -24,6 +24,15 @@
 #define ckpt_splice_read copy_splice_read
 #endif
 
+/* What is mapped from a layered file system is the file below since 6.8; what the user opened is asked for by name. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define ckpt_file_inode(file) file_inode(file)
+#define ckpt_file_path(file) (&(file)->f_path)
+#else
+#define ckpt_file_inode(file) file_user_inode(file)
+#define ckpt_file_path(file) file_user_path(file)
+#endif
+
 /* A 64-bit number since 6.3. */
 static inline u64 ckpt_capabilities(kernel_cap_t set)
 {

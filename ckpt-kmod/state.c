@@ -336,12 +336,12 @@ static int ckpt_add_areas(struct ckpt_records *records, struct mm_struct *mm)
 		};
 
 		if (area->vm_file) {
-			const struct inode *inode = file_inode(area->vm_file);
+			const struct inode *inode = ckpt_file_inode(area->vm_file);
 
 			record.inode = inode->i_ino;
 			record.major = MAJOR(inode->i_sb->s_dev);
 			record.minor = MINOR(inode->i_sb->s_dev);
-			path = ckpt_path(records, &area->vm_file->f_path, &record.path);
+			path = ckpt_path(records, ckpt_file_path(area->vm_file), &record.path);
 		}
 		ckpt_add(records, &record.record, CKPT_RECORD_VMA, sizeof(record), path, record.path);
 		address = area->vm_end;

@@ -214,6 +214,16 @@ TEST(a_debugger_does_not_stop_it_from_being_frozen_and_read)
 	CHECK(read_number("/proc/self/status", "TracerPid:") == 0);
 }
 
+/* A hundred that count without a pause would leave little of two processors to anybody else. */
+static void count_now_and_then(void *counter)
+{
+	ready();
+	for (;;) {
+		++*(volatile uint64_t *)counter;
+		usleep(10000);
+	}
+}
+
 static void freeze_and_wait(volatile uint64_t *counters, pid_t *pids, int count)
 {
 	int session = open_session();
@@ -234,7 +244,7 @@ TEST(the_owner_is_killed_with_100_frozen_processes_and_all_run_on)
 	pid_t pids[100], owner;
 
 	for (int i = 0; i < 100; i++)
-		pids[i] = victim(count_up, (void *)(counters + 8 * i));
+		pids[i] = victim(i % 25 ? count_now_and_then : count_up, (void *)(counters + 8 * i));
 	owner = fork();
 	CHECK(owner >= 0);
 	if (!owner) {

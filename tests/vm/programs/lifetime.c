@@ -21,7 +21,7 @@ TEST(the_module_stays_while_a_session_is_open_in_every_phase)
 	pid_t pid = victim(idle, NULL);
 	int session = open_session();
 	struct ckpt_freeze call;
-	static uint8_t buffer[1 << 16];
+	static uint8_t buffer[1000];
 
 	FAILS(EWOULDBLOCK, unload());
 	CHECK(!attach(session, pid, CKPT_ATTACH_FOLLOW));
