@@ -219,7 +219,7 @@ long ckpt_list(struct ckpt_session *session, struct ckpt_list *call)
 
 long ckpt_take_events(struct ckpt_session *session, struct ckpt_events *call)
 {
-	struct ckpt_event __user *user = u64_to_user_ptr(call->events);
+	struct ckpt_event __user *user = u64_to_user_ptr(call->target);
 	struct ckpt_event batch[16];
 	u32 room = call->count, count, i;
 

@@ -296,7 +296,7 @@ struct ckpt_event {
 struct ckpt_events {
 	__u32 size;
 	__u32 count;		/* in: room; out: how many were taken */
-	__u64 events;		/* struct ckpt_event[count] */
+	__u64 target;		/* struct ckpt_event[count] */
 	__u64 lost;		/* out: how many were not kept, since the last call */
 };
 

@@ -213,7 +213,7 @@ static int list(int session, int32_t *pids, uint32_t *count)
 static struct ckpt_event next_event(int session)
 {
 	struct ckpt_event event;
-	struct ckpt_events call = { .size = sizeof(call), .count = 1, .events = (uintptr_t)&event };
+	struct ckpt_events call = { .size = sizeof(call), .count = 1, .target = (uintptr_t)&event };
 	struct pollfd poller = { .fd = session, .events = POLLPRI };
 
 	CHECK(poll(&poller, 1, -1) == 1);
@@ -327,7 +327,7 @@ static void forks(void *count)
 TEST(events_that_do_not_fit_are_counted)
 {
 	static struct ckpt_event events[1000];
-	struct ckpt_events call = { .size = sizeof(call), .count = 1000, .events = (uintptr_t)events };
+	struct ckpt_events call = { .size = sizeof(call), .count = 1000, .target = (uintptr_t)events };
 	int session = open_session();
 	uint64_t told = 0, lost = 0;
 	pid_t pid;

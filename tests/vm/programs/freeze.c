@@ -91,7 +91,7 @@ TEST(who_does_not_stand_at_the_deadline_is_named_and_all_run_on)
 	CHECK(cgroup_value("cgroup.freeze") == 0);
 
 	struct ckpt_event event;
-	struct ckpt_events events = { .size = sizeof(events), .count = 1, .events = (uintptr_t)&event };
+	struct ckpt_events events = { .size = sizeof(events), .count = 1, .target = (uintptr_t)&event };
 
 	CHECK(!ioctl(session, CKPT_EVENTS, &events));
 	CHECK(events.count == 1 && event.type == CKPT_EVENT_LATE && event.pid == outside);

@@ -185,7 +185,7 @@ static void sensible(struct random *random, int call, uint8_t *argument, uint8_t
 		struct ckpt_events *events = (void *)argument;
 
 		events->count = below(random, 300);
-		events->events = (uintptr_t)buffer;
+		events->target = (uintptr_t)buffer;
 		break;
 	}
 	}
