@@ -8,7 +8,7 @@ public sealed class SourceTests
     {
         CommandResult script = Shell.Run(Path.Combine(Shell.Harness, "checkpatch"));
         Assert.True(script.Status == 0, script.ToString());
-        string[] sources = [.. Directory.GetFiles(Shell.Module, "*.?").Concat(Directory.GetFiles(Path.Combine(Shell.Module, "uapi"))).Concat(Directory.GetFiles(Path.Combine(Shell.Module, "examples")))];
+        string[] sources = [.. Directory.GetFiles(Shell.Module, "*.c").Concat(Directory.GetFiles(Shell.Module, "*.h")).Concat(Directory.GetFiles(Path.Combine(Shell.Module, "uapi"))).Concat(Directory.GetFiles(Path.Combine(Shell.Module, "examples")))];
         // compat.h is the one place that asks for the version, which a patch for one kernel must not.
         CommandResult result = Shell.Run(
             "perl", [script.Output.Trim(), "--no-tree", "--terse", "--no-summary", "--max-line-length=150", "--ignore", "LINUX_VERSION_CODE,CONSTANT_COMPARISON", "-f", .. sources]);
@@ -19,7 +19,7 @@ public sealed class SourceTests
     [Fact]
     public void The_version_of_a_kernel_is_asked_for_in_one_header_only()
     {
-        string[] others = [.. Directory.GetFiles(Shell.Module, "*.?").Where(file => File.ReadAllText(file).Contains("VERSION_CODE")).Select(file => Path.GetFileName(file))];
+        string[] others = [.. Directory.GetFiles(Shell.Module).Where(file => File.ReadAllText(file).Contains("VERSION_CODE")).Select(file => Path.GetFileName(file))];
 
         Assert.Equal(["compat.h"], others);
     }
