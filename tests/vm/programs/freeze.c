@@ -161,7 +161,7 @@ static void do_nothing(int signal)
 TEST(a_signal_ends_the_wait_and_all_run_on)
 {
 	volatile uint64_t *counter = shared_memory(PAGE), *other = (volatile uint64_t *)((char *)counter + 64);
-	pid_t inside = victim(count_up, (void *)counter), outside = fork();
+	pid_t caller = getpid(), inside = victim(count_up, (void *)counter), outside = fork();
 	struct sigaction action = { .sa_handler = do_nothing };
 	int session = open_session();
 	struct ckpt_freeze call;
@@ -171,7 +171,7 @@ TEST(a_signal_ends_the_wait_and_all_run_on)
 		/* The caller waits for this one, until it is interrupted by it, when the group is frozen. */
 		while (cgroup_value("cgroup.freeze") != 1)
 			sched_yield();
-		kill(getppid(), SIGUSR1);
+		kill(caller, SIGUSR1);
 		for (;;)
 			++*other;
 	}
