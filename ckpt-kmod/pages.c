@@ -24,6 +24,7 @@ struct ckpt_hint {
 	unsigned long address;
 	bool dirty;
 	bool zero;		/* the kernel's one page of zeros */
+	bool huge;		/* part of a huge page: it may be the huge one of zeros */
 };
 
 static bool ckpt_pte_dirty(pte_t pte)
@@ -50,7 +51,8 @@ static bool ckpt_pmd_dirty(pmd_t pmd)
  * with it its upper tables; a table of pages may be taken away by the collapse
  * into a huge page, and is kept readable by RCU.
  */
-static bool ckpt_next_hint(struct mm_struct *mm, unsigned long address, unsigned long end, struct ckpt_hint *hint)
+static bool ckpt_next_hint(struct mm_struct *mm, const struct vm_area_struct *area, unsigned long address,
+			   unsigned long end, struct ckpt_hint *hint)
 {
 	unsigned long limit;
 	pmd_t *pmdp, pmd;
@@ -59,6 +61,11 @@ static bool ckpt_next_hint(struct mm_struct *mm, unsigned long address, unsigned
 	pud_t *pud;
 	pte_t *ptep, pte;
 
+	if (area->vm_flags & VM_HUGETLB) {
+		/* Its tables may be shared with other processes, which take them away without asking ours. */
+		*hint = (struct ckpt_hint){ .address = address, .dirty = true };
+		return address < end;
+	}
 	for (; address < end; address = limit, cond_resched()) {
 		pgd = pgd_offset(mm, address);
 		limit = pgd_addr_end(address, end);
@@ -82,6 +89,7 @@ static bool ckpt_next_hint(struct mm_struct *mm, unsigned long address, unsigned
 			continue;
 		if (!pmd_present(pmd) || pmd_leaf(pmd)) {
 			hint->dirty = ckpt_pmd_dirty(pmd);
+			hint->huge = pmd_present(pmd);
 			return true;
 		}
 		rcu_read_lock();
@@ -134,15 +142,19 @@ static void ckpt_copy_page(struct ckpt_page *record, u8 *contents, struct page *
 }
 
 /* The page itself; 1 when it is one that is asked for. */
-static int ckpt_read_page(struct mm_struct *mm, const struct vm_area_struct *area, u32 flags,
-			  struct ckpt_page *record, u8 *contents)
+static int ckpt_read_page(struct mm_struct *mm, const struct vm_area_struct *area, const struct ckpt_hint *hint,
+			  u32 flags, struct ckpt_page *record, u8 *contents)
 {
+	bool wanted, refused;
 	struct page *page;
-	bool wanted;
 	long got;
 
 	/* Without FOLL_FORCE, what is mapped with PROT_NONE could not be read; with FOLL_DUMP, nothing is made where nothing is. */
 	got = ckpt_get_page(mm, record->address, FOLL_FORCE | FOLL_DUMP, &page);
+	/* Which huge page is that of zeros is known to the kernel only: it is asked again, where a page is there for certain. */
+	refused = got == -EFAULT && hint->huge;
+	if (refused)
+		got = ckpt_get_page(mm, record->address, FOLL_FORCE, &page);
 	if (got == -EFAULT || got == -EHWPOISON) {
 		/* Hidden from everybody, damaged, or marked as a guard. A hole in an area of huge pages shows the same way. */
 		record->flags |= CKPT_PAGE_UNREADABLE;
@@ -157,7 +169,7 @@ static int ckpt_read_page(struct mm_struct *mm, const struct vm_area_struct *are
 	if (wanted)
 		ckpt_copy_page(record, contents, page);
 	put_page(page);
-	return wanted;
+	return wanted && !(refused && (record->flags & CKPT_PAGE_ZERO));
 }
 
 /* One record at to, which has room for it; 0 bytes when the page is none that is asked for. */
@@ -181,7 +193,7 @@ static int ckpt_take_page(struct mm_struct *mm, const struct vm_area_struct *are
 		.address = hint->address,
 		.vma_flags = ckpt_vma_flags(area->vm_flags),
 	};
-	ret = ckpt_read_page(mm, area, scan->flags, &record, to + sizeof(record));
+	ret = ckpt_read_page(mm, area, hint, scan->flags, &record, to + sizeof(record));
 	if (ret <= 0)
 		return ret;
 	memcpy(to, &record, sizeof(record));
@@ -202,7 +214,7 @@ int ckpt_scan_fill(struct mm_struct *mm, struct ckpt_scan *scan, u8 *buffer, siz
 		return -EINTR;
 	while ((area = ckpt_scan_area(mm, scan))) {
 		end = min(scan->end, area->vm_end);
-		if (!ckpt_next_hint(mm, scan->next, end, &hint)) {
+		if (!ckpt_next_hint(mm, area, scan->next, end, &hint)) {
 			scan->next = end;
 			continue;
 		}
@@ -235,7 +247,7 @@ int ckpt_scan_count(struct mm_struct *mm, u64 *pages)
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
 	while ((area = ckpt_scan_area(mm, &scan))) {
-		while (ckpt_next_hint(mm, scan.next, area->vm_end, &hint)) {
+		while (ckpt_next_hint(mm, area, scan.next, area->vm_end, &hint)) {
 			scan.next = hint.address + PAGE_SIZE;
 			++*pages;
 		}

@@ -57,8 +57,7 @@ static size_t compare(const struct pages *pages, pid_t pid)
 
 		CHECK(!count++ || page->address > before);
 		before = page->address;
-		if (page->flags & CKPT_PAGE_UNREADABLE)
-			continue;
+		CHECK(!(page->flags & CKPT_PAGE_UNREADABLE));
 		CHECK(pread(memory, there, PAGE, page->address) == (ssize_t)PAGE);
 		CHECK(!memcmp(contents_of(page), there, PAGE));
 	}
@@ -205,6 +204,57 @@ TEST(four_tebibytes_of_holes_cost_nothing)
 
 	CHECK(compare(&pages, pid) == 3);
 	CHECK(has_page(&pages, start) && has_page(&pages, start + told->size / 2) && has_page(&pages, start + told->size - PAGE));
+}
+
+static void only_read(void *argument)
+{
+	struct told *told = argument;
+
+	told->size = 16UL << 20;
+	told->start = map(told->size, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	madvise(told->start, told->size, MADV_HUGEPAGE);
+	for (size_t at = 0; at < told->size; at += PAGE)
+		CHECK(!*(volatile uint8_t *)(told->start + at));
+	idle(NULL);
+}
+
+TEST(memory_that_was_only_read_is_not_used_huge_or_not)
+{
+	struct told *told = shared_memory(PAGE);
+	pid_t pid = victim(only_read, told);
+	int session = frozen_session(pid);
+	uint64_t start = (uintptr_t)told->start;
+
+	CHECK(!take_pages(session, CKPT_PAGES, pid, start, start + told->size, 1 << 20).length);
+}
+
+static void huge_pages(void *argument)
+{
+	struct told *told = argument;
+
+	told->size = 6UL << 20;
+	told->start = mmap(NULL, told->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	CHECK(told->start != MAP_FAILED);
+	/* The one in the middle stays a hole. */
+	fill(told->start + PAGE);
+	fill(told->start + told->size - PAGE);
+	idle(NULL);
+}
+
+TEST(reserved_huge_pages_are_taken_where_they_are_used)
+{
+	struct told *told = shared_memory(PAGE);
+
+	write_file("/proc/sys/vm/nr_hugepages", "8");
+	pid_t pid = victim(huge_pages, told);
+	int session = frozen_session(pid);
+	uint64_t start = (uintptr_t)told->start;
+	struct pages pages = take_pages(session, CKPT_PAGES, pid, start, start + told->size, 1 << 20);
+
+	CHECK(compare(&pages, pid) == 1024);
+	CHECK(has_page(&pages, start + PAGE) && has_page(&pages, start + told->size - PAGE));
+	CHECK(!has_page(&pages, start + (2UL << 20)));
+	write_file("/proc/sys/vm/nr_hugepages", "0");
 }
 
 static void some_memory(void *argument)
