@@ -208,8 +208,23 @@ internal sealed partial class PtraceRestore
         {
             // The deaths just made are old news to the application.
             SyscallTape tape = parent.NewTape();
-            tape.AddWith("forgetting SIGCHLD", X64.RtSigtimedwait, TapeFlags.MayFail, tape.Place(1ul << (Libc.SIGCHLD - 1)), 0, tape.Place((0L, 0L)), 8);
+            JobControl.ForgetChildSignal(tape);
             parent.Run(tape);
+        }
+    }
+
+    /// <summary>Stops those that job control had stopped, and lets their parents know what they knew.</summary>
+    private void StopByJobControl(Dictionary<int, List<Tracee>> all)
+    {
+        foreach (ProcessImage process in Living.Where(process => process.StoppedBy != 0))
+        {
+            JobControl.Stop(process, all[process.Pid]);
+            if (stubs.TryGetValue(process.ParentPid, out Stub? parent))
+            {
+                SyscallTape tape = parent.NewTape();
+                JobControl.Report(process, tape);
+                parent.Run(tape);
+            }
         }
     }
 

@@ -24,6 +24,7 @@ internal static class RestoreCommand
         Option<bool> detach = Options.Flag("--detach", "Runs in the background; ends when the application runs again");
         Option<string?> log = Options.Text("--log", "FILE", "Where what was inherited as standard output and error is appended (with --detach: nowhere by default)");
         Option<string?> files = Options.ChangedFiles();
+        Option<string[]> hook = new("--hook") { Description = "Adds an executable that is run before-restore, after-restore, or later before-freeze or after-resume; may be given several times", HelpName = "STAGE=FILE" };
         Option<bool> rehearse = Options.Flag("--rehearse", "Builds and verifies everything, then removes it again: nothing runs, nothing is left");
         DocumentedCommand command = new("restore", "Restores an application from a snapshot: it goes on where it was. With --to, puts a directory, a file or an image back.")
         {
@@ -37,7 +38,7 @@ internal static class RestoreCommand
             ],
         };
         command.Arguments.Add(address);
-        foreach (Option option in (Option[])[from, to, detach, log, files, rehearse])
+        foreach (Option option in (Option[])[from, to, detach, log, files, hook, rehearse])
         {
             command.Options.Add(option);
         }
@@ -54,9 +55,9 @@ internal static class RestoreCommand
                 result.AddError("--to is for directories, files and images, which neither come from a dump nor run");
             }
 
-            if (result.GetValue(rehearse) && (result.GetValue(to) is not null || result.GetValue(detach) || result.GetValue(log) is not null))
+            if (result.GetValue(rehearse) && (result.GetValue(to) is not null || result.GetValue(detach) || result.GetValue(log) is not null || result.GetValue(hook)?.Length > 0))
             {
-                result.AddError("--rehearse runs nothing: it takes no --detach, --log or --to");
+                result.AddError("--rehearse runs nothing: it takes no --detach, --log, --hook or --to");
             }
         });
         command.SetAction(parsed => executor.Execute(parsed, !parsed.GetValue(detach) && !parsed.GetValue(rehearse) && parsed.GetValue(to) is null, session =>
@@ -77,7 +78,7 @@ internal static class RestoreCommand
                     session.Output, Detached.Start(["--detached-report", $"{Detached.ReportFd}", .. executor.Arguments], parsed.GetValue(log))))
                 : RestoreAsync(session, new RestoreOptions(
                     parsed.GetValue(address), parsed.GetValue(from), parsed.GetValue(detach),
-                    parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), report));
+                    parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), [.. (parsed.GetValue(hook) ?? []).Select(Hooks.Checked)], report));
         }));
         return command;
     }
@@ -131,6 +132,7 @@ internal static class RestoreCommand
             Labels = before?.Labels ?? [],
             WorkingDirectory = before?.WorkingDirectory,
             Volumes = volumes,
+            Hooks = [.. (before?.Hooks ?? []).Union(options.Hooks)],
         };
         return await Supervision.Supervision.RunAsync(session, new SupervisionOrder
         {
@@ -147,7 +149,7 @@ internal static class RestoreCommand
                 },
             },
             Every = before?.EverySeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
-            Started = answer => Report(session, options, ToJson(name, snapshot.Id, answer)),
+            Started = (answer, warning) => Report(session, options, ToJson(name, snapshot.Id, answer) with { Warning = warning }),
             Template = template,
         }).ConfigureAwait(false);
     }
@@ -209,5 +211,5 @@ internal static class RestoreCommand
         };
     }
 
-    private sealed record RestoreOptions(string? Address, string? From, bool Detach, string? Log, ChangedFiles Files, int? ReportFd);
+    private sealed record RestoreOptions(string? Address, string? From, bool Detach, string? Log, ChangedFiles Files, IReadOnlyList<string> Hooks, int? ReportFd);
 }
