@@ -173,7 +173,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             ProcessGroup = view.Status.Innermost("NSpgid"), Session = view.Status.Innermost("NSsid"), Name = view.Stat.Name,
             CommandLine = (ProcFs.TryText($"/proc/{Pid}/cmdline") ?? string.Empty).TrimEnd('\0').Replace('\0', ' '),
             CapturedAt = now + HostFacts.ClockOffsets(Pid).Monotonic, CapturedAtHost = now,
-            StoppedBy = threads.Values.Max(thread => thread.StoppedBy), StopIsReported = view.Stat.Field(52) == 0,
+            StoppedBy = threads.Values.Select(thread => thread.StoppedBy).DefaultIfEmpty().Max(), StopIsReported = view.Stat.Field(52) == 0,
             ZombieStatus = inspection.IsZombie ? (int)view.Stat.Field(52) : null,
         };
         if (inspection.IsZombie)

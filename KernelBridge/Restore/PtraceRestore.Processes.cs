@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
@@ -65,10 +66,12 @@ internal sealed partial class PtraceRestore
         {
             // What is left of timers and waits is counted from the very moment for which the space's clocks are set.
             BeginClocks();
+            // A space's offsets count from the clocks of the machine, and so do those of a time namespace that Holdfast itself is in.
+            (long monotonic, long boottime) = HostFacts.NamespaceOffsets("self");
             wanted = wanted with
             {
-                MonotonicOffset = Offset(Image.Host.Monotonic, clocksBegan),
-                BootTimeOffset = Offset(Image.Host.Boottime, Libc.Nanoseconds(Libc.CLOCK_BOOTTIME)),
+                MonotonicOffset = Offset(Image.Host.Monotonic + monotonic, clocksBegan),
+                BootTimeOffset = Offset(Image.Host.Boottime + boottime, Libc.Nanoseconds(Libc.CLOCK_BOOTTIME)),
             };
         }
 
