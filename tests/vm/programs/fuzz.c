@@ -334,11 +334,22 @@ static void keep_processes(int *seed)
 	}
 }
 
+static const char *const names[] = { "VERSION", "ATTACH", "LIST", "FREEZE", "THAW", "STATE", "PAGES", "DIRTY", "SELECT", "PUT", "EVENTS",
+				     "open", "read", "write" };
+#define NAMES (sizeof(names) / sizeof(*names))
+
+/* Every call has succeeded and has failed: otherwise little was tried. Opening always succeeds. */
+static int all_tried(void)
+{
+	for (size_t i = 0; i < NAMES; i++)
+		if (i != CALLS && (!succeeded[i] || succeeded[i] == done[i]))
+			return 0;
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	int seed = argc > 1 ? atoi(argv[1]) : 1, seconds = argc > 2 ? atoi(argv[2]) : 10, frozen;
-	static const char *names[] = { "VERSION", "ATTACH", "LIST", "FREEZE", "THAW", "STATE", "PAGES", "DIRTY", "SELECT", "PUT", "EVENTS",
-				       "open", "read", "write" };
 	struct timespec now, end;
 	pthread_t threads[THREADS];
 	struct sigaction action = { .sa_handler = interrupted };
@@ -367,7 +378,8 @@ int main(int argc, char **argv)
 		if (++rounds % 10 == 0)
 			pthread_kill(threads[rounds / 10 % THREADS], SIGUSR1);
 		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+		/* On a busy machine that takes longer. */
+	} while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec) || !all_tried());
 	over = 1;
 	for (int i = 0; i < THREADS; i++)
 		while (pthread_tryjoin_np(threads[i], NULL)) {
@@ -385,11 +397,8 @@ int main(int argc, char **argv)
 		kill(pids[i], SIGKILL);
 		waitpid(pids[i], NULL, 0);
 	}
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+	for (size_t i = 0; i < NAMES; i++)
 		printf("%s %lu of %lu\n", names[i], (unsigned long)succeeded[i], (unsigned long)done[i]);
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (i != CALLS && (!succeeded[i] || succeeded[i] == done[i]))
-			return printf("fail fuzz: %s never failed, or never succeeded\n", names[i]), 1;
 	printf("pass fuzz\n");
 	return 0;
 }
