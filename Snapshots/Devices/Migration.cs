@@ -55,7 +55,9 @@ public sealed class Migration
     {
         _live = live;
         IReadOnlyList<SnapshotInfo> here = _source.List(objectName);
-        HashSet<string> there = [.. (await _destination.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null).Select(s => s.Id)];
+        IReadOnlyList<SnapshotInfo> known = await _destination.ListAsync(objectName, cancel).ConfigureAwait(false);
+        SnapshotInfo.RequireNoConflict(here, known);
+        HashSet<string> there = [.. known.Where(s => s.Damage is null).Select(s => s.Id)];
         if (here.FirstOrDefault(s => s.Damage is not null && !there.Contains(s.Id) && (_options.Only?.Contains(s.Id) ?? true)) is { } damaged)
         {
             throw new SnapshotStoreException("snapshot.damaged", $"{damaged.Address} cannot be sent: {damaged.Damage}; repair or forget it");

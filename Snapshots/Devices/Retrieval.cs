@@ -29,7 +29,9 @@ public sealed class Retrieval
     public async Task<MigrationPlan> PlanAsync(string objectName, CancellationToken cancel = default)
     {
         IReadOnlyList<SnapshotInfo> there = [.. (await _source.ListAsync(objectName, cancel).ConfigureAwait(false)).Where(s => s.Damage is null)];
-        HashSet<string> here = [.. _destination.List(objectName).Where(s => s.Damage is null).Select(s => s.Id)];
+        IReadOnlyList<SnapshotInfo> own = _destination.List(objectName);
+        SnapshotInfo.RequireNoConflict(own, there);
+        HashSet<string> here = [.. own.Where(s => s.Damage is null).Select(s => s.Id)];
         List<SnapshotInfo> common = [.. there.Where(s => here.Contains(s.Id))];
         List<SnapshotInfo> missing = [.. there.Where(s => !here.Contains(s.Id) && (_options.Only is null || _options.Only.Contains(s.Id)))];
         int alreadyHere = common.Count;

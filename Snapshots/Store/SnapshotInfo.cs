@@ -36,6 +36,27 @@ public sealed record SnapshotInfo
     /// <summary>Null for a sound manifest header; otherwise what is wrong with it. Then only the object and the id are known.</summary>
     public string? Damage { get; init; }
 
+    /// <summary>
+    /// Refuses where another store has another state under the same id. Ids end in ten random bits, so that two stores which take snapshots of one object in
+    /// the same millisecond make the same one in a thousand times.
+    /// </summary>
+    /// <param name="here">The snapshots of one store.</param>
+    /// <param name="there">Those of another, of the same object.</param>
+    /// <exception cref="SnapshotStoreException"><c>snapshot.conflict</c>.</exception>
+    internal static void RequireNoConflict(IEnumerable<SnapshotInfo> here, IEnumerable<SnapshotInfo> there)
+    {
+        Dictionary<string, SnapshotInfo> others = there.Where(s => s.Damage is null).ToDictionary(s => s.Id);
+        foreach (SnapshotInfo own in here.Where(s => s.Damage is null))
+        {
+            if (others.TryGetValue(own.Id, out SnapshotInfo? other)
+                && (other.CreatedAt != own.CreatedAt || other.Kind != own.Kind || other.LogicalBytes != own.LogicalBytes))
+            {
+                throw new SnapshotStoreException(
+                    "snapshot.conflict", $"{own.Address} is another state here ({own.CreatedAt:O}) than there ({other.CreatedAt:O}), by chance of the same id; forget one of the two");
+            }
+        }
+    }
+
     /// <summary>NAME@ID.</summary>
     public string Address => $"{Object}@{Id}";
 

@@ -33,6 +33,15 @@ public sealed class MigrationTests : IDisposable
         return chain;
     }
 
+    [Fact]
+    public void Two_states_that_have_the_same_id_by_chance_are_not_taken_for_one()
+    {
+        SnapshotInfo one = new() { Object = "o", Id = "06aw85tbsw4", Kind = "file", CreatedAt = DateTimeOffset.UnixEpoch, LogicalBytes = 5, Extents = 1 };
+        SnapshotInfo.RequireNoConflict([one], [one with { StoredBytes = 7 }, one with { Id = "06aw85tbsw5", LogicalBytes = 6 }]);
+        SnapshotInfo.RequireNoConflict([one], [one with { LogicalBytes = 6, Damage = "torn" }]);
+        Assert.Equal("snapshot.conflict", Assert.Throws<SnapshotStoreException>(() => SnapshotInfo.RequireNoConflict([one], [one with { LogicalBytes = 6 }])).Code);
+    }
+
     [Theory]
     [InlineData(MigrationOrder.Forward)]
     [InlineData(MigrationOrder.Reverse)]
