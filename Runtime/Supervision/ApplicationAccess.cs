@@ -15,7 +15,7 @@ internal static class ApplicationAccess
 
     public static async Task<IApplicationControl> OpenAsync(Session session, string name, CancellationToken cancellation)
     {
-        (ApplicationDirectory directory, _) = session.Store.Existing(name);
+        (ApplicationDirectory directory, ApplicationRecord known) = session.Store.Existing(name);
         long began = TimeProvider.System.GetTimestamp();
         while (true)
         {
@@ -26,6 +26,11 @@ internal static class ApplicationAccess
 
             if (directory.TryLock() is { } held)
             {
+                if (ApplicationDirectory.Runs(known))
+                {
+                    Session.RequireRights(known.Target);
+                }
+
                 return await AdoptAsync(session, directory, held, cancellation).ConfigureAwait(false);
             }
 
