@@ -37,6 +37,9 @@ internal sealed class ResourceLimits : IProcessResource
 
     public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image) => image.Limits = Read(view.Pid);
 
+    /// <summary>This process's own soft limit.</summary>
+    public static ulong Own(int resource) => Read(Environment.ProcessId).Find(limit => limit.Resource == resource)?.Soft ?? 0;
+
     private static List<LimitImage> Read(int pid)
     {
         List<LimitImage> limits = [];
