@@ -26,33 +26,33 @@ public sealed record ApplicationImage
 
     /// <summary>What must hold of the machine.</summary>
     [JsonInclude]
-    internal HostImage Host { get; init; } = null!;
+    internal HostImage Host { get; set; } = null!;
 
     /// <summary>Namespaces that its space has of its own, as <see cref="LaunchRequest.Isolate"/> names them; null in images that do not say.</summary>
     [JsonInclude]
     internal IReadOnlyList<string>? Isolated { get; init; }
 
     [JsonInclude]
-    internal IReadOnlyList<OpenFileImage> OpenFiles { get; init; } = [];
+    internal IReadOnlyList<OpenFileImage> OpenFiles { get; set; } = [];
 
     [JsonInclude]
-    internal IReadOnlyList<PipeImage> Pipes { get; init; } = [];
+    internal IReadOnlyList<PipeImage> Pipes { get; set; } = [];
 
     [JsonInclude]
-    internal IReadOnlyList<PseudoTerminalImage> Terminals { get; init; } = [];
+    internal IReadOnlyList<PseudoTerminalImage> Terminals { get; set; } = [];
 
     [JsonInclude]
-    internal IReadOnlyList<MappedFileImage> MappedFiles { get; init; } = [];
+    internal IReadOnlyList<MappedFileImage> MappedFiles { get; set; } = [];
 
     [JsonInclude]
-    internal IReadOnlyList<SharedMemoryImage> SharedMemory { get; init; } = [];
+    internal IReadOnlyList<SharedMemoryImage> SharedMemory { get; set; } = [];
 
     [JsonInclude]
-    internal IReadOnlyList<GhostFileImage> GhostFiles { get; init; } = [];
+    internal IReadOnlyList<GhostFileImage> GhostFiles { get; set; } = [];
 
     /// <summary>Directories in its own /dev/shm, before those in them; the files are among <see cref="GhostFiles"/>.</summary>
     [JsonInclude]
-    internal IReadOnlyList<SharedMemoryFolderImage> SharedMemoryFolders { get; init; } = [];
+    internal IReadOnlyList<SharedMemoryFolderImage> SharedMemoryFolders { get; set; } = [];
 
     /// <summary>System V IPC of a namespace of its own beside shared memory; null when it shares the host's, and in images that do not say.</summary>
     [JsonInclude]
@@ -159,6 +159,10 @@ public sealed record ProcessImage
 
     [JsonInclude]
     internal IReadOnlyList<PosixTimerImage> PosixTimers { get; set; } = [];
+
+    /// <summary>The oldest first; all threads have them.</summary>
+    [JsonInclude]
+    internal IReadOnlyList<SeccompFilterImage> SeccompFilters { get; set; } = [];
 
     [JsonInclude]
     internal IReadOnlyList<LimitImage> Limits { get; set; } = [];

@@ -122,7 +122,7 @@ internal static class ImageValidation
 
     private static IEnumerable<System.Collections.IEnumerable> Lists(ProcessImage process) =>
     [
-        process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.Memory?.Areas ?? [],
+        process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.SeccompFilters, process.Memory?.Areas ?? [],
         .. process.Threads.Where(thread => thread is not null).Select(thread => thread.PendingSignals),
         .. process.Memory?.Areas.Where(area => area is not null).SelectMany(area => (IEnumerable<System.Collections.IEnumerable>)[area.Flags, area.Guards]) ?? [],
     ];
@@ -157,6 +157,8 @@ internal static class ImageValidation
             process.RecordLocks.All(record => record is not null && FileLocks.IsValid(record.Lock) && process.Descriptors.Any(descriptor => descriptor.Number == record.Number)),
             $"{who}: a record lock is impossible");
         Require(process.IntervalTimers.All(timer => timer.Which is >= 0 and < 3), $"{who}: a timer is out of range");
+        string? filters = SeccompFilters.Problem(process.SeccompFilters);
+        Require(filters is null, $"{who}: {filters}");
         string? timers = PosixTimers.Problem(process);
         Require(timers is null, $"{who}: {timers}");
         ulong end = 0;

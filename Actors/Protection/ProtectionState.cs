@@ -38,31 +38,31 @@ public sealed record ProtectionState
     public bool CarriedOut { get; init; }
 
     /// <summary>The policies that it has.</summary>
-    public IReadOnlyList<PolicyAssignment> Assignments { get; init; } = [];
+    public IReadOnlyList<PolicyAssignment> Assignments { get; set; } = [];
 
     /// <summary>Up to where each rule is served.</summary>
-    public IReadOnlyList<ServedTag> Served { get; init; } = [];
+    public IReadOnlyList<ServedTag> Served { get; set; } = [];
 
     /// <summary>Since when each rule counts.</summary>
-    public IReadOnlyList<ServedTag> Since { get; init; } = [];
+    public IReadOnlyList<ServedTag> Since { get; set; } = [];
 
     /// <summary>Up to where broken obligations of each rule were reported.</summary>
-    public IReadOnlyList<ServedTag> Reported { get; init; } = [];
+    public IReadOnlyList<ServedTag> Reported { get; set; } = [];
 
     /// <summary>Events that wait for a point.</summary>
-    public IReadOnlyList<TriggerFired> Pending { get; init; } = [];
+    public IReadOnlyList<TriggerFired> Pending { get; set; } = [];
 
     /// <summary>When each trigger rule last fired.</summary>
-    public IReadOnlyList<TriggerFired> LastFired { get; init; } = [];
+    public IReadOnlyList<TriggerFired> LastFired { get; set; } = [];
 
     /// <summary>How often each rule was kept and broken.</summary>
-    public IReadOnlyList<PromiseCount> Promises { get; init; } = [];
+    public IReadOnlyList<PromiseCount> Promises { get; set; } = [];
 
     /// <summary>The latest broken promises, the oldest first.</summary>
-    public IReadOnlyList<PromiseBroken> Breaks { get; init; } = [];
+    public IReadOnlyList<PromiseBroken> Breaks { get; set; } = [];
 
     /// <summary>The latest points that were taken, the oldest first.</summary>
-    public IReadOnlyList<PointTaken> Points { get; init; } = [];
+    public IReadOnlyList<PointTaken> Points { get; set; } = [];
 
     /// <summary>How many points were taken in all.</summary>
     public long PointsTaken { get; init; }
@@ -80,11 +80,11 @@ public sealed record ProtectionState
     public NextPoint? Next { get; init; }
 
     /// <summary>What was last seen of what the triggers watch.</summary>
-    public IReadOnlyList<TriggerSeen> Watched { get; init; } = [];
+    public IReadOnlyList<TriggerSeen> Watched { get; set; } = [];
 
     /// <summary>The copies on other devices, as far as they are known.</summary>
-    public IReadOnlyList<DeviceCopies> Copies { get; init; } = [];
+    public IReadOnlyList<DeviceCopies> Copies { get; set; } = [];
 
     /// <summary>What does not work at the moment, a sentence each: a trigger that cannot be watched, a clock that is doubted, a store that cannot be read.</summary>
-    public IReadOnlyList<string> Troubles { get; init; } = [];
+    public IReadOnlyList<string> Troubles { get; set; } = [];
 }

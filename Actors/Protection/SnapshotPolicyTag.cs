@@ -21,10 +21,10 @@ public sealed record SnapshotPolicyTag
     public DateTimeOffset Asked { get; init; }
 
     /// <summary>What it fulfils.</summary>
-    public IReadOnlyList<ServedTag> Serves { get; init; } = [];
+    public IReadOnlyList<ServedTag> Serves { get; set; } = [];
 
     /// <summary>What it holds together.</summary>
-    public string Consistency { get; init; } = "crash";
+    public string Consistency { get; set; } = "crash";
 
     /// <summary>Whether it had to be encrypted.</summary>
     public bool Encrypted { get; init; }

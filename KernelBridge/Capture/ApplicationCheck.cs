@@ -19,6 +19,11 @@ internal static class ApplicationCheck
             yield return new CheckRow(
                 $"pid {pid}", CheckVerdict.Yes,
                 inspection.IsZombie ? $"{inspection.View.Stat.Name}, ended" : $"{inspection.View.Stat.Name}, {inspection.Threads.Count} threads, {inspection.Areas.Count} areas of memory");
+            if (inspection.View.Status.Number("Seccomp") != 0 && !refusals.Any(r => r.Pid == pid && r.Code == SeccompFilters.Code))
+            {
+                yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"seccomp filters: {SeccompFilters.Caveat}");
+            }
+
             foreach (DescriptorFacts facts in inspection.Descriptors.Where(facts => !refusals.Any(r => r.Pid == pid && r.Descriptor == facts.Number)))
             {
                 string? caveat = sockets.StandardStreams.ContainsKey(facts.Identity.Inode) ? InheritedStreams.Attached : terminals.Of(facts) is null ? DescriptorKinds.Of(facts)?.Caveat(facts) : null;

@@ -31,11 +31,13 @@ internal sealed partial class InjectedCalls
         List<ulong> words = [];
         for (int i = 0; i < firsts.Count; i++)
         {
+            Require(new InjectedCall(number, (ulong)firsts[i], 0, answers + (ulong)(i * size), fourth));
             words.AddRange(pops.Load((ulong)number, (ulong)firsts[i], answers + (ulong)(i * size)));
             words.Add(gadgets.SyscallReturn);
         }
 
         // No signal is waited for; struct timespec behind the empty set.
+        Require(new InjectedCall(X64.RtSigtimedwait, nothing, 0, nothing + 8, fourth));
         words.AddRange(pops.Load(X64.RtSigtimedwait, nothing, nothing + 8));
         words.Add(gadgets.SyscallReturn);
         ulong stack = frame - (ulong)words.Count * 8;

@@ -1,6 +1,7 @@
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
+using Holdfast.KernelBridge.Resources;
 
 namespace Holdfast.KernelBridge.Capture;
 
@@ -72,6 +73,9 @@ internal sealed partial class InjectedCalls : IDisposable
         memory.Write(frame, all);
     }
 
+    /// <summary>What must allow each call before it is made; null when nothing has to.</summary>
+    public SeccompFilters? Filters { get; init; }
+
     /// <summary>Where results may be written: <see cref="ScratchSize"/> bytes.</summary>
     public ulong Scratch => slot;
 
@@ -111,19 +115,26 @@ internal sealed partial class InjectedCalls : IDisposable
 
     private void Enter(long number, ulong a0, ulong a1, ulong a2, ulong a3, ulong a4, ulong a5) => Enter(RegistersOf(new InjectedCall(number, a0, a1, a2, a3, a4, a5), frame));
 
-    private UserRegisters RegistersOf(InjectedCall call, ulong next) => original with
+    private UserRegisters RegistersOf(InjectedCall call, ulong next)
     {
-        Rax = (ulong)call.Number,
-        OrigRax = ulong.MaxValue,
-        Rdi = call.A0,
-        Rsi = call.A1,
-        Rdx = call.A2,
-        R10 = call.A3,
-        R8 = call.A4,
-        R9 = call.A5,
-        Rip = gadgets.SyscallReturn,
-        Rsp = next,
-    };
+        Require(call);
+        return original with
+        {
+            Rax = (ulong)call.Number,
+            OrigRax = ulong.MaxValue,
+            Rdi = call.A0,
+            Rsi = call.A1,
+            Rdx = call.A2,
+            R10 = call.A3,
+            R8 = call.A4,
+            R9 = call.A5,
+            Rip = gadgets.SyscallReturn,
+            Rsp = next,
+        };
+    }
+
+    /// <summary>The instruction pointer that a filter sees is behind the two bytes of the instruction.</summary>
+    private void Require(InjectedCall call) => Filters?.Require(call, gadgets.SyscallReturn + 2);
 
     private void Enter(in UserRegisters registers)
     {

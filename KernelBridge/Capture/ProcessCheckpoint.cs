@@ -18,6 +18,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
     private readonly Dictionary<int, Tracee> threads = [];
     private readonly TargetMemory memory;
     private ProcessInspection? prepared;
+    private SeccompFilters? filters;
     private Gadgets? gadgets;
     private SleepNotes? sleeps;
     private FrozenCopy? copy;
@@ -156,6 +157,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
                 }
             }
 
+            filters = refusals.Count == 0 ? SeccompFilters.Read(Inspection.View, Inspection.Threads, refusals) : null;
             if (FindSlot() is null)
             {
                 refusals.Add(Inspection.View.Refuse("inject.stack", "stack", "its main stack has no room below what is in use", "try again, or give it a larger stack"));
@@ -207,7 +209,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             long sinceCapture = image.SinceCapture();
             // So that a thread which is stopped again before it ran is still known to be in the noted wait.
             UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
-            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, state, mask);
+            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, state, mask) { Filters = filters };
             captured.Add(Resources.Threads.Capture(tid, status, registers, state, mask, calls, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             if (tid == Pid)
             {
@@ -216,6 +218,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
                     resource.Capture(view, calls, image);
                 }
 
+                image.SeccompFilters = filters?.Images ?? [];
                 image.Memory = AddressSpaces.Capture(view, inspection.Areas, calls);
                 application.SocketQueues.Copy(inspection.Descriptors, calls);
                 application.TerminalOutput.Copy(inspection.Descriptors, calls);
@@ -246,7 +249,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             return true;
         }
 
-        if (application.HasSubreaper || !FrozenCopy.IsPossible(Pid, status, Inspection.Areas))
+        if (application.HasSubreaper || filters is { AllowCopy: false } || !FrozenCopy.IsPossible(Pid, status, Inspection.Areas))
         {
             return false;
         }
@@ -263,10 +266,10 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         {
             ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
             using InjectedCalls calls = new(
-                thread, memory, gadgets!, slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid));
+                thread, memory, gadgets!, slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid)) { Filters = filters };
             copy = FrozenCopy.Make(calls, thread);
         }
-        catch (BridgeException e) when (e.Code is "copy.failed" or "inject.stack")
+        catch (BridgeException e) when (e.Code is "copy.failed" or "inject.stack" or SeccompFilters.Code)
         {
             return false;
         }

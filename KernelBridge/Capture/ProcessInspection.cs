@@ -109,15 +109,11 @@ internal sealed class ProcessInspection
             }
         }
 
+        Refusals.AddRange(SeccompFilters.Check(View, Threads));
         Threads.Sort((a, b) => (a.Tid == View.Pid ? 0 : a.Tid).CompareTo(b.Tid == View.Pid ? 0 : b.Tid));
         foreach ((int tid, ProcessStatus status) in Threads)
         {
             int inner = status.Innermost("NSpid");
-            if (status.Number("Seccomp") != View.Status.Number("Seccomp"))
-            {
-                Refusals.Add(View.Refuse("process.seccomp", $"thread {inner}", "it runs under a seccomp filter", "start it without one"));
-            }
-
             foreach (string kind in tid == View.Pid ? [] : NamespaceKinds)
             {
                 // Threads enter namespaces one by one (setns(2), unshare(2)).

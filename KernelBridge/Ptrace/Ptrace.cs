@@ -6,12 +6,12 @@ namespace Holdfast.KernelBridge.Ptrace;
 /// <summary>Requests of ptrace(2), typed. Every call belongs to the OS thread that seized the tracee.</summary>
 internal static unsafe class PtraceCall
 {
-    public const int OptionSysGood = 1, OptionTraceFork = 2, OptionTraceVfork = 4, OptionTraceClone = 8, OptionTraceExit = 0x40, OptionExitKill = 0x100000;
+    public const int OptionSysGood = 1, OptionTraceFork = 2, OptionTraceVfork = 4, OptionTraceClone = 8, OptionTraceExit = 0x40, OptionExitKill = 0x100000, OptionSuspendSeccomp = 0x200000;
     public const int EventFork = 1, EventVfork = 2, EventClone = 3, EventExit = 6, EventStop = 128;
 
     private const int PTRACE_PEEKDATA = 2, PTRACE_CONT = 7, PTRACE_DETACH = 17, PTRACE_SYSCALL = 24, PTRACE_SETOPTIONS = 0x4200, PTRACE_GETEVENTMSG = 0x4201,
         PTRACE_GETSIGINFO = 0x4202, PTRACE_GETREGSET = 0x4204, PTRACE_SETREGSET = 0x4205, PTRACE_SEIZE = 0x4206, PTRACE_INTERRUPT = 0x4207,
-        PTRACE_PEEKSIGINFO = 0x4209, PTRACE_GETSIGMASK = 0x420a, PTRACE_SETSIGMASK = 0x420b, PTRACE_GET_RSEQ_CONFIGURATION = 0x420f,
+        PTRACE_PEEKSIGINFO = 0x4209, PTRACE_GETSIGMASK = 0x420a, PTRACE_SETSIGMASK = 0x420b, PTRACE_SECCOMP_GET_FILTER = 0x420c, PTRACE_SECCOMP_GET_METADATA = 0x420d, PTRACE_GET_RSEQ_CONFIGURATION = 0x420f,
         PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG = 0x4211;
 
     private const int NT_PRSTATUS = 1, NT_X86_XSTATE = 0x202;
@@ -80,6 +80,41 @@ internal static unsafe class PtraceCall
     }
 
     public static void SetSignalMask(int tid, ulong mask) => Must(PTRACE_SETSIGMASK, tid, 8, (long)&mask, "PTRACE_SETSIGMASK");
+
+    /// <summary>A seccomp filter of a stopped thread, as an array of <c>struct sock_filter</c>.</summary>
+    /// <param name="tid">The stopped thread.</param>
+    /// <param name="index">Which one; 0 is the oldest.</param>
+    /// <returns>Null when it has no more.</returns>
+    public static byte[]? GetSeccompFilter(int tid, int index)
+    {
+        int error = 0;
+        long count = Libc.ptrace(PTRACE_SECCOMP_GET_FILTER, tid, index, 0);
+        if (count < 0 && (error = Libc.LastError) == Errno.ENOENT)
+        {
+            return null;
+        }
+
+        if (count < 0)
+        {
+            throw new BridgeException("ptrace.failed", $"PTRACE_SECCOMP_GET_FILTER of thread {tid}", Errno.Text(error));
+        }
+
+        byte[] program = new byte[count * SeccompProgram.InstructionSize];
+        fixed (byte* p = program)
+        {
+            _ = Must(PTRACE_SECCOMP_GET_FILTER, tid, index, (long)p, "PTRACE_SECCOMP_GET_FILTER");
+        }
+
+        return program;
+    }
+
+    /// <summary>The flags of a seccomp filter (SECCOMP_FILTER_FLAG_…), as far as the kernel keeps them.</summary>
+    public static ulong GetSeccompFlags(int tid, int index)
+    {
+        (ulong Index, ulong Flags) metadata = ((ulong)index, 0);
+        _ = Must(PTRACE_SECCOMP_GET_METADATA, tid, sizeof(ulong) * 2, (long)&metadata, "PTRACE_SECCOMP_GET_METADATA");
+        return metadata.Flags;
+    }
 
     public static byte[] GetSignalInfo(int tid)
     {

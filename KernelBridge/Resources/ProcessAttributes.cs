@@ -14,11 +14,6 @@ internal sealed class ProcessAttributes : IProcessResource
 
     public IEnumerable<Refusal> Check(ProcessView view)
     {
-        if (view.Status.Number("Seccomp") != 0)
-        {
-            yield return view.Refuse("process.seccomp", "seccomp", "it runs under a seccomp filter", "start it without one");
-        }
-
         if (view.Status["x86_Thread_features"] is { } features && features.Contains("shstk", StringComparison.Ordinal))
         {
             yield return view.Refuse("process.shadow-stack", "shadow stack", "it runs with a shadow stack", "start it with GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK");

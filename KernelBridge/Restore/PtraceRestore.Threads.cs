@@ -81,6 +81,12 @@ internal sealed partial class PtraceRestore
             }
 
             Expect(process, "number of threads", process.Threads.Count, status.Number("Threads"));
+            foreach (int tid in process.SeccompFilters.Count > 0 ? ProcFs.Threads(stub.HostPid) : [])
+            {
+                // The restorer has none itself, or it could not have read them.
+                Expect(process, "number of seccomp filters", process.SeccompFilters.Count, ProcessStatus.TryReadThread(stub.HostPid, tid)?.Number("Seccomp_filters"));
+            }
+
             Expect(
                 process, "descriptors", string.Join(' ', process.Descriptors.Select(d => d.Number).Order()),
                 string.Join(' ', ProcFs.Numbers($"/proc/{stub.HostPid}/fd")));
@@ -140,20 +146,29 @@ internal sealed partial class PtraceRestore
     private static List<Tracee> MakeThreads(Stub stub, ProcessImage process)
     {
         List<Tracee> made = [stub.Thread];
+        foreach (SeccompFilterImage filter in process.SeccompFilters)
+        {
+            // Its threads inherit both: the filters, and that they are not asked until the process goes.
+            PtraceCall.SetOptionsOrThrow(stub.HostPid, Stub.TraceOptions | PtraceCall.OptionSuspendSeccomp);
+            SyscallTape tape = stub.NewTape();
+            SeccompFilters.Restore(filter, tape);
+            stub.Run(tape);
+        }
+
         if (process.Threads.Count == 1)
         {
             return made;
         }
 
-        SyscallTape tape = stub.NewTape();
+        SyscallTape births = stub.NewTape();
         foreach (ThreadImage thread in process.Threads.Skip(1))
         {
             const ulong flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-            tape.Add($"making thread {thread.Tid}", X64.Clone3, tape.Place(CloneArguments(flags, 0, tape.Place(thread.Tid))), 88);
+            births.Add($"making thread {thread.Tid}", X64.Clone3, births.Place(CloneArguments(flags, 0, births.Place(thread.Tid))), 88);
         }
 
         List<int> born = [];
-        stub.Run(tape, born.Add);
+        stub.Run(births, born.Add);
         foreach (int tid in born)
         {
             Tracee thread = Tracee.Inherited(stub.HostPid, tid);

@@ -10,7 +10,7 @@ internal sealed record ApplicationRecord
     public const int CurrentVersion = 1;
 
     /// <summary>The version of this record's form.</summary>
-    public int Version { get; init; } = CurrentVersion;
+    public int Version { get; set; } = CurrentVersion;
 
     public required string Name { get; init; }
 
@@ -34,13 +34,13 @@ internal sealed record ApplicationRecord
     public double? EverySeconds { get; init; }
 
     /// <summary>Its labels, each <c>KEY=VALUE</c>; policies can be assigned to all applications with one.</summary>
-    public IReadOnlyList<string> Labels { get; init; } = [];
+    public IReadOnlyList<string> Labels { get; set; } = [];
 
     /// <summary>The directory in which it was run, or null when that is not known.</summary>
     public string? WorkingDirectory { get; init; }
 
     /// <summary>The directories whose files belong to its snapshots: absolute, without symbolic links.</summary>
-    public IReadOnlyList<string> Volumes { get; init; } = [];
+    public IReadOnlyList<string> Volumes { get; set; } = [];
 
     /// <summary>When it was seen to have ended, UTC, or null.</summary>
     public DateTimeOffset? Ended { get; init; }

@@ -24,7 +24,7 @@ internal sealed record SupervisionOrder
     public TimeSpan? Every { get; init; }
 
     /// <summary>Policies to assign before it runs.</summary>
-    public IReadOnlyList<PolicyText> Policies { get; init; } = [];
+    public IReadOnlyList<PolicyText> Policies { get; set; } = [];
 
     /// <summary>Called once it runs.</summary>
     public required Action<ApplicationStarted> Started { get; init; }

@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: urgent scm_rights multicast fanotify io_uring userfaultfd seccomp perf netlink
+ * Cases: urgent scm_rights multicast fanotify io_uring userfaultfd seccomp_kills seccomp_thread perf netlink
  * Refused: yes
  */
 #include "state.h"
@@ -64,6 +64,33 @@ static void send_descriptor(void)
 	EQUAL(sendmsg(second, &message, 0), 1);
 }
 
+/* One system call gets an answer of its own; all else is allowed. */
+static void filter(unsigned int call, unsigned int answer)
+{
+	struct sock_filter instructions[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, answer),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {4, instructions};
+
+	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+		state_skip("no seccomp filters: %s", strerror(errno));
+}
+
+static volatile int filtered_is_ready;
+
+static void *filtered(void *unused)
+{
+	(void)unused;
+	filter(SYS_getpriority, SECCOMP_RET_ERRNO | 77);
+	filtered_is_ready = 1;
+	for (;;)
+		pause();
+}
+
 static void build(void)
 {
 	if (IS("urgent")) {
@@ -91,19 +118,14 @@ static void build(void)
 		struct uffdio_register range = {.range = {(unsigned long)attached, PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING};
 
 		MUST(ioctl(first, UFFDIO_REGISTER, &range));
-	} else if (IS("seccomp")) {
-		/* getpriority answers with error 77; all else is allowed. */
-		struct sock_filter filter[] = {
-			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpriority, 0, 1),
-			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 77),
-			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		};
-		struct sock_fprog program = {4, filter};
+	} else if (IS("seccomp_kills")) {
+		filter(SYS_membarrier, SECCOMP_RET_KILL_PROCESS);
+	} else if (IS("seccomp_thread")) {
+		pthread_t thread;
 
-		MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-		if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-			state_skip("no seccomp filters: %s", strerror(errno));
+		EQUAL(pthread_create(&thread, NULL, filtered, NULL), 0);
+		while (!filtered_is_ready)
+			usleep(1000);
 	} else if (IS("perf")) {
 		struct perf_event_attr attributes = {.type = PERF_TYPE_SOFTWARE, .size = sizeof(attributes), .config = PERF_COUNT_SW_TASK_CLOCK};
 
@@ -132,9 +154,6 @@ static void check(void)
 
 		EQUAL(recvmsg(first, &message, 0), 1);
 		CHECK(CMSG_FIRSTHDR(&message) != NULL, "the descriptor is gone");
-	} else if (IS("seccomp")) {
-		EQUAL(syscall(SYS_getpriority, 0, 0), -1);
-		EQUAL(errno, 77);
 	} else if (IS("perf")) {
 		uint64_t value = 0;
 

@@ -119,6 +119,14 @@ internal sealed class TestApplication : IDisposable
     public RunningCommand StartHoldfastUnder(IReadOnlyList<string> prefix, string command, params IReadOnlyList<string> arguments) =>
         _runner.Start(prefix[0], [.. prefix.Skip(1), Repository.HoldfastProgram, .. Arguments(command, arguments)]);
 
+    /// <summary>Asks whether it can be captured.</summary>
+    /// <returns>The codes of what is refused; none when it can.</returns>
+    public IReadOnlyList<string> Check() =>
+    [
+        .. Holdfast("check", Name).Objects
+            .Where(row => row.TryGetProperty("verdict", out var verdict) && verdict.GetString() == "no").Select(row => row.GetProperty("code").GetString()!),
+    ];
+
     /// <summary>Takes a snapshot that must succeed.</summary>
     /// <returns>What the command printed; <c>snapshot</c> names the snapshot.</returns>
     public CommandResult Checkpoint()

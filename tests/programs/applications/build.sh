@@ -8,8 +8,9 @@ mkdir -p "$out"
 newer() {
 	[ -e "$out/$1" ] && [ "$out/$1" -nt "$here/$2" ]
 }
+newer openmp openmp.c || gcc -O2 -std=gnu11 -Wall -Wextra -Werror -fopenmp -pthread -o "$out/openmp" "$here/openmp.c"
 newer threads threads.c || gcc -O2 -std=gnu11 -pthread -o "$out/threads" "$here/threads.c"
-for name in goroutines pipeline; do
+for name in goroutines pipeline server-go; do
 	if newer $name $name.go; then
 		:
 	elif command -v go >/dev/null; then
@@ -26,6 +27,17 @@ elif command -v rustc >/dev/null; then
 else
 	echo "no rustc: channels left out"
 fi
-for script in bash.sh python.py perl.pl busybox.sh nginx.py tmux.py; do
+if newer Server.class Server.java; then
+	:
+elif command -v javac >/dev/null; then
+	javac -d "$out" "$here/Server.java"
+else
+	echo "no javac: Server left out"
+fi
+if ! { newer dotnet-server/Server.dll dotnet-server/Program.cs && newer dotnet-server/Server.dll dotnet-server/Server.csproj; }; then
+	dotnet build "$here/dotnet-server/Server.csproj" -c Release -v quiet -nologo -clp:NoSummary -o "$out/dotnet-server" \
+		-p:BaseIntermediateOutputPath="$out/.dotnet-server/"
+fi
+for script in bash.sh python.py perl.pl busybox.sh nginx.py tmux.py serving.py servers.py server.js server_asyncio.py server_prefork.py sqlite.py; do
 	cp -p "$here/$script" "$out/$script"
 done

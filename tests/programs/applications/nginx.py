@@ -4,14 +4,13 @@ their files, "i i*i+7*i+1", with i as the server has sent it back. `quiet` ends 
 configuration again (SIGHUP); `go` ends it all (SIGQUIT)."""
 import http.client
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
+
+from serving import Clients, free_port, listening, wait_for
 
 CONFIGURATION = """
 daemon off;
@@ -40,90 +39,16 @@ http {{
 CONTENT = bytes(i * i % 251 for i in range(20000))
 
 
-def wait_for(condition):
-    limit = time.monotonic() + 600
-    while not condition():
-        if time.monotonic() > limit:
-            raise RuntimeError("waited in vain")
-        time.sleep(0.005)
-
-
-def free_port():
-    # Below those that the kernel gives to connections.
-    while True:
-        port = random.randrange(20000, 30000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
-
-
-class Clients:
-    def __init__(self, work, port):
-        self.work, self.port, self.failure = work, port, None
-        self.threads = [threading.Thread(target=self.guarded, args=(body,)) for body in (self.keep, self.renew)]
-
-    def guarded(self, body):
-        try:
-            body()
-        except Exception as failure:
-            self.failure = "%s: %r" % (body.__name__, failure)
-
-    def going(self):
-        return not os.path.exists(self.work + "/quiet")
-
-    def ask(self, connection, i):
-        connection.request("GET", "/number?i=%d" % i)
-        answer = connection.getresponse()
-        number, requests = answer.read().decode().split()
-        if answer.status != 200 or int(number) != i:
-            raise RuntimeError("status %d, %s for %d" % (answer.status, number, i))
-        connection.request("GET", "/content")
-        if connection.getresponse().read() != CONTENT:
-            raise RuntimeError("the file is another one")
-        return int(number), int(requests)
-
-    def write(self, name, numbers):
-        with open(self.work + "/" + name, "x", buffering=1) as out:
-            for i in numbers:
-                out.write("%d %d\n" % (i, i * i + 7 * i + 1))
-            out.write("end\n")
-
-    def keep(self):
-        def numbers():
-            connection = http.client.HTTPConnection("127.0.0.1", self.port)
-            connection.connect()
-            only = connection.sock
-            i = 0
-            while self.going():
-                number, requests = self.ask(connection, i)
-                # The server has counted every request on this very connection.
-                if connection.sock is not only or requests != 2 * i + 1:
-                    raise RuntimeError("another connection: request %d is number %d" % (i, requests))
-                yield number
-                i += 1
-                time.sleep(0.002)
-
-        self.write("out-kept", numbers())
-
-    def renew(self):
-        def numbers():
-            i = 0
-            while self.going():
-                connection = http.client.HTTPConnection("127.0.0.1", self.port)
-                yield self.ask(connection, i)[0]
-                connection.close()
-                i += 1
-                time.sleep(0.01)
-
-        self.write("out-new", numbers())
-
-
-def lines(path):
-    return os.path.exists(path) and open(path).read().count("\n")
+def ask(connection, i):
+    connection.request("GET", "/number?i=%d" % i)
+    answer = connection.getresponse()
+    number, requests = answer.read().decode().split()
+    if answer.status != 200 or int(number) != i:
+        raise RuntimeError("status %d, %s for %d" % (answer.status, number, i))
+    connection.request("GET", "/content")
+    if connection.getresponse().read() != CONTENT:
+        raise RuntimeError("the file is another one")
+    return int(number), int(requests)
 
 
 def main():
@@ -145,20 +70,36 @@ def main():
         with open("/proc/%d/task/%d/children" % (server.pid, server.pid)) as children:
             return set(children.read().split())
 
-    def listening():
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+    def kept():
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.connect()
+        only = connection.sock
+        i = 0
+        while clients.going():
+            number, requests = ask(connection, i)
+            # The server has counted every request on this very connection.
+            if connection.sock is not only or requests != 2 * i + 1:
+                raise RuntimeError("another connection: request %d is number %d" % (i, requests))
+            yield number
+            i += 1
+            time.sleep(0.002)
 
-    wait_for(lambda: (listening() and len(workers()) == 2) or server.poll() is not None)
-    clients = Clients(work, port)
-    for thread in clients.threads:
-        thread.start()
+    def renewed():
+        i = 0
+        while clients.going():
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            yield ask(connection, i)[0]
+            connection.close()
+            i += 1
+            time.sleep(0.01)
+
+    wait_for(lambda: (listening(port) and len(workers()) == 2) or server.poll() is not None, "the server")
+    clients = Clients(work, [("out-kept", kept), ("out-new", renewed)])
+    clients.start()
     with open(work + "/port", "w") as file:
         file.write(str(port))
-    wait_for(lambda: clients.failure or all(lines(work + "/" + name) > 5 for name in ("out-kept", "out-new")))
     open(work + "/ready", "w").close()
-    for thread in clients.threads:
-        thread.join()
+    clients.join()
     failure = clients.failure
     if not failure:
         first = workers()
