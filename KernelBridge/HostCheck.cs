@@ -53,6 +53,7 @@ internal static class HostCheck
         {
             yield return new CheckRow(
                 "other users", CheckVerdict.Caveat, "programs that change the user (setuid) have no effect in an application, and files of others show as those of nobody", "run as root");
+            yield return new CheckRow("seccomp filters", CheckVerdict.Caveat, "processes that have some are refused", "run as root");
             yield return new CheckRow("processes not started by 'run'", CheckVerdict.Caveat, "cannot be dumped or restored (dump, restore --from)", "run as root");
             yield return own.RepairsConnections
                 ? new CheckRow("TCP connections", CheckVerdict.Yes, "can be restored")

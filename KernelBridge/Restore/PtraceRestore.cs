@@ -94,6 +94,11 @@ internal sealed partial class PtraceRestore : IRestore
             yield return refusal;
         }
 
+        if (!own.IsOfHost && Living.FirstOrDefault(process => process.SeccompFilters.Count > 0) is { } filtered)
+        {
+            yield return new Refusal(SeccompFilters.Rights, filtered.Pid, null, "seccomp", SeccompFilters.WithoutRights, "restore as root");
+        }
+
         if (Image.Isolated?.Contains("net") != true && !own.RepairsConnections
             && Image.OpenFiles.OfType<SocketImage>().FirstOrDefault(socket => socket.IsTcp && TcpSockets.NeedsRepair(socket.State)) is { } tcp)
         {

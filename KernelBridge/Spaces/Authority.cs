@@ -23,7 +23,9 @@ public sealed class Authority
         ulong effective = Capabilities.Effective();
         Missing = Capabilities.Lacking([Capabilities.SysPtrace, Capabilities.SysAdmin], effective);
         SetsGroups = Supervises && ProcFs.TryText("/proc/self/setgroups")?.Trim() != "deny";
-        SetsUsers = Supervises && MappedIds("/proc/self/uid_map") > 1;
+        long users = MappedIds("/proc/self/uid_map");
+        SetsUsers = Supervises && users > 1;
+        IsOfHost = Supervises && users == uint.MaxValue;
         ProcessStatus status = ProcessStatus.Read(Environment.ProcessId);
         User = status.Numbers("Uid")[1];
         Group = status.Numbers("Gid")[1];
@@ -42,6 +44,9 @@ public sealed class Authority
 
     /// <summary>It may start, checkpoint and restore applications.</summary>
     public bool Supervises => Missing.Count == 0;
+
+    /// <summary>Its capabilities are those of the initial user namespace, which some calls of the kernel want: no other maps every user.</summary>
+    public bool IsOfHost { get; }
 
     /// <summary>It has entered a user namespace by <see cref="Enter"/>: its capabilities are those of the namespace.</summary>
     public bool IsOfNamespace { get; }
