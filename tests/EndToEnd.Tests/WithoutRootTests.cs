@@ -235,6 +235,73 @@ public sealed class WithoutRootTests
         }
     }
 
+    /// <summary>Nothing is begun where it could not be finished; a user without namespaces, and a container that hides parts of /proc.</summary>
+    [OrdinaryUserFact]
+    public void Where_no_user_namespace_can_be_had_it_is_refused_with_what_to_change()
+    {
+        using var application = TestApplication.NotStarted("none", User);
+        foreach (var (wrapper, remedy) in ((string[], string)[])[
+            (["/usr/bin/unshare", "--user", "--map-root-user", "sh", "-c", "echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all \"$@\"", "sh"], "user.max_user_namespaces"),
+            (["/usr/bin/unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc/sys/fs && exec \"$@\"", "sh", .. User.Prefix], "unmask"),
+        ])
+        {
+            var check = application.As(wrapper, [Repository.HoldfastCommand, .. application.Arguments("check", [])]);
+            Assert.Equal(1, check.ExitCode);
+            var rights = check.Objects.Single(row => row.GetProperty("subject").GetString() == "rights");
+            Assert.Equal("rights.missing", rights.GetProperty("code").GetString());
+            Assert.Contains(remedy, rights.GetProperty("remedy").GetString(), StringComparison.Ordinal);
+            RequireRefusal(application.As(wrapper, [Repository.HoldfastCommand, .. application.Arguments("run", ["--detach", "--", "sleep", "600"])]), "rights.missing", 4);
+            Assert.False(Directory.Exists(application.Work.Store));
+        }
+    }
+
+    /// <summary>A group of the user's own, as a session of systemd gives him with Delegate=yes: then applications are frozen at once, as root's are.</summary>
+    [OrdinaryUserFact]
+    public void A_control_group_that_is_given_to_the_user_is_used()
+    {
+        var mount = File.ReadLines("/proc/self/mountinfo").Select(line => line.Split(' ')).FirstOrDefault(fields => fields[Array.IndexOf(fields, "-") + 1] == "cgroup2")?[4];
+        if (mount is null)
+        {
+            return;
+        }
+
+        using var application = TestApplication.NotStarted("grouped", User);
+        var group = Directory.CreateDirectory(Path.Combine(mount, Path.GetFileName(application.Work.Top))).FullName;
+        try
+        {
+            User.Own(group);
+            User.Own(Path.Combine(group, "cgroup.procs"));
+            string[] inside = ["/bin/sh", "-c", $"echo $$ >{group}/cgroup.procs && exec \"$@\"", "sh", .. User.Prefix];
+            CommandResult Holdfast(string command, params string[] words) => application.As(inside, [Repository.HoldfastCommand, .. application.Arguments(command, words)]).Required();
+            Assert.Contains(Holdfast("check").Objects, row => row.GetProperty("subject").GetString() == "cgroup v2 freezer" && row.GetProperty("what").GetString() == group);
+            Holdfast("run", "--name", "grouped", "--detach", "--", "sleep", "600");
+            Assert.NotEmpty(Directory.GetDirectories(Path.Combine(group, "holdfast")));
+            Holdfast("checkpoint", "grouped");
+            application.Kill();
+            Holdfast("restore", "grouped", "--detach");
+            application.Kill();
+            Until.Required(() => Directory.GetDirectories(group).Length == 0, () => $"groups are left in {group}");
+        }
+        finally
+        {
+            ProcessScan.KillAll(application.Work.Path);
+            Until.Holds(() => Directory.GetDirectories(group, "*", SearchOption.AllDirectories).Append(group).OrderByDescending(name => name.Length).All(Removed), TimeSpan.FromSeconds(10));
+        }
+    }
+
+    private static bool Removed(string group)
+    {
+        try
+        {
+            Directory.Delete(group);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
     private static void LoseSupervisor(TestApplication application)
     {
         foreach (var supervisor in application.Supervisors())
