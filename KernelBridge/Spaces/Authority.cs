@@ -30,9 +30,9 @@ public sealed class Authority
         User = status.Numbers("Uid")[1];
         Group = status.Numbers("Gid")[1];
         string? entered = Supervises ? Environment.GetEnvironmentVariable(Variable) : null;
-        IsOfNamespace = entered is not null;
-        Groups = entered is not null
-            ? [.. entered.Split(',', StringSplitOptions.RemoveEmptyEntries).Select(word => int.Parse(word, CultureInfo.InvariantCulture))]
+        IsOfNamespace = entered is not null && !IsOfHost;
+        Groups = IsOfNamespace
+            ? [.. entered!.Split(',', StringSplitOptions.RemoveEmptyEntries).Select(word => int.Parse(word, CultureInfo.InvariantCulture))]
             : status.Numbers("Groups");
     }
 
@@ -104,14 +104,29 @@ public sealed class Authority
     }
 
     /// <summary>
+    /// Refuses an application in a user namespace that its supervisor has entered, for whoever is outside: neither that supervisor nor the init of the space can tell even root,
+    /// who has no number in there, from anybody else, and they hear nobody.
+    /// </summary>
+    /// <exception cref="BridgeException">It is one (<c>rights.missing</c>).</exception>
+    public void RequireReach(ApplicationTarget application)
+    {
+        if (IsOfHost && !UserNamespace.IsOursOrHidden(application.RootPid))
+        {
+            int user = ProcessStatus.TryRead(application.RootPid)?.Numbers("Uid")[0] ?? 0;
+            throw Refused($"the application of process {application.RootPid}", "it runs in a user namespace of its user, who alone is heard there", $"run this as user {user} (setpriv --reuid {user}), or end it with kill(1) and restore it as root");
+        }
+    }
+
+    /// <summary>
     /// Called first of all in a process that has entered a namespace: its capabilities are for itself and for the spaces that it makes, not for other programs that it starts
-    /// (the ambient ones of the calling thread, and of threads which that starts, go).
+    /// (the ambient ones of the calling thread, and of threads which that starts, go). Nor is it told where it is.
     /// </summary>
     public void Confine()
     {
         if (IsOfNamespace)
         {
             Capabilities.ClearAmbient();
+            Environment.SetEnvironmentVariable(Variable, null);
         }
     }
 

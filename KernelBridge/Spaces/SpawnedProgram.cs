@@ -62,13 +62,21 @@ internal static unsafe class SpawnedProgram
 
             argv[arguments.Length + 1] = null;
             byte** envp = stackalloc byte*[] { null };
-            Capabilities.RaiseAmbient();
+            if (Authority.Own.IsOfNamespace)
+            {
+                Capabilities.RaiseAmbient();
+            }
+
             Check(PosixSpawn(out int pid, $"/proc/self/fd/{Descriptors.Number(executable)}", actions, attributes, argv, envp), "posix_spawn");
             return pid;
         }
         finally
         {
-            Capabilities.ClearAmbient();
+            if (Authority.Own.IsOfNamespace)
+            {
+                Capabilities.ClearAmbient();
+            }
+
             texts.ForEach(Marshal.FreeCoTaskMem);
             SpawnActionsDestroy(actions);
             SpawnAttributesDestroy(attributes);

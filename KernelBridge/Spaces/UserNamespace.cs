@@ -56,6 +56,7 @@ internal static unsafe class UserNamespace
             "allow it (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0; a container's seccomp profile may forbid it too), or run as root"),
         2 => ($"its user cannot be mapped in a user namespace ({Describe(error)})",
             "allow it (sysctl kernel.apparmor_restrict_unprivileged_userns=0), or run as root"),
+        3 or 4 when error is 1 or 13 => ($"what a user namespace gives is withheld from this user ({Describe(error)})", "allow it (sysctl kernel.apparmor_restrict_unprivileged_userns=0), or run as root"),
         3 or 4 => ($"a namespace cannot be made in a user namespace ({Describe(error)})", "raise user.max_*_namespaces (sysctl), or run as root"),
         MountProcStep => ($"no proc file system can be mounted in a user namespace ({Describe(error)}): parts of /proc are hidden here, as containers do",
             "start the container with an unmasked /proc (--security-opt unmask=ALL, procMount: Unmasked), or run as root"),

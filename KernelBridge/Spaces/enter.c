@@ -22,8 +22,6 @@ enum step {
 	STEP_CLONE = 4,
 	STEP_MOUNT_PROC = 5,
 	STEP_MOUNT_SHM = 6,
-	STEP_CAPABILITIES = 7,
-	STEP_EXEC = 8,
 };
 
 struct result {

@@ -1,4 +1,5 @@
 using Holdfast.Actors.Supervision;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.Runtime.Cli;
 using Holdfast.Runtime.Native;
 using Holdfast.Runtime.Protection;
@@ -16,6 +17,11 @@ internal static class ApplicationAccess
     public static async Task<IApplicationControl> OpenAsync(Session session, string name, CancellationToken cancellation)
     {
         (ApplicationDirectory directory, ApplicationRecord known) = session.Store.Existing(name);
+        if (ApplicationDirectory.Runs(known))
+        {
+            Authority.Own.RequireReach(known.Target);
+        }
+
         long began = TimeProvider.System.GetTimestamp();
         while (true)
         {

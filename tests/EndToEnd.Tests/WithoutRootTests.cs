@@ -170,10 +170,11 @@ public sealed class WithoutRootTests
     }
 
     [OrdinaryUserFact]
-    public void Root_restores_what_ran_without_root()
+    public void Root_restores_what_ran_without_root_and_does_not_reach_it_while_it_runs()
     {
         using var application = TestApplication.StartProgram("tree_three_levels", "", 4, User);
         application.Checkpoint();
+        RequireRefusal(application.As([], [Repository.HoldfastCommand, .. application.Arguments("checkpoint", [application.Name])]), "rights.missing", 4);
         application.KillByForce();
         application.Work.Forget();
         application.As([], [Repository.HoldfastCommand, .. application.Arguments("restore", [application.Name, "--detach"])]).Required();
@@ -221,6 +222,43 @@ public sealed class WithoutRootTests
         Assert.Empty(application.Processes());
         File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.OtherRead);
         application.Holdfast("restore", "reader", "--detach").Required();
+        application.Kill();
+    }
+
+    [OrdinaryUserFact]
+    public void His_volumes_are_put_back_and_files_of_others_in_them_are_refused()
+    {
+        using var application = TestApplication.NotStarted("volume", User);
+        var volume = Directory.CreateDirectory(application.Work.In("data")).FullName;
+        User.Own(volume);
+        application.Holdfast("run", "--name", "volume", "--volume", volume, "--detach", "--", "sh", "-c", $"cd '{volume}'; echo one >file; ln -s file link; touch '{application.Work.In("ready")}'; exec sleep 600").Required();
+        Until.Required(() => application.Work.Has("ready"), () => "it did not get ready");
+        var foreign = Path.Combine(volume, "foreign");
+        File.WriteAllText(foreign, "root's");
+        var refusal = application.Holdfast("checkpoint", "volume");
+        RequireRefusal(refusal, "volume.owner", 1);
+        Assert.Contains(foreign, refusal.Error, StringComparison.Ordinal);
+        Assert.NotEmpty(application.Processes());
+
+        User.Own(foreign);
+        application.Holdfast("checkpoint", "volume").Required();
+        application.Kill();
+        File.WriteAllText(Path.Combine(volume, "file"), "two\n");
+        File.Delete(foreign);
+        application.Holdfast("restore", "volume", "--detach").Required();
+        Assert.Equal("one\n", File.ReadAllText(Path.Combine(volume, "file")));
+        Assert.True(File.Exists(foreign));
+        application.Kill();
+    }
+
+    [OrdinaryUserFact]
+    public void A_process_whose_descriptors_may_not_be_seen_is_refused()
+    {
+        using var application = TestApplication.NotStarted("hidden", User);
+        application.Holdfast("run", "--name", "hidden", "--detach", "--", "python3", "-c", $"import ctypes, time; ctypes.CDLL(None).prctl(4, 0); open('{application.Work.In("ready")}', 'w'); time.sleep(600)").Required();
+        Until.Required(() => application.Work.Has("ready"), () => "it did not get ready");
+        RequireRefusal(application.Holdfast("checkpoint", "hidden"), "rights.missing", 4);
+        Assert.Equal(1, application.Holdfast("check", "hidden").ExitCode);
         application.Kill();
     }
 
