@@ -35,6 +35,8 @@ internal sealed partial record OrdinaryUser(int Id, params IReadOnlyList<int> Gr
     {
         CommandRunner runner = new(Directory.CreateTempSubdirectory("holdfast-user-").FullName, new Dictionary<string, string>());
         OrdinaryUser user = new(UsualId);
+        // He may not build the tree: that is done before.
+        runner.Run(TimeSpan.FromMinutes(15), Repository.HoldfastCommand, "--help").Required();
         return !File.Exists(user.Prefix[0]) ? "setpriv is not installed"
             : !runner.Run(TimeSpan.FromSeconds(60), user.Prefix[0], [.. user.Prefix.Skip(1), "test", "-x", Repository.HoldfastCommand]).Succeeded ? $"other users may not enter {Repository.Root}"
             : null;
