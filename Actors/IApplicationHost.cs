@@ -11,6 +11,9 @@ public interface IApplicationHost
     /// </summary>
     void Started(IRunningApplication application);
 
+    /// <summary>What is run around the freeze; null for nothing.</summary>
+    IApplicationHooks? Hooks => null;
+
     /// <summary>Sends SIGKILL to processes that stand at the barrier, so that none of them runs another instruction when it is let go.</summary>
     /// <param name="pids">Host pids; they stand, so that the pids cannot have passed to others.</param>
     void KillStanding(IReadOnlyList<int> pids);

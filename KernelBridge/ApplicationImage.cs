@@ -118,6 +118,12 @@ public sealed record ProcessImage
     /// <summary>Status of wait(2) of a zombie; null while it lives.</summary>
     public int? ZombieStatus { get; init; }
 
+    /// <summary>The signal of job control by which it stands stopped; 0 when it is not stopped.</summary>
+    public int StoppedBy { get; init; }
+
+    /// <summary>Whether its parent has been told of the stop by wait(2).</summary>
+    public bool StopIsReported { get; init; }
+
     /// <summary>Areas of memory, a line each as in /proc/PID/maps.</summary>
     public IReadOnlyList<string> DescribeMaps() => [.. (Memory?.Areas ?? []).Select(area =>
         $"{area.Start:x}-{area.End:x} {((area.Protection & 1) != 0 ? 'r' : '-')}{((area.Protection & 2) != 0 ? 'w' : '-')}{((area.Protection & 4) != 0 ? 'x' : '-')}{(area.Shared ? 's' : 'p')} {area.Name}".TrimEnd())];

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Ptrace;
 using Holdfast.KernelBridge.Resources;
 
 namespace Holdfast.KernelBridge;
@@ -157,6 +158,7 @@ internal static class ImageValidation
             process.RecordLocks.All(record => record is not null && FileLocks.IsValid(record.Lock) && process.Descriptors.Any(descriptor => descriptor.Number == record.Number)),
             $"{who}: a record lock is impossible");
         Require(process.IntervalTimers.All(timer => timer.Which is >= 0 and < 3), $"{who}: a timer is out of range");
+        Require(process.StoppedBy == 0 || Tracee.JobSignals.Contains(process.StoppedBy), $"{who}: stopped by signal {process.StoppedBy}");
         string? filters = SeccompFilters.Problem(process.SeccompFilters);
         Require(filters is null, $"{who}: {filters}");
         string? timers = PosixTimers.Problem(process);

@@ -53,7 +53,7 @@ internal sealed partial class CheckpointCoordinator
         if (data.Failure is not null)
         {
             _sink.Abort();
-            _volumes.Cancel();
+            _calledOff.Cancel();
             // First of all: a process that is told to go on inside a frozen cgroup does not.
             _application.Tell(new ThawApplication());
         }
@@ -96,6 +96,10 @@ internal sealed partial class CheckpointCoordinator
             case VolumesCopied or VolumesCaptured or VolumesFailed:
                 return EverythingLetGo(data with { VolumesPending = false });
 
+            case HooksDone m:
+                // Of the two only the second can still fail for itself: with the first one the checkpoint has failed.
+                return EverythingLetGo(data with { HooksPending = false, Warning = data.AfterResumeIsDue ? null : m.Cause?.Message });
+
             case CommitFailed:
                 return EverythingLetGo(data with { CommitPending = false });
 
@@ -126,7 +130,14 @@ internal sealed partial class CheckpointCoordinator
     /// <summary>Committed or not, this is the writer's end; a snapshot that was not committed is dropped by it.</summary>
     private State<CheckpointPhase, CheckpointData> EverythingLetGo(CheckpointData data)
     {
-        if (data.Closing || !data.Waiting.IsEmpty || !data.ApplicationLetGo || data.WriterPending || data.CommitPending || data.VolumesPending)
+        if (data.Closing || !data.Waiting.IsEmpty || !data.ApplicationLetGo || data.WriterPending || data.CommitPending || data.VolumesPending || data.HooksPending)
+        {
+            return Stay().Using(data);
+        }
+
+        // Who was made ready for the freeze is told that it is over, also where there was none.
+        data = data.Failure is null && _request.Message.EndAfterwards ? data : StartAfterResume(data, data.Image is not null);
+        if (data.HooksPending)
         {
             return Stay().Using(data);
         }
@@ -147,6 +158,7 @@ internal sealed partial class CheckpointCoordinator
     {
         IEnumerable<string> held = data.Waiting.Order().Select(pid => pid == 0 ? "the application" : $"process {pid}");
         held = data.VolumesPending ? held.Append("its volumes") : held;
+        held = data.HooksPending ? held.Append("its hooks") : held;
         held = data.CommitPending || data.WriterPending ? held.Append("the snapshot") : held;
         OperationFailure failure = data.Failure ?? new OperationFailure(StateName.ToString(), OperationFailure.TimeoutCode, "not everything could be let go");
         return failure with { Message = $"{failure.Message} (still held: {string.Join(", ", held)})" };
@@ -155,7 +167,7 @@ internal sealed partial class CheckpointCoordinator
     private State<CheckpointPhase, CheckpointData> Answer(CheckpointData data)
     {
         Context.Parent.Tell(data.Failure is null && data.Receipt is not null
-            ? new CheckpointTaken(data.Receipt, data.Processes.Count, data.Threads, data.FreezeTime, Elapsed, data.Pages)
+            ? new CheckpointTaken(data.Receipt, data.Processes.Count, data.Threads, data.FreezeTime, Elapsed, data.Pages) { Warning = data.Warning }
             : new CheckpointFailed(data.Failure ?? new OperationFailure(StateName.ToString(), OperationFailure.InternalCode, "the checkpoint ended without an outcome")));
         return Stop(Normal.Instance, data);
     }

@@ -100,13 +100,53 @@ internal sealed partial class CheckpointCoordinator
         }
     }
 
+    private CheckpointData StartHooks(CheckpointData data)
+    {
+        CallHooks(hooks => hooks.BeforeFreeze(_calledOff.Token));
+        return data with { HooksPending = true, AfterResumeIsDue = true };
+    }
+
+    private State<CheckpointPhase, CheckpointData> Hooks(Event<CheckpointData> e)
+    {
+        if (e.FsmEvent is not HooksDone m)
+        {
+            return null!;
+        }
+
+        CheckpointData data = e.StateData with { HooksPending = false };
+        return m.Cause is null ? EnterNext(data) : Abort(data, OperationFailure.From(StateName.ToString(), m.Cause));
+    }
+
+    private CheckpointData StartAfterResume(CheckpointData data, bool captured)
+    {
+        if (!data.AfterResumeIsDue)
+        {
+            return data;
+        }
+
+        CallHooks(hooks => hooks.AfterResume(captured));
+        return data with { HooksPending = true, AfterResumeIsDue = false };
+    }
+
+    private void CallHooks(Action<IApplicationHooks> call)
+    {
+        IApplicationHooks hooks = _request.Host.Hooks!;
+        Attempt(
+            () =>
+            {
+                call(hooks);
+                return new HooksDone(null);
+            },
+            cause => new HooksDone(cause));
+    }
+
     private CheckpointData StartVolumes(CheckpointData data)
     {
         IVolumeCapture volumes = data.Writer!.Volumes!;
         Attempt(
             () =>
             {
-                volumes.CopyFirst(_volumes.Token);
+                volumes.CopyFirst(_calledOff.Token);
                 return new VolumesCopied();
             },
             cause => new VolumesFailed(cause));
@@ -126,7 +166,7 @@ internal sealed partial class CheckpointCoordinator
         Attempt(
             () =>
             {
-                volumes.CaptureChanges(_volumes.Token);
+                volumes.CaptureChanges(_calledOff.Token);
                 return new VolumesCaptured();
             },
             cause => new VolumesFailed(cause));
@@ -211,7 +251,7 @@ internal sealed partial class CheckpointCoordinator
                 return Stay().Using(data.Waiting.IsEmpty ? AskApplication(new ReadFreezeTime(), data) : data);
 
             case FreezeTimeRead m:
-                return EnterNext(data.Answered(0) with { FreezeTime = m.FreezeTime });
+                return EnterNext(StartAfterResume(data.Answered(0) with { FreezeTime = m.FreezeTime }, true));
 
             default:
                 return null!;

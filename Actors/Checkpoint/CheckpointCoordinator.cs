@@ -22,7 +22,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     private readonly CheckpointSettings _settings;
     private readonly AbortableSink _sink = new();
     private readonly SharedCheckpoint _checkpoint;
-    private readonly CancellationTokenSource _volumes = new();
+    private readonly CancellationTokenSource _calledOff = new();
     private readonly long _started;
     private IActorRef _application = ActorRefs.Nobody;
     private int _processNumber;
@@ -37,6 +37,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
 
         StartWith(CheckpointPhase.Prepare, CheckpointData.Initial);
         When(CheckpointPhase.Prepare, Prepare);
+        When(CheckpointPhase.Hooks, Hooks);
         When(CheckpointPhase.Volumes, Volumes);
         When(CheckpointPhase.Quiesce, Quiesce);
         When(CheckpointPhase.Locate, Locate);
@@ -71,7 +72,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     protected override void PostStop()
     {
         // Reached with all children gone. Only a crash of this actor leaves a writer here: Finish takes it out of the data.
-        _volumes.Cancel();
+        _calledOff.Cancel();
         StateData.Writer?.Dispose();
         base.PostStop();
     }
@@ -85,7 +86,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
 
     private State<CheckpointPhase, CheckpointData> Enter(CheckpointPhase phase, CheckpointData data)
     {
-        if (phase == CheckpointPhase.Volumes && data.Writer?.Volumes is null)
+        if ((phase == CheckpointPhase.Volumes && data.Writer?.Volumes is null) || (phase == CheckpointPhase.Hooks && _request.Host.Hooks is null))
         {
             return Enter(_settings.Next(phase, _request.Message.EndAfterwards), data);
         }
@@ -95,6 +96,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         Context.System.EventStream.Publish(new CheckpointProgress(phase, _sink.BytesWritten, Elapsed));
         CheckpointData entered = phase switch
         {
+            CheckpointPhase.Hooks => StartHooks(data),
             CheckpointPhase.Volumes => StartVolumes(data),
             CheckpointPhase.Quiesce => AskApplication(new FreezeApplication(ShareOfAttempt), data with { Attempt = 1 }),
             CheckpointPhase.Locate => AskAll(new FlushResources(phase), data),
@@ -148,6 +150,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     {
         StepFailed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
         VolumesFailed m => Abort(e.StateData with { VolumesPending = false }, OperationFailure.From(StateName.ToString(), m.Cause)),
+        HooksDone m => Stay().Using(e.StateData with { HooksPending = false, Warning = m.Cause?.Message }),
         ProcessGone m => Abort(e.StateData, new OperationFailure(
             StateName.ToString(), StepRunner.ProcessGoneCode, $"process {m.Pid} ended during the checkpoint: {m.Message}; try again")),
         ChildCrashed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
@@ -178,10 +181,15 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
             $"see holdfast.checkpoint.deadlines.{named.ToString().ToLowerInvariant()}");
     }
 
-    /// <summary>What a phase may take, and whose deadline that is: where volumes are read, theirs when it is the longer one.</summary>
+    /// <summary>What a phase may take, and whose deadline that is: where volumes are read or hooks are waited for, theirs when it is the longer one.</summary>
     private (TimeSpan Time, CheckpointPhase Named) DeadlineOf(CheckpointPhase phase, CheckpointData data)
     {
         (TimeSpan own, TimeSpan volumes) = (_settings.Deadline(phase), _settings.Deadline(CheckpointPhase.Volumes));
+        if (phase == CheckpointPhase.Finish && _request.Host.Hooks is not null && _settings.Deadline(CheckpointPhase.Hooks) > own)
+        {
+            return (_settings.Deadline(CheckpointPhase.Hooks), CheckpointPhase.Hooks);
+        }
+
         return phase is CheckpointPhase.Capture or CheckpointPhase.Commit && data.Writer?.Volumes is not null && volumes > own
             ? (volumes, CheckpointPhase.Volumes)
             : (own, phase);

@@ -52,6 +52,15 @@ internal sealed record CheckpointData
 
     public bool CommitPending { get; init; }
 
+    /// <summary>Hooks are running.</summary>
+    public bool HooksPending { get; init; }
+
+    /// <summary>What runs before the freeze was begun, and what follows it was not.</summary>
+    public bool AfterResumeIsDue { get; init; }
+
+    /// <summary>What went wrong without harm to the snapshot.</summary>
+    public string? Warning { get; init; }
+
     public ISnapshotWriter? Writer { get; init; }
 
     public ApplicationImage? Image { get; init; }

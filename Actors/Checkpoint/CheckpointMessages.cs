@@ -34,7 +34,11 @@ public sealed record CancelCheckpoint;
 /// <param name="TotalTime">From the request to the commit.</param>
 /// <param name="Pages">What was pumped.</param>
 public sealed record CheckpointTaken(
-    SnapshotReceipt Receipt, int Processes, int Threads, TimeSpan FreezeTime, TimeSpan TotalTime, PageCounts Pages);
+    SnapshotReceipt Receipt, int Processes, int Threads, TimeSpan FreezeTime, TimeSpan TotalTime, PageCounts Pages)
+{
+    /// <summary>What went wrong without harm to the snapshot; null for nothing.</summary>
+    public string? Warning { get; init; }
+}
 
 /// <summary>There is no snapshot, and the application runs as before.</summary>
 /// <param name="Failure">Phase and cause.</param>
@@ -109,6 +113,9 @@ internal sealed record SnapshotRefused(Exception Cause);
 internal sealed record CommitFailed(Exception Cause);
 
 internal sealed record SnapshotCommitted(SnapshotReceipt Receipt);
+
+/// <param name="Cause">Why a hook failed; null when none did.</param>
+internal sealed record HooksDone(Exception? Cause);
 
 internal sealed record VolumesCopied;
 

@@ -6,6 +6,9 @@ public enum CheckpointPhase
     /// <summary>Everything still runs: what can be read and decided ahead of the freeze.</summary>
     Prepare,
 
+    /// <summary>Only when the application has hooks: what its administrator runs before the freeze.</summary>
+    Hooks,
+
     /// <summary>Only when the application has volumes: they are copied while everything runs.</summary>
     Volumes,
 

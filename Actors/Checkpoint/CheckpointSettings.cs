@@ -33,7 +33,8 @@ public sealed record CheckpointSettings
     /// <param name="endAfterwards">The application is to end: it stays at the barrier until the snapshot is committed.</param>
     public CheckpointPhase Next(CheckpointPhase phase, bool endAfterwards) => (phase, Mode, endAfterwards) switch
     {
-        (CheckpointPhase.Prepare, _, _) => CheckpointPhase.Volumes,
+        (CheckpointPhase.Prepare, _, _) => CheckpointPhase.Hooks,
+        (CheckpointPhase.Hooks, _, _) => CheckpointPhase.Volumes,
         (CheckpointPhase.Volumes, _, _) => CheckpointPhase.Quiesce,
         (CheckpointPhase.Quiesce, _, _) => CheckpointPhase.Locate,
         (CheckpointPhase.Locate, _, _) => CheckpointPhase.Capture,

@@ -49,12 +49,20 @@ internal static class HostFacts
     /// <remarks>Only a thread inside the namespace can ask: /proc/sys shows the reader's own.</remarks>
     public static string HostNameOf(int pid) => UtsName.Of(pid) ?? Environment.MachineName;
 
-    /// <summary>How far the clocks of a process's time namespace are ahead of the host's, nanoseconds.</summary>
+    /// <summary>How far the clocks of a process's time namespace are ahead of those that are read here, nanoseconds.</summary>
     public static (long Monotonic, long Boottime) ClockOffsets(int pid)
+    {
+        ((long monotonic, long boottime), (long ownMonotonic, long ownBoottime)) = (NamespaceOffsets($"{pid}"), NamespaceOffsets("self"));
+        return (monotonic - ownMonotonic, boottime - ownBoottime);
+    }
+
+    /// <summary>What the time namespace of a process adds to the clocks of the machine, nanoseconds; see time_namespaces(7).</summary>
+    /// <param name="process">Its name in /proc.</param>
+    public static (long Monotonic, long Boottime) NamespaceOffsets(string process)
     {
         long monotonic = 0;
         long boottime = 0;
-        foreach (string line in (ProcFs.TryText($"/proc/{pid}/timens_offsets") ?? string.Empty).Split('\n'))
+        foreach (string line in (ProcFs.TryText($"/proc/{process}/timens_offsets") ?? string.Empty).Split('\n'))
         {
             string[] words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
             if (words.Length == 3)
@@ -65,7 +73,6 @@ internal static class HostFacts
             }
         }
 
-        // The host's own offsets, where Holdfast itself runs in a time namespace, cancel out: clocks are read here.
         return (monotonic, boottime);
     }
 

@@ -126,11 +126,6 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         List<Refusal> refusals = [.. Inspection.Refusals];
         if (!Inspection.IsZombie)
         {
-            if (threads.Values.FirstOrDefault(thread => thread.JobStopped) is not null && !refusals.Exists(r => r.Code == "process.stopped"))
-            {
-                refusals.Add(Inspection.View.Refuse("process.stopped", "job control", "it is stopped by a signal", "continue it with SIGCONT before the checkpoint"));
-            }
-
             // The program may have executed another one, or unmapped a library, since the look in Prepare.
             if (gadgets is null || !gadgets.StillThere(memory))
             {
@@ -178,6 +173,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             ProcessGroup = view.Status.Innermost("NSpgid"), Session = view.Status.Innermost("NSsid"), Name = view.Stat.Name,
             CommandLine = (ProcFs.TryText($"/proc/{Pid}/cmdline") ?? string.Empty).TrimEnd('\0').Replace('\0', ' '),
             CapturedAt = now + HostFacts.ClockOffsets(Pid).Monotonic, CapturedAtHost = now,
+            StoppedBy = threads.Values.Select(thread => thread.StoppedBy).DefaultIfEmpty().Max(), StopIsReported = view.Stat.Field(52) == 0,
             ZombieStatus = inspection.IsZombie ? (int)view.Stat.Field(52) : null,
         };
         if (inspection.IsZombie)

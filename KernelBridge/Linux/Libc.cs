@@ -41,6 +41,9 @@ internal static unsafe partial class Libc
     public static partial long lseek(int fd, long offset, int whence);
 
     [LibraryImport("libc", SetLastError = true)]
+    public static partial int tgkill(int pid, int tid, int signal);
+
+    [LibraryImport("libc", SetLastError = true)]
     public static partial int kill(int pid, int signal);
 
     [LibraryImport("libc", SetLastError = true)]

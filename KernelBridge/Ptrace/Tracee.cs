@@ -6,6 +6,9 @@ namespace Holdfast.KernelBridge.Ptrace;
 /// <summary>One seized thread. Belongs to the OS thread that seized it.</summary>
 internal sealed class Tracee
 {
+    /// <summary>The signals of job control that stop a process.</summary>
+    public static readonly int[] JobSignals = [Libc.SIGSTOP, Libc.SIGTSTP, Libc.SIGTTIN, Libc.SIGTTOU];
+
     private const int StopSyscall = Libc.SIGTRAP | 0x80;
 
     // Of the signal-delivery stop in which the thread stands: the signal goes on with it.
@@ -25,8 +28,8 @@ internal sealed class Tracee
 
     public bool Gone { get; private set; }
 
-    /// <summary>True when it stood by job control (SIGSTOP, SIGTSTP…) before it was stopped here.</summary>
-    public bool JobStopped { get; private set; }
+    /// <summary>The signal of job control (SIGSTOP, SIGTSTP…) by which it stood before it was stopped here, or 0.</summary>
+    public int StoppedBy { get; private set; }
 
     /// <summary>The process or thread that it last made under PTRACE_O_TRACECLONE, as the host numbers it; 0 for none.</summary>
     public int Born { get; set; }
@@ -104,7 +107,7 @@ internal sealed class Tracee
             else if (status.Event == PtraceCall.EventStop)
             {
                 Stands = true;
-                JobStopped = status.Signal is Libc.SIGSTOP or Libc.SIGTSTP or Libc.SIGTTIN or Libc.SIGTTOU;
+                StoppedBy = JobSignals.Contains(status.Signal) ? status.Signal : 0;
             }
             else
             {
@@ -148,6 +151,43 @@ internal sealed class Tracee
             }
 
             Pass(status);
+        }
+    }
+
+    /// <summary>
+    /// Brings the thread, and so its process once all threads came to that, to the stop of a signal of job control. It may be let run again under ptrace; when it is
+    /// released it stops again before its next instruction, and tells nobody.
+    /// </summary>
+    /// <param name="signal">The signal; 0 when another thread has taken it.</param>
+    /// <returns>Whether it is in such a stop: SIGTSTP and its like have no effect in an orphaned process group.</returns>
+    public bool RunToJobStop(int signal)
+    {
+        if (signal != 0)
+        {
+            // The only one that cannot be blocked; it can be exchanged where it is about to be delivered.
+            _ = Libc.tgkill(Pid, Tid, Libc.SIGSTOP);
+            for (WaitStatus status = RunToStop(); status.Event != 0 || status.Signal != Libc.SIGSTOP; status = RunToStop())
+            {
+                if (status.Ended)
+                {
+                    throw ThreadGone();
+                }
+            }
+        }
+
+        Interrupt();
+        int error = PtraceCall.Continue(Tid, signal);
+        for (WaitStatus status = error == 0 ? Wait() : throw ThreadGone(); ; status = RunToStop())
+        {
+            if (status.Ended)
+            {
+                throw ThreadGone();
+            }
+
+            if (status.Event == PtraceCall.EventStop)
+            {
+                return JobSignals.Contains(status.Signal);
+            }
         }
     }
 

@@ -33,11 +33,6 @@ internal sealed class ProcessAttributes : IProcessResource
             yield return view.Refuse("process.leader-ended", "first thread", "its first thread ended while others go on", "let the first thread wait for the others");
         }
 
-        if (view.Stat.State is 'T')
-        {
-            yield return view.Refuse("process.stopped", "job control", "it is stopped by a signal", "continue it with SIGCONT before the checkpoint");
-        }
-
         if (view.Stat.Field(4) != 0 && ProcFs.TryText($"/proc/{view.Pid}/personality") is null)
         {
             yield return view.Refuse("rights.missing", "process", "its procfs entries may not be read", "run as root or with CAP_SYS_PTRACE");

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
@@ -65,10 +66,12 @@ internal sealed partial class PtraceRestore
         {
             // What is left of timers and waits is counted from the very moment for which the space's clocks are set.
             BeginClocks();
+            // A space's offsets count from the clocks of the machine, and so do those of a time namespace that Holdfast itself is in.
+            (long monotonic, long boottime) = HostFacts.NamespaceOffsets("self");
             wanted = wanted with
             {
-                MonotonicOffset = Offset(Image.Host.Monotonic, clocksBegan),
-                BootTimeOffset = Offset(Image.Host.Boottime, Libc.Nanoseconds(Libc.CLOCK_BOOTTIME)),
+                MonotonicOffset = Offset(Image.Host.Monotonic + monotonic, clocksBegan),
+                BootTimeOffset = Offset(Image.Host.Boottime + boottime, Libc.Nanoseconds(Libc.CLOCK_BOOTTIME)),
             };
         }
 
@@ -208,8 +211,23 @@ internal sealed partial class PtraceRestore
         {
             // The deaths just made are old news to the application.
             SyscallTape tape = parent.NewTape();
-            tape.AddWith("forgetting SIGCHLD", X64.RtSigtimedwait, TapeFlags.MayFail, tape.Place(1ul << (Libc.SIGCHLD - 1)), 0, tape.Place((0L, 0L)), 8);
+            JobControl.ForgetChildSignal(tape);
             parent.Run(tape);
+        }
+    }
+
+    /// <summary>Stops those that job control had stopped, and lets their parents know what they knew.</summary>
+    private void StopByJobControl(Dictionary<int, List<Tracee>> all)
+    {
+        foreach (ProcessImage process in Living.Where(process => process.StoppedBy != 0))
+        {
+            JobControl.Stop(process, all[process.Pid]);
+            if (stubs.TryGetValue(process.ParentPid, out Stub? parent))
+            {
+                SyscallTape tape = parent.NewTape();
+                JobControl.Report(process, tape);
+                parent.Run(tape);
+            }
         }
     }
 

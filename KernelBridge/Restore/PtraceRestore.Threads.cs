@@ -24,6 +24,7 @@ internal sealed partial class PtraceRestore
         (ulong bounding, ulong permitted) = (own.Mask("CapBnd"), own.Mask("CapPrm"));
         Dictionary<int, List<Tracee>> all = Living.ToDictionary(process => process.Pid, process => MakeThreads(stubs[process.Pid], process));
         SetSignalOwners();
+        StopByJobControl(all);
         foreach (ProcessImage process in Living)
         {
             Stub stub = stubs[process.Pid];

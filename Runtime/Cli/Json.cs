@@ -14,11 +14,16 @@ internal sealed record CheckpointJson(
     long BytesScanned, long BytesStored, long PagesZero, long PagesShared, long PagesUnchanged)
 {
     public VolumeCountsJson? Volumes { get; init; }
+
+    public string? Warning { get; init; }
 }
 
 internal sealed record VolumeCountsJson(int Count, long Files, long BytesBefore, long BytesInside, int Clones, double FreezeMs);
 
-internal sealed record RestoreJson(string Name, string Snapshot, int Processes, int Threads, double ResumeMs, double TotalMs, long BytesRead, int Pid);
+internal sealed record RestoreJson(string Name, string Snapshot, int Processes, int Threads, double ResumeMs, double TotalMs, long BytesRead, int Pid)
+{
+    public string? Warning { get; init; }
+}
 
 internal sealed record RehearsalJson(string Name, string Snapshot, int Processes, int Threads, double TotalMs, long Bytes)
 {

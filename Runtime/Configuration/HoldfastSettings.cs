@@ -25,6 +25,8 @@ internal sealed record HoldfastSettings
 
     public required StorageSettings Storage { get; init; }
 
+    public required Supervision.HookSettings Hooks { get; init; }
+
     /// <summary>Reads the file that HOLDFAST_CONFIG names, else <c>STORE/holdfast.conf</c> if there is one, over the defaults.</summary>
     public static HoldfastSettings Load(string storeRoot)
     {
@@ -88,6 +90,11 @@ internal sealed record HoldfastSettings
             HoldUpTo = StorageSettings.Bytes(checkpoint, "holdfast.checkpoint", "hold-up-to"),
             Restores = new RestoreSettings { Deadlines = Deadlines<RestoreStep>(config, "holdfast.restore.deadlines", RestoreStep.Finish) },
             Storage = StorageSettings.From(config),
+            Hooks = new Supervision.HookSettings
+            {
+                ForAll = [.. Supervision.Hooks.Stages.SelectMany(stage => config.GetStringList($"holdfast.hooks.{stage}").Select(file => $"{stage}={file}"))],
+                Timeout = Time(config.GetConfig("holdfast.hooks"), "holdfast.hooks", "timeout"),
+            },
             StopGrace = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "stop-grace"),
             ConnectTimeout = Time(config.GetConfig("holdfast.supervision"), "holdfast.supervision", "connect-timeout"),
             Protection = new ProtectionSettings

@@ -42,6 +42,9 @@ internal sealed record ApplicationRecord
     /// <summary>The directories whose files belong to its snapshots: absolute, without symbolic links.</summary>
     public IReadOnlyList<string> Volumes { get; set; } = [];
 
+    /// <summary>Its hooks, each <c>STAGE=FILE</c>.</summary>
+    public IReadOnlyList<string> Hooks { get; set; } = [];
+
     /// <summary>When it was seen to have ended, UTC, or null.</summary>
     public DateTimeOffset? Ended { get; init; }
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using Holdfast.Actors.Checkpoint;
 using Holdfast.Actors.Protection;
 using Holdfast.Actors.Supervision;
+using Holdfast.KernelBridge;
 using Holdfast.Runtime.Cli;
 using Holdfast.Runtime.Native;
 using Holdfast.Runtime.Storage;
@@ -26,8 +27,8 @@ internal sealed record SupervisionOrder
     /// <summary>Policies to assign before it runs.</summary>
     public IReadOnlyList<PolicyText> Policies { get; set; } = [];
 
-    /// <summary>Called once it runs.</summary>
-    public required Action<ApplicationStarted> Started { get; init; }
+    /// <summary>Called once it runs, with what a hook said that failed then, or null.</summary>
+    public required Action<ApplicationStarted, string?> Started { get; init; }
 
     /// <summary>True when the directory is to go again if the start fails; it stays once it says that volumes were put back.</summary>
     public bool IsNew { get; init; }
@@ -44,6 +45,7 @@ internal static class Supervision
         using CancellationTokenSource interrupted = new();
         SupervisorHost? host = null;
         bool started = false;
+        string? snapshot = null;
         Hosting.DiagnosticFiles.Remove();
         try
         {
@@ -55,13 +57,19 @@ internal static class Supervision
             host.OnProgress(progress.Show);
             host.OnPeriodicCheckpoint(outcome => Log(order.Directory, Describe(outcome)));
             await host.ProtectAsync(order.Policies).ConfigureAwait(false);
+            snapshot = (order.Start as RestoreApplication) is null ? null : order.Template.RestoredFrom;
+            if (snapshot is not null)
+            {
+                host.Hooks.BeforeRestore(snapshot);
+            }
+
             ApplicationStarted answer = await host.StartAsync(order.Start, interrupted.Token).ConfigureAwait(false);
             started = true;
             pending.PassOn(host.Signal);
             session.Output.ClearProgress();
             host.OnProgress(null);
             using SupervisorServer server = SupervisorServer.Start(host, order.Directory.Socket, session.Settings.StopGrace);
-            order.Started(answer);
+            order.Started(answer, snapshot is null ? null : After(host.Hooks, true, snapshot));
             int status = await host.WaitForExitAsync().ConfigureAwait(false);
             host.RecordEnd(status);
             // Those who asked for the end are answered before the socket goes.
@@ -75,6 +83,11 @@ internal static class Supervision
         }
         finally
         {
+            if (!started && snapshot is not null)
+            {
+                _ = After(host!.Hooks, false, snapshot);
+            }
+
             if (host is not null)
             {
                 await host.DisposeAsync().ConfigureAwait(false);
@@ -82,9 +95,24 @@ internal static class Supervision
         }
     }
 
+    /// <summary>Runs what follows a restore.</summary>
+    /// <returns>Why a hook failed, or null.</returns>
+    private static string? After(Hooks hooks, bool restored, string snapshot)
+    {
+        try
+        {
+            hooks.AfterRestore(restored, snapshot);
+            return null;
+        }
+        catch (BridgeException e)
+        {
+            return e.Message;
+        }
+    }
+
     private static string Describe(object outcome) => outcome switch
     {
-        CheckpointTaken t => string.Create(CultureInfo.InvariantCulture, $"checkpoint {t.Receipt.Snapshot}: frozen {t.FreezeTime.TotalMilliseconds:0.0} ms"),
+        CheckpointTaken t => string.Create(CultureInfo.InvariantCulture, $"checkpoint {t.Receipt.Snapshot}: frozen {t.FreezeTime.TotalMilliseconds:0.0} ms{(t.Warning is { } warning ? $"; warning: {warning}" : "")}"),
         CheckpointFailed f => $"checkpoint failed in {f.Failure.Phase}: {f.Failure.Message}",
         _ => outcome.ToString()!,
     };

@@ -51,6 +51,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         {
             Command = template.Command, Volumes = template.Volumes, Options = session.Settings.Storage.Checkpoints, Incremental = session.Settings.Storage.Incremental,
         };
+        Hooks = new Hooks(session.Settings.Hooks, template.Hooks, template.Name, session.Store.Root, () => _record ?? directory.Read());
         _node = new ActorNode(Journal.In(ProtectionHost.JournalOf(directory), session.Settings.Config));
         ApplicationServices services = new(
             session.Bridge, _snapshots, this,
@@ -61,6 +62,11 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     }
 
     public string Name => _template.Name;
+
+    /// <summary>What is run around its checkpoints and restores.</summary>
+    public Hooks Hooks { get; }
+
+    IApplicationHooks? IApplicationHost.Hooks => Hooks.AroundFreeze ? Hooks : null;
 
     /// <summary>Calls back when a checkpoint that nobody waits for is over.</summary>
     public void OnPeriodicCheckpoint(Action<object> handler) => _node.Subscribe<PeriodicCheckpointDone>(m => handler(m.Outcome));
@@ -196,6 +202,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         Volumes = taken.Receipt.Volumes is { } v
             ? new VolumeCountsJson(v.Volumes, v.Files, v.BytesBefore, v.BytesInside, v.Clones, Math.Round(v.Inside.TotalMilliseconds, 3))
             : null,
+        Warning = taken.Warning,
     };
 
     private static T Expect<T>(object answer) => answer switch

@@ -43,6 +43,9 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
 
     public FakeBridge Bridge { get; }
 
+    /// <summary>What is run around the freeze.</summary>
+    public IApplicationHooks? Hooks { get; set; }
+
     public FakeStore Store { get; } = new();
 
     public IActorRef Supervisor { get; }

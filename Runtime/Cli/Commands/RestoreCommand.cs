@@ -21,9 +21,11 @@ internal static class RestoreCommand
         };
         Option<string?> from = Options.Text("--from", "DIR", "A directory that 'dump' wrote, with the host's pids");
         Option<string?> to = Options.Text("--to", "PATH", "For a directory, a file or a block image: where it is put; a new path, an empty directory, or, for an image, a device");
+        Option<string?> copy = Options.Text("--as", "NAME", "Restores a copy under another name, which may run beside the original");
         Option<bool> detach = Options.Flag("--detach", "Runs in the background; ends when the application runs again");
         Option<string?> log = Options.Text("--log", "FILE", "Where what was inherited as standard output and error is appended (with --detach: nowhere by default)");
         Option<string?> files = Options.ChangedFiles();
+        Option<string[]> hook = new("--hook") { Description = "Adds an executable that is run before-restore, after-restore, or later before-freeze or after-resume; may be given several times", HelpName = "STAGE=FILE" };
         Option<bool> rehearse = Options.Flag("--rehearse", "Builds and verifies everything, then removes it again: nothing runs, nothing is left");
         DocumentedCommand command = new("restore", "Restores an application from a snapshot: it goes on where it was. With --to, puts a directory, a file or an image back.")
         {
@@ -31,13 +33,14 @@ internal static class RestoreCommand
             [
                 ("holdfast restore web", "from its latest snapshot, in the foreground"),
                 ("holdfast restore web@1st --detach", "from its oldest, in the background"),
+                ("holdfast restore web --as web2 --detach", "a copy of it, beside the original if that runs"),
                 ("holdfast restore --from /tmp/dump --detach", "what 'holdfast dump' wrote"),
                 ("holdfast restore web --rehearse", "whether it could be restored here; ends with 1 and says why when not"),
                 ("holdfast restore data@-1 --to /srv/back", "the last but one snapshot of a directory"),
             ],
         };
         command.Arguments.Add(address);
-        foreach (Option option in (Option[])[from, to, detach, log, files, rehearse])
+        foreach (Option option in (Option[])[from, to, copy, detach, log, files, hook, rehearse])
         {
             command.Options.Add(option);
         }
@@ -49,14 +52,14 @@ internal static class RestoreCommand
                 result.AddError("either the name of an application or --from is needed");
             }
 
-            if (result.GetValue(to) is not null && (result.GetValue(from) is not null || result.GetValue(detach)))
+            if (result.GetValue(to) is not null && (result.GetValue(from) is not null || result.GetValue(copy) is not null || result.GetValue(detach)))
             {
-                result.AddError("--to is for directories, files and images, which neither come from a dump nor run");
+                result.AddError("--to is for directories, files and images, which neither come from a dump nor run nor have another name");
             }
 
-            if (result.GetValue(rehearse) && (result.GetValue(to) is not null || result.GetValue(detach) || result.GetValue(log) is not null))
+            if (result.GetValue(rehearse) && (result.GetValue(to) is not null || result.GetValue(detach) || result.GetValue(log) is not null || result.GetValue(copy) is not null || result.GetValue(hook)?.Length > 0))
             {
-                result.AddError("--rehearse runs nothing: it takes no --detach, --log or --to");
+                result.AddError("--rehearse runs nothing: it takes no --as, --detach, --log, --hook or --to");
             }
         });
         command.SetAction(parsed => executor.Execute(parsed, !parsed.GetValue(detach) && !parsed.GetValue(rehearse) && parsed.GetValue(to) is null, session =>
@@ -77,7 +80,7 @@ internal static class RestoreCommand
                     session.Output, Detached.Start(["--detached-report", $"{Detached.ReportFd}", .. executor.Arguments], parsed.GetValue(log))))
                 : RestoreAsync(session, new RestoreOptions(
                     parsed.GetValue(address), parsed.GetValue(from), parsed.GetValue(detach),
-                    parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), report));
+                    parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), [.. (parsed.GetValue(hook) ?? []).Select(Hooks.Checked)], parsed.GetValue(copy), report));
         }));
         return command;
     }
@@ -90,11 +93,17 @@ internal static class RestoreCommand
         SnapshotInfo snapshot = reader.Info;
         session.Store.Snapshots();
 
-        string name = ApplicationName.Checked(snapshot.Object);
+        string name = ApplicationName.Checked(options.Copy ?? snapshot.Object);
+        ApplicationRecord? original = options.Copy is null ? null : session.Store.Application(ApplicationName.Checked(snapshot.Object)).Read();
+        if (options.Copy is not null && (session.Store.Application(name).Exists || session.Store.Snapshots().Objects().Contains(name)))
+        {
+            throw new HoldfastException("app.exists", $"there is an application {name} already: --as takes a new name");
+        }
+
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store.Application(name))
             ?? throw Running(name);
         IReadOnlyList<string> volumes = Volumes.Paths(reader);
-        ApplicationRecord? before = directory.Read();
+        ApplicationRecord? before = directory.Read(), known = before ?? original;
         try
         {
             VolumePaths.RequireRestorable(volumes, session.Store, name, before);
@@ -122,15 +131,16 @@ internal static class RestoreCommand
         ApplicationRecord template = new()
         {
             Name = name,
-            Command = before?.Command ?? [command],
+            Command = known?.Command ?? [command],
             Target = ApplicationSlot.NoTarget,
             Started = TimeProvider.System.GetUtcNow(),
             RestoredFrom = snapshot.Id,
             SupervisorPid = Environment.ProcessId,
-            EverySeconds = before?.EverySeconds,
-            Labels = before?.Labels ?? [],
-            WorkingDirectory = before?.WorkingDirectory,
+            EverySeconds = known?.EverySeconds,
+            Labels = known?.Labels ?? [],
+            WorkingDirectory = known?.WorkingDirectory,
             Volumes = volumes,
+            Hooks = [.. (known?.Hooks ?? []).Union(options.Hooks)],
         };
         return await Supervision.Supervision.RunAsync(session, new SupervisionOrder
         {
@@ -146,8 +156,8 @@ internal static class RestoreCommand
                     Volumes.PutBack(reader, cancellation);
                 },
             },
-            Every = before?.EverySeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
-            Started = answer => Report(session, options, ToJson(name, snapshot.Id, answer)),
+            Every = known?.EverySeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
+            Started = (answer, warning) => Report(session, options, ToJson(name, snapshot.Id, answer) with { Warning = warning }),
             Template = template,
         }).ConfigureAwait(false);
     }
@@ -210,5 +220,5 @@ internal static class RestoreCommand
         };
     }
 
-    private sealed record RestoreOptions(string? Address, string? From, bool Detach, string? Log, ChangedFiles Files, int? ReportFd);
+    private sealed record RestoreOptions(string? Address, string? From, bool Detach, string? Log, ChangedFiles Files, IReadOnlyList<string> Hooks, string? Copy, int? ReportFd);
 }

@@ -26,6 +26,7 @@ internal static class RunCommand
         Option<string[]> policy = new("--policy") { Description = "Assigns the policies of a file to it before it runs; may be given several times", HelpName = "FILE" };
         Option<string[]> label = new("--label") { Description = "Marks it, so that it has the policies of that group; may be given several times", HelpName = "KEY=VALUE" };
         Option<string[]> volume = new("--volume") { Description = "A directory whose files belong to its snapshots and are put back by every restore; may be given several times", HelpName = "DIR" };
+        Option<string[]> hook = new("--hook") { Description = "Runs an executable before-freeze, after-resume, before-restore or after-restore; may be given several times", HelpName = "STAGE=FILE" };
         Option<string?> adopt = Options.Text("--adopt", "NAME", "Supervises a running application whose supervisor died, instead of starting one");
         Argument<string[]> words = new("COMMAND") { Description = "The program and its arguments", CaptureRemainingTokens = true, Arity = ArgumentArity.ZeroOrMore };
         DocumentedCommand command = new("run", "Starts an unmodified application under supervision. Terminal, signals and exit status pass through.")
@@ -36,10 +37,11 @@ internal static class RunCommand
                 ("holdfast run --name batch --every 30s --detach --log batch.log -- ./job.sh", "in the background, with a checkpoint every 30 seconds"),
                 ("holdfast run --name web --policy gold.conf -- ./web.sh", "under the policies of a file: checkpoints, retention and triggers"),
                 ("holdfast run --name db --volume /srv/db --detach -- postgres -D /srv/db", "with its files: memory and files of a snapshot are of one moment"),
+                ("holdfast run --hook before-freeze=./flush.sh --hook after-resume=./go.sh -- ./web.sh", "with executables that are run around the freeze of each checkpoint"),
                 ("holdfast run --adopt web", "supervises web again after its supervisor was lost"),
             ],
         };
-        foreach (Option option in (Option[])[name, every, isolate, detach, log, volume, policy, label, adopt])
+        foreach (Option option in (Option[])[name, every, isolate, detach, log, volume, hook, policy, label, adopt])
         {
             command.Options.Add(option);
         }
@@ -53,9 +55,9 @@ internal static class RunCommand
             {
                 result.AddError("a command is missing");
             }
-            else if (adopts && (line.Length > 0 || result.GetValue(name) is not null || result.GetValue(isolate) is not null || result.GetValue(log) is not null || result.GetValue(volume)?.Length > 0 || result.GetValue(label)?.Length > 0))
+            else if (adopts && (line.Length > 0 || result.GetValue(name) is not null || result.GetValue(isolate) is not null || result.GetValue(log) is not null || result.GetValue(volume)?.Length > 0 || result.GetValue(hook)?.Length > 0 || result.GetValue(label)?.Length > 0))
             {
-                result.AddError("--adopt takes the name of an application and neither a command nor --name, --isolate, --log, --volume or --label");
+                result.AddError("--adopt takes the name of an application and neither a command nor --name, --isolate, --log, --volume, --hook or --label");
             }
             else if (line.Length > 0 && line[0].StartsWith('-') && executor.Arguments[^(line.Length + 1)] != "--")
             {
@@ -75,6 +77,7 @@ internal static class RunCommand
             {
                 Policies = parsed.GetValue(policy) ?? [],
                 Volumes = parsed.GetValue(volume) ?? [],
+                Hooks = [.. (parsed.GetValue(hook) ?? []).Select(Hooks.Checked)],
                 Labels = [.. (parsed.GetValue(label) ?? []).Select(PolicyTarget.CheckedLabel)],
             };
             return order.Detach && order.ReportFd is null ? Task.FromResult(StartDetached(session, executor, order)) : SuperviseAsync(session, order);
@@ -94,7 +97,7 @@ internal static class RunCommand
 
     private static Task<int> SuperviseAsync(Session session, RunOrder order)
     {
-        Action<ApplicationStarted> started = answer => DetachedOutcome.Report(order.ReportFd, new StartedJson(order.Name ?? order.Adopt!, answer.MainPid, "running"));
+        Action<ApplicationStarted, string?> started = (answer, _) => DetachedOutcome.Report(order.ReportFd, new StartedJson(order.Name ?? order.Adopt!, answer.MainPid, "running"));
         if (order.Adopt is not null)
         {
             return Supervision.Supervision.RunAsync(session, Adoption(session, order, started));
@@ -128,7 +131,7 @@ internal static class RunCommand
             Every = order.Every,
             Policies = policies,
             Start = new LaunchApplication(request),
-            Started = answer => DetachedOutcome.Report(order.ReportFd, new StartedJson(directory.Name, answer.MainPid, "running")),
+            Started = (answer, _) => DetachedOutcome.Report(order.ReportFd, new StartedJson(directory.Name, answer.MainPid, "running")),
             Template = new ApplicationRecord
             {
                 Name = directory.Name,
@@ -140,11 +143,12 @@ internal static class RunCommand
                 Labels = order.Labels,
                 WorkingDirectory = Environment.CurrentDirectory,
                 Volumes = volumes,
+                Hooks = order.Hooks,
             },
         });
     }
 
-    private static SupervisionOrder Adoption(Session session, RunOrder order, Action<ApplicationStarted> started)
+    private static SupervisionOrder Adoption(Session session, RunOrder order, Action<ApplicationStarted, string?> started)
     {
         (ApplicationDirectory directory, ApplicationRecord record) = session.Store.Existing(order.Adopt!);
         if (ApplicationDirectory.Runs(record))
@@ -185,5 +189,7 @@ internal static class RunCommand
         public string[] Volumes { get; init; } = [];
 
         public string[] Labels { get; init; } = [];
+
+        public string[] Hooks { get; init; } = [];
     }
 }

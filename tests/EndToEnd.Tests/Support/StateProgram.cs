@@ -29,8 +29,14 @@ public sealed record StateProgram(string Name, IReadOnlyList<string> Cases, bool
             keys.GetValueOrDefault("Seconds") == "yes",
             keys.GetValueOrDefault("Streams") == "captured",
             keys.GetValueOrDefault("Refused") == "yes",
-            keys.GetValueOrDefault("Suite", ""));
+            keys.GetValueOrDefault("Suite", ""))
+        {
+            MeetsByFiles = source.IndexOf("state_wait_go()", StringComparison.Ordinal) is var go and >= 0 && source[go..].Contains("state_await(", StringComparison.Ordinal) | source[go..].Contains("state_exists(", StringComparison.Ordinal),
+        };
     }
+
+    /// <summary>Whether its processes meet by files of the work directory while they check themselves: two of it there would take each other's.</summary>
+    public bool MeetsByFiles { get; private init; }
 
     public static IReadOnlyList<StateProgram> All { get; } =
     [

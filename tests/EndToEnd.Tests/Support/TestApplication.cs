@@ -199,6 +199,9 @@ internal sealed class TestApplication : IDisposable
         return Holdfast("restore", arguments).Required();
     }
 
+    /// <summary>Restores a copy of a snapshot under another name, beside the original.</summary>
+    public CommandResult RestoreBeside(string snapshot, string name) => Holdfast("restore", $"{Name}@{snapshot}", "--as", name, "--detach");
+
     /// <summary>Rehearses a restore of the newest snapshot, which must succeed, and leave files and processes as they were: none of the latter.</summary>
     public CommandResult Rehearse()
     {

@@ -109,6 +109,14 @@ public sealed class Bench(IKernelBridge bridge) : IDisposable
 
     public void Kept(ApplicationTarget target) => targets.Add(target);
 
+    /// <summary>Lets go of an application that has ended.</summary>
+    public void Forget(IRunningApplication application)
+    {
+        applications.Remove(application);
+        targets.Remove(application.Target);
+        application.Dispose();
+    }
+
     public void Dispose()
     {
         foreach (IRunningApplication application in applications)
