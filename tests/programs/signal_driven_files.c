@@ -47,8 +47,8 @@ static void require(int which, int kind, pid_t owner, int signal, int async, uid
 	EQUAL(fcntl(fd, F_GETSIG), signal);
 	EQUAL(fcntl(fd, F_GETFL) & (O_ASYNC | O_NONBLOCK), async ? O_ASYNC | O_NONBLOCK : 0);
 	if (owner && fcntl(fd, F_GETOWNER_UIDS, users) == 0) {
-		EQUAL(users[0], 0);
-		EQUAL(users[1], user);
+		EQUAL(users[0], getuid());
+		EQUAL(users[1], user ? user : geteuid());
 	}
 }
 
