@@ -24,6 +24,9 @@ public sealed record OperationFailure(string Phase, string Code, string Message)
     /// <summary>Everything that is known about the cause, for the log; empty when the message says it all.</summary>
     public string Detail { get; init; } = "";
 
+    /// <summary>True when it may be otherwise a moment later.</summary>
+    public bool IsOfAMoment => Refusals.Count == 0 ? Refusal.IsOfAMoment(Code) : Refusals.All(refusal => Refusal.IsOfAMoment(refusal.Code));
+
     /// <summary>True when a deadline was the cause.</summary>
     public bool TimedOut => Code == TimeoutCode || Code.EndsWith(".timeout", StringComparison.Ordinal);
 

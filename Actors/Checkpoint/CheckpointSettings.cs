@@ -12,6 +12,9 @@ public sealed record CheckpointSettings
     /// <summary>For a whole checkpoint up to the release of the application, unless the request says otherwise.</summary>
     public required TimeSpan Timeout { get; init; }
 
+    /// <summary>For how long a checkpoint is tried again that was refused because of a moment, such as bytes on their way.</summary>
+    public TimeSpan RetryFor { get; init; }
+
     /// <summary>How often progress is reported.</summary>
     public required TimeSpan ProgressInterval { get; init; }
 

@@ -141,7 +141,8 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         // The next one may begin only when every thread of this one is gone: a process has one tracer.
         Receive<Terminated>(m => _checkpoint?.Coordinator.Equals(m.ActorRef) == true, _ => EndCheckpoint());
         Receive<Terminated>(_ => { });
-        Receive<CancelCheckpoint>(m => _checkpoint?.Coordinator.Tell(m));
+        Receive<TryCheckpointAgain>(_ => TryAgain());
+        Receive<CancelCheckpoint>(_ => CallOff());
         Receive<AwaitNoCheckpoint>(_ => WhenFree(() => Sender.Tell(new NoCheckpointUnderWay())));
         Receive<CancelStart>(_ => { });
 
@@ -152,7 +153,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         Receive<KillApplication>(_ =>
         {
             _ending.Add(Sender);
-            _checkpoint?.Coordinator.Tell(new CancelCheckpoint());
+            CallOff();
             BeginKill();
         });
         Receive<KillDone>(_ => KillIsOver(null));
@@ -182,12 +183,46 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
 
     private void BeginCheckpoint(TakeCheckpoint message, IActorRef asker, bool periodic)
     {
+        _checkpoint = new CheckpointUnderWay(message, asker, periodic, _services.Time.GetTimestamp()) { Coordinator = StartCoordinator(message) };
+    }
+
+    private IActorRef StartCoordinator(TakeCheckpoint message)
+    {
         CheckpointRequest request = new(
             _services.Bridge, _application!.Target, _services.Store, _services.Host, _services.Checkpoints, _services.Time, message);
-        IActorRef coordinator = Context.Watch(Context.ActorOf(
-            ActorProps.Of(() => new CheckpointCoordinator(request)), $"checkpoint-{++_coordinatorNumber}"));
         _crash = null;
-        _checkpoint = new CheckpointUnderWay(coordinator, asker, periodic, message.EndAfterwards);
+        return Context.Watch(Context.ActorOf(ActorProps.Of(() => new CheckpointCoordinator(request)), $"checkpoint-{++_coordinatorNumber}"));
+    }
+
+    private void CallOff()
+    {
+        if (_checkpoint is not null)
+        {
+            _checkpoint.CalledOff = true;
+            _checkpoint.Coordinator.Tell(new CancelCheckpoint());
+        }
+    }
+
+    private bool MayTryAgain(CheckpointUnderWay checkpoint) =>
+        !checkpoint.CalledOff && !_killing && _status is null && _services.Time.GetElapsedTime(checkpoint.Began) < _services.Checkpoints.RetryFor;
+
+    /// <summary>What was refused because of a moment is asked for again in another one.</summary>
+    private void TryAgain()
+    {
+        if (_checkpoint is not { Refused: { } refused } checkpoint)
+        {
+            return;
+        }
+
+        checkpoint.Refused = null;
+        if (MayTryAgain(checkpoint))
+        {
+            checkpoint.Coordinator = StartCoordinator(checkpoint.Message);
+            return;
+        }
+
+        Conclude(refused);
+        CheckpointIsOver();
     }
 
     /// <summary>Tells the outcome as soon as it is known: a thread that hangs in the kernel must not keep the asker waiting.</summary>
@@ -198,8 +233,14 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
             return;
         }
 
+        if (outcome is CheckpointFailed { Failure.IsOfAMoment: true } refused && MayTryAgain(checkpoint))
+        {
+            checkpoint.Refused = refused;
+            return;
+        }
+
         checkpoint.Concluded = true;
-        if (checkpoint.EndAfterwards && outcome is CheckpointTaken)
+        if (checkpoint.Message.EndAfterwards && outcome is CheckpointTaken)
         {
             // Its processes are dead already; what is left of its space goes now, and only then is the asker told.
             _answersOfEnd.Add((checkpoint.Asker, outcome));
@@ -217,8 +258,19 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
 
     private void EndCheckpoint()
     {
+        if (_checkpoint is { Refused: not null } refused)
+        {
+            Timers.StartSingleTimer("again", new TryCheckpointAgain(), TimeSpan.FromMilliseconds(Math.Min(500, 20 << Math.Min(10, refused.Attempts++))));
+            return;
+        }
+
         Conclude(new CheckpointFailed(
             _crash ?? new OperationFailure("Checkpoint", OperationFailure.InternalCode, "the coordinator stopped without an outcome")));
+        CheckpointIsOver();
+    }
+
+    private void CheckpointIsOver()
+    {
         _checkpoint = null;
         EndIfAllIsOver();
         Stash.UnstashAll();
@@ -338,8 +390,21 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         }).PipeTo(Self);
     }
 
-    private sealed record CheckpointUnderWay(IActorRef Coordinator, IActorRef Asker, bool Periodic, bool EndAfterwards)
+    private sealed record TryCheckpointAgain;
+
+    private sealed record CheckpointUnderWay(TakeCheckpoint Message, IActorRef Asker, bool Periodic, long Began)
     {
+        /// <summary>The present one; each attempt has its own.</summary>
+        public required IActorRef Coordinator { get; set; }
+
         public bool Concluded { get; set; }
+
+        public bool CalledOff { get; set; }
+
+        /// <summary>How often it was tried again.</summary>
+        public int Attempts { get; set; }
+
+        /// <summary>Why it was refused, while it is to be tried again.</summary>
+        public CheckpointFailed? Refused { get; set; }
     }
 }

@@ -84,6 +84,7 @@ internal sealed record HoldfastSettings
                 },
                 ParallelPumps = pumps == 0 ? Environment.ProcessorCount : pumps,
                 Timeout = Time(checkpoint, "holdfast.checkpoint", "timeout"),
+                RetryFor = Time(checkpoint, "holdfast.checkpoint", "retry-for"),
                 ProgressInterval = Time(checkpoint, "holdfast.checkpoint", "progress-interval"),
                 Deadlines = Deadlines<CheckpointPhase>(config, "holdfast.checkpoint.deadlines", CheckpointPhase.End, CheckpointPhase.Finish),
             },

@@ -16,7 +16,7 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
     private readonly ActorSystem _system;
 
     public Harness(FakeBridge bridge, CaptureMode mode = CaptureMode.CopyInsideFreeze, int pumps = 2, TimeSpan? every = null,
-        Dictionary<CheckpointPhase, TimeSpan>? deadlines = null, Dictionary<RestoreStep, TimeSpan>? restoreDeadlines = null)
+        Dictionary<CheckpointPhase, TimeSpan>? deadlines = null, Dictionary<RestoreStep, TimeSpan>? restoreDeadlines = null, TimeSpan retryFor = default)
     {
         Bridge = bridge;
         _system = ActorSystem.Create("test", ConfigurationFactory.ParseString(
@@ -26,6 +26,7 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
             Mode = mode,
             ParallelPumps = pumps,
             Timeout = TimeSpan.FromMinutes(5),
+            RetryFor = retryFor,
             ProgressInterval = TimeSpan.FromSeconds(1),
             Deadlines = Enum.GetValues<CheckpointPhase>().ToDictionary(p => p, p => deadlines?.GetValueOrDefault(p, Patience) ?? Patience),
         };

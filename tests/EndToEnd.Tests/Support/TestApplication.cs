@@ -45,7 +45,7 @@ internal sealed class TestApplication : IDisposable
     {
         // Half of the programs, by the seed, are copied by clone(2) however small they are.
         var copied = (LongMode.Seed + $"{program} {programCase}".Sum(c => c)) % 2 == 0;
-        TestApplication application = new(program.Replace('_', '-'), copied ? "holdfast.checkpoint.hold-up-to = 1B" : "", new Dictionary<string, string>
+        TestApplication application = new(program.Replace('_', '-'), $"{(copied ? "holdfast.checkpoint.hold-up-to = 1B" : "")}\n{(StateProgram.Named(program).Refused ? "holdfast.checkpoint.retry-for = 200ms" : "")}", new Dictionary<string, string>
         {
             ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
             ["STATE_BOUND"] = LongMode.Count(600, 6 * 3600).ToString(CultureInfo.InvariantCulture),
