@@ -6,6 +6,9 @@ namespace Holdfast.KernelBridge.Capture;
 /// <summary>The rows of a check of an application.</summary>
 internal static class ApplicationCheck
 {
+    // Private memory from which on it is felt whether it is stored inside the freeze.
+    private const long Noticeable = 2 << 20;
+
     public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, SocketCensus sockets, TerminalCensus terminals)
     {
         foreach (string caveat in Caveats(inspections).Concat(sockets.Caveats).Concat(terminals.Caveats))
@@ -24,6 +27,11 @@ internal static class ApplicationCheck
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"seccomp filters: {SeccompFilters.Caveat}");
             }
 
+            if (!inspection.IsZombie && PrivateBytes(inspection) > Noticeable && FrozenCopy.Obstacle(inspection.View.Pid, inspection.View.Status, inspection.Areas) is { } obstacle)
+            {
+                yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"memory: {obstacle}, so that it stands until its {PrivateBytes(inspection) >> 20} MiB are stored");
+            }
+
             foreach (DescriptorFacts facts in inspection.Descriptors.Where(facts => !refusals.Any(r => r.Pid == pid && r.Descriptor == facts.Number)))
             {
                 string? caveat = sockets.StandardStreams.ContainsKey(facts.Identity.Inode) ? InheritedStreams.Attached : terminals.Of(facts) is null ? DescriptorKinds.Of(facts)?.Caveat(facts) : null;
@@ -39,6 +47,8 @@ internal static class ApplicationCheck
             yield return new CheckRow(subject, CheckVerdict.No, $"{refusal.What}: {refusal.Why}", refusal.Remedy, refusal.Code);
         }
     }
+
+    private static long PrivateBytes(ProcessInspection inspection) => inspection.View.Status.Kibibytes("RssAnon") << 10;
 
     /// <summary>What no interface shows, or what belongs to the surroundings rather than to the application: a restore does not bring it back.</summary>
     private static IEnumerable<string> Caveats(IReadOnlyList<ProcessInspection> inspections)

@@ -41,15 +41,17 @@ internal sealed class FrozenCopy : IDisposable
     /// <summary>Whether a process is such a copy, a dying or dead one included, and so no process of the application. No descriptor is left to it.</summary>
     public static bool IsOne(int pid) => ProcessStat.TryRead(pid) is { Name: Name } && ProcFs.Numbers($"/proc/{pid}/fd").Count == 0;
 
-    /// <summary>Whether a process can have a copy; else its memory is copied while it stands.</summary>
-    /// <param name="pid">The stopped process.</param>
+    /// <summary>Why a process cannot have a copy, so that its memory is stored while it stands.</summary>
+    /// <param name="pid">The process.</param>
     /// <param name="status">Its status.</param>
     /// <param name="areas">Its memory.</param>
-    public static bool IsPossible(int pid, ProcessStatus status, IEnumerable<Area> areas) =>
+    /// <returns>Null when it can have one.</returns>
+    public static string? Obstacle(int pid, ProcessStatus status, IEnumerable<Area> areas) =>
         // A System V segment would say that the copy was the last to attach it (shm_lpid of shmctl(2)).
-        !areas.Any(area => area.Kind == AreaKind.SystemV)
-        && ProcFs.TryLink($"/proc/{pid}/ns/pid_for_children") is { } children && children == ProcFs.TryLink($"/proc/{pid}/ns/pid")
-        && MemoryLimits.LeaveRoomFor(pid, status.Kibibytes("RssAnon") * 1024);
+        areas.Any(area => area.Kind == AreaKind.SystemV) ? "it has System V memory attached"
+        : ProcFs.TryLink($"/proc/{pid}/ns/pid_for_children") is not { } children || children != ProcFs.TryLink($"/proc/{pid}/ns/pid") ? "its children would be in another pid namespace"
+        : !MemoryLimits.LeaveRoomFor(pid, status.Kibibytes("RssAnon") * 1024) ? "its control group leaves no room for a copy of its memory"
+        : null;
 
     /// <summary>Makes a copy of the process whose thread stands.</summary>
     /// <param name="calls">Calls inside that thread; nothing has been called yet.</param>

@@ -245,7 +245,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
             return true;
         }
 
-        if (application.HasSubreaper || filters is { AllowCopy: false } || !FrozenCopy.IsPossible(Pid, status, Inspection.Areas))
+        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Pid, status, Inspection.Areas) is not null)
         {
             return false;
         }

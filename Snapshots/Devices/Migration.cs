@@ -132,13 +132,13 @@ public sealed class Migration
                 next = i + 1 < plan.Steps.Count ? PrepareAsync(plan.Steps[i + 1], pinned, outgoing.TargetDigest, cancel) : null;
                 if (step.Base is { } start)
                 {
-                    await _destination.PinAsync(objectName, start.Id, PinOwner, cancel).ConfigureAwait(false);
+                    await InsistAsync(() => _destination.PinAsync(objectName, start.Id, PinOwner, cancel), cancel).ConfigureAwait(false);
                 }
 
                 await SendAsync(outgoing, i + 1, plan.Steps.Count, cancel).ConfigureAwait(false);
                 if (step.Base is { } over)
                 {
-                    await _destination.UnpinAsync(objectName, over.Id, PinOwner, cancel).ConfigureAwait(false);
+                    await InsistAsync(() => _destination.UnpinAsync(objectName, over.Id, PinOwner, cancel), cancel).ConfigureAwait(false);
                 }
             }
         }
@@ -312,6 +312,24 @@ public sealed class Migration
             catch (Exception e) when (e is HttpRequestException or (IOException and not SnapshotStoreException))
             {
                 throw new SnapshotStoreException("device.unreachable", $"the connection to {_destination.Name} broke {attempt} times: {e.Message}", e);
+            }
+        }
+    }
+
+    /// <summary>Asks again when the connection broke, for what may be done twice.</summary>
+    private async Task InsistAsync(Func<Task> ask, CancellationToken cancel)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await ask().ConfigureAwait(false);
+                return;
+            }
+            catch (Exception e) when (IsBroken(e) && !cancel.IsCancellationRequested && attempt <= _options.Retries)
+            {
+                _interruptions++;
+                await Task.Delay(Pause(attempt), cancel).ConfigureAwait(false);
             }
         }
     }

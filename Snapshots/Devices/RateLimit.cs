@@ -1,12 +1,11 @@
-using System.Diagnostics;
-
 namespace Holdfast.Snapshots;
 
 /// <summary>Keeps several senders together below a number of bytes per second.</summary>
-internal sealed class RateLimit(long? bytesPerSecond)
+internal sealed class RateLimit(long? bytesPerSecond, TimeProvider? time = null)
 {
     private readonly Lock _lock = new();
-    private readonly long _start = Stopwatch.GetTimestamp();
+    private readonly TimeProvider _time = time ?? TimeProvider.System;
+    private readonly long _start = (time ?? TimeProvider.System).GetTimestamp();
     private double _due;
 
     internal async ValueTask TakeAsync(long bytes, CancellationToken cancel)
@@ -19,14 +18,14 @@ internal sealed class RateLimit(long? bytesPerSecond)
         double wait;
         lock (_lock)
         {
-            double now = Stopwatch.GetElapsedTime(_start).TotalSeconds;
+            double now = _time.GetElapsedTime(_start).TotalSeconds;
             _due = Math.Max(_due, now) + ((double)bytes / rate);
             wait = _due - now;
         }
 
         if (wait > 0)
         {
-            await Task.Delay(TimeSpan.FromSeconds(wait), cancel).ConfigureAwait(false);
+            await Task.Delay(TimeSpan.FromSeconds(wait), _time, cancel).ConfigureAwait(false);
         }
     }
 }

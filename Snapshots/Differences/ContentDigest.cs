@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 
@@ -16,18 +17,21 @@ internal sealed class ContentDigest
     private const int Pages = 256;
     private const int Entry = 1 + Hash.Size;
 
+    /// <summary>Pages that are read at once: they stay in the second-level cache until they are hashed.</summary>
+    private const int Together = 16;
+
     /// <summary>Fewer parts than this are hashed by one processor.</summary>
     private const int WorthSharing = 4;
 
     private const int MostAtOnce = 4;
 
-    private readonly Dictionary<string, Dictionary<long, byte[]>> _streams;
+    private readonly Dictionary<string, Dictionary<long, Node>> _streams;
     private byte[] _state = SHA256.HashData([]);
 
-    private ContentDigest(Dictionary<string, Dictionary<long, byte[]>> streams) => _streams = streams;
+    private ContentDigest(Dictionary<string, Dictionary<long, Node>> streams) => _streams = streams;
 
     /// <summary>An empty snapshot's.</summary>
-    internal static ContentDigest Empty() => new(new Dictionary<string, Dictionary<long, byte[]>>(StringComparer.Ordinal));
+    internal static ContentDigest Empty() => new(new Dictionary<string, Dictionary<long, Node>>(StringComparer.Ordinal));
 
     /// <summary>Reads all of a snapshot.</summary>
     internal static ContentDigest Of(SnapshotReader snapshot)
@@ -40,10 +44,10 @@ internal sealed class ContentDigest
     /// <summary>An independent copy.</summary>
     internal ContentDigest Clone()
     {
-        var streams = new Dictionary<string, Dictionary<long, byte[]>>(_streams.Count, StringComparer.Ordinal);
-        foreach ((string name, Dictionary<long, byte[]> nodes) in _streams)
+        var streams = new Dictionary<string, Dictionary<long, Node>>(_streams.Count, StringComparer.Ordinal);
+        foreach ((string name, Dictionary<long, Node> nodes) in _streams)
         {
-            streams[name] = nodes.ToDictionary(n => n.Key, n => (byte[])n.Value.Clone());
+            streams[name] = nodes.ToDictionary(n => n.Key, n => n.Value.Clone());
         }
 
         return new ContentDigest(streams) { _state = _state };
@@ -62,7 +66,7 @@ internal sealed class ContentDigest
 
         foreach (StreamInfo stream in snapshot.Streams)
         {
-            if (!_streams.TryGetValue(stream.Name, out Dictionary<long, byte[]>? nodes))
+            if (!_streams.TryGetValue(stream.Name, out Dictionary<long, Node>? nodes))
             {
                 _streams.Add(stream.Name, nodes = []);
             }
@@ -80,7 +84,7 @@ internal sealed class ContentDigest
         using var all = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         Span<byte> number = stackalloc byte[8];
         all.AppendData(_state);
-        foreach ((string name, Dictionary<long, byte[]> nodes) in _streams.OrderBy(s => s.Key, StringComparer.Ordinal))
+        foreach ((string name, Dictionary<long, Node> nodes) in _streams.OrderBy(s => s.Key, StringComparer.Ordinal))
         {
             byte[] bytes = Encoding.UTF8.GetBytes(name);
             BinaryPrimitives.WriteInt64LittleEndian(number, bytes.Length);
@@ -88,18 +92,18 @@ internal sealed class ContentDigest
             all.AppendData(bytes);
             BinaryPrimitives.WriteInt64LittleEndian(number, nodes.Count);
             all.AppendData(number);
-            foreach ((long index, byte[] node) in nodes.OrderBy(n => n.Key))
+            foreach ((long index, Node node) in nodes.OrderBy(n => n.Key))
             {
                 BinaryPrimitives.WriteInt64LittleEndian(number, index);
                 all.AppendData(number);
-                all.AppendData(SHA256.HashData(node));
+                all.AppendData(node.Hash);
             }
         }
 
         return all.GetHashAndReset();
     }
 
-    private static void Update(SnapshotReader snapshot, string stream, Dictionary<long, byte[]> nodes, IReadOnlyList<StreamRun> ranges)
+    private static void Update(SnapshotReader snapshot, string stream, Dictionary<long, Node> nodes, IReadOnlyList<StreamRun> ranges)
     {
         var work = new List<(long First, long End)>();
         long done = 0;
@@ -109,12 +113,14 @@ internal sealed class ContentDigest
             long end = ((range.End - 1) / Page) + 1;
             while (first < end)
             {
-                long until = Math.Min(end, first + Pages - (first % Pages));
+                long until = Math.Min(end, first + Together - (first % Together));
                 work.Add((first, until));
-                if (!nodes.ContainsKey(first / Pages))
+                if (!nodes.TryGetValue(first / Pages, out Node? node))
                 {
-                    nodes.Add(first / Pages, new byte[Pages * Entry]);
+                    nodes.Add(first / Pages, node = new Node());
                 }
+
+                node.Changes();
 
                 first = until;
             }
@@ -123,16 +129,17 @@ internal sealed class ContentDigest
         }
 
         // Parts do not overlap, and no two write the same entry of a node.
-        ParallelOptions parallel = new() { MaxDegreeOfParallelism = work.Count < WorthSharing ? 1 : Math.Min(MostAtOnce, Environment.ProcessorCount) };
+        List<List<(long First, long End)>> batches = Batches(work);
+        ParallelOptions parallel = new() { MaxDegreeOfParallelism = batches.Count < WorthSharing ? 1 : Math.Min(MostAtOnce, Environment.ProcessorCount) };
         try
         {
             Parallel.ForEach(
-                work,
+                batches,
                 parallel,
-                static () => ArrayPool<byte>.Shared.Rent(Pages * Page),
-                (part, _, buffer) =>
+                static () => ArrayPool<byte>.Shared.Rent(Together * Page),
+                (batch, _, buffer) =>
                 {
-                    UpdatePages(snapshot, stream, nodes[part.First / Pages], part.First, part.End, buffer);
+                    UpdateBatch(snapshot, stream, nodes, batch, buffer);
                     return buffer;
                 },
                 static buffer => ArrayPool<byte>.Shared.Return(buffer));
@@ -144,22 +151,69 @@ internal sealed class ContentDigest
 
         foreach ((long first, _) in work)
         {
-            if (nodes.TryGetValue(first / Pages, out byte[]? node) && node.AsSpan().IndexOfAnyExcept((byte)0) < 0)
+            if (nodes.TryGetValue(first / Pages, out Node? node) && node.Entries.AsSpan().IndexOfAnyExcept((byte)0) < 0)
             {
                 nodes.Remove(first / Pages);
             }
         }
     }
 
-    /// <summary>Hashes pages of one node again.</summary>
-    private static void UpdatePages(SnapshotReader snapshot, string stream, byte[] node, long first, long end, byte[] buffer)
+    /// <summary>Parts that are read together.</summary>
+    private static List<List<(long First, long End)>> Batches(List<(long First, long End)> work)
     {
-        List<StreamRun> runs = snapshot.RunsIn(stream, first * Page, end * Page);
-        foreach (StreamRun run in runs)
+        var batches = new List<List<(long First, long End)>>();
+        long room = 0;
+        foreach ((long first, long end) in work)
         {
-            snapshot.Read(stream, run.Offset, buffer.AsSpan((int)(run.Offset - (first * Page)), (int)run.Length));
+            if (end - first > room)
+            {
+                batches.Add([]);
+                room = Together;
+            }
+
+            batches[^1].Add((first, end));
+            room -= end - first;
         }
 
+        return batches;
+    }
+
+    /// <summary>Hashes pages again. What was stored by one writer lies side by side in its pack, although the pages are far from one another: it is read at once.</summary>
+    private static void UpdateBatch(SnapshotReader snapshot, string stream, Dictionary<long, Node> nodes, List<(long First, long End)> batch, byte[] buffer)
+    {
+        var extents = new List<Extent>();
+        var whole = new List<(long First, long End)>();
+        foreach ((long first, long end) in batch)
+        {
+            if (snapshot.TryAddExtents(stream, first * Page, end * Page, extents))
+            {
+                whole.Add((first, end));
+            }
+            else
+            {
+                UpdatePages(snapshot, stream, nodes[first / Pages].Entries, first, end, buffer);
+            }
+        }
+
+        ReadOnlySpan<byte> rest = buffer;
+        snapshot.Read(stream, CollectionsMarshal.AsSpan(extents), buffer);
+        foreach ((long first, long end) in whole)
+        {
+            byte[] node = nodes[first / Pages].Entries;
+            for (long page = first; page < end; page++)
+            {
+                Span<byte> entry = node.AsSpan((int)(page % Pages) * Entry, Entry);
+                entry[0] = 1;
+                SHA256.HashData(rest[..Page], entry[1..]);
+                rest = rest[Page..];
+            }
+        }
+    }
+
+    /// <summary>Hashes a few pages of one node again, of which some bytes are not stored.</summary>
+    private static void UpdatePages(SnapshotReader snapshot, string stream, byte[] node, long first, long end, byte[] buffer)
+    {
+        List<StreamRun> runs = snapshot.ReadIn(stream, first * Page, buffer.AsSpan(0, (int)(end - first) * Page));
         int at = 0;
         for (long page = first; page < end; page++)
         {
@@ -202,5 +256,19 @@ internal sealed class ContentDigest
         }
 
         hash.GetHashAndReset(into);
+    }
+
+    /// <summary>The entries of 256 pages, and their hash, which is worked out again only when they changed.</summary>
+    private sealed class Node
+    {
+        private byte[]? _hash;
+
+        internal byte[] Entries { get; private init; } = new byte[Pages * Entry];
+
+        internal byte[] Hash => _hash ??= SHA256.HashData(Entries);
+
+        internal void Changes() => _hash = null;
+
+        internal Node Clone() => new() { Entries = (byte[])Entries.Clone(), _hash = _hash };
     }
 }

@@ -48,7 +48,7 @@ internal sealed class DifferenceSource : IDisposable
             Head.Streams.Add(name);
             IReadOnlyList<Piece> pieces = difference.Pieces(name);
             Plan(i, pieces);
-            _touched[name] = Touched(pieces);
+            _touched[name] = Joined(pieces.Select(p => new StreamRun(p.Offset, p.Length)));
         }
 
         _records.Add(new Planned(RecordKind.State, 0, [], null));
@@ -104,7 +104,7 @@ internal sealed class DifferenceSource : IDisposable
         }
 
         DifferenceRanges ranges = Ranges(planned);
-        byte[] data = Read(planned, ranges, known, out int length);
+        (byte[] data, ArrayPool<byte> pool) = Read(planned, ranges, known, out int length);
         try
         {
             byte[] head = RecordFormat.Head(RecordKind.Data, ranges, data.AsSpan(0, length));
@@ -115,7 +115,7 @@ internal sealed class DifferenceSource : IDisposable
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(data);
+            pool.Return(data);
         }
     }
 
@@ -127,7 +127,7 @@ internal sealed class DifferenceSource : IDisposable
 
     private void Plan(int stream, IReadOnlyList<Piece> pieces)
     {
-        var data = new List<StreamRun>();
+        var data = new List<Extent>();
         var holes = new List<StreamRun>();
         int gathered = 0;
         foreach (Piece piece in pieces)
@@ -170,18 +170,19 @@ internal sealed class DifferenceSource : IDisposable
         }
     }
 
-    private void Gather(int stream, in Extent part, List<StreamRun> data, ref int gathered)
+    private void Gather(int stream, in Extent part, List<Extent> data, ref int gathered)
     {
         for (long at = part.Offset; at < part.End;)
         {
             int length = (int)Math.Min(RecordSize - gathered, part.End - at);
-            if (data.Count > 0 && data[^1].End == at)
+            Extent piece = part.Clip(at, at + length);
+            if (data.Count > 0 && data[^1].Continues(piece))
             {
                 data[^1] = data[^1] with { Length = data[^1].Length + length };
             }
             else
             {
-                data.Add(new StreamRun(at, length));
+                data.Add(piece);
             }
 
             at += length;
@@ -206,11 +207,11 @@ internal sealed class DifferenceSource : IDisposable
         _records.Add(new Planned(RecordKind.Data, stream, [new StreamRun(extent.Offset, extent.Length)], extent));
     }
 
-    private void Flush(int stream, List<StreamRun> data, ref int gathered)
+    private void Flush(int stream, List<Extent> data, ref int gathered)
     {
         if (data.Count > 0)
         {
-            _records.Add(new Planned(RecordKind.Data, stream, [.. data], null) { Compress = _gatheringEncoded });
+            _records.Add(new Planned(RecordKind.Data, stream, [.. Joined(data)], null) { Compress = _gatheringEncoded, Parts = [.. data] });
             data.Clear();
             gathered = 0;
         }
@@ -238,22 +239,24 @@ internal sealed class DifferenceSource : IDisposable
         }
     }
 
-    private static List<StreamRun> Touched(IReadOnlyList<Piece> pieces)
+    private static List<StreamRun> Joined(List<Extent> extents) => Joined(extents.Select(e => new StreamRun(e.Offset, e.Length)));
+
+    private static List<StreamRun> Joined(IEnumerable<StreamRun> runs)
     {
-        var touched = new List<StreamRun>();
-        foreach (Piece piece in pieces)
+        var joined = new List<StreamRun>();
+        foreach (StreamRun run in runs)
         {
-            if (touched.Count > 0 && touched[^1].End == piece.Offset)
+            if (joined.Count > 0 && joined[^1].End == run.Offset)
             {
-                touched[^1] = touched[^1] with { Length = touched[^1].Length + piece.Length };
+                joined[^1] = joined[^1] with { Length = joined[^1].Length + run.Length };
             }
             else
             {
-                touched.Add(new StreamRun(piece.Offset, piece.Length));
+                joined.Add(run);
             }
         }
 
-        return touched;
+        return joined;
     }
 
     private static DifferenceRanges Ranges(Planned planned)
@@ -275,7 +278,7 @@ internal sealed class DifferenceSource : IDisposable
         return ranges;
     }
 
-    private byte[] Read(Planned planned, DifferenceRanges ranges, bool known, out int length)
+    private (byte[] Data, ArrayPool<byte> Pool) Read(Planned planned, DifferenceRanges ranges, bool known, out int length)
     {
         if (HashOf(planned) is { Length: > 0 } hash)
         {
@@ -286,7 +289,7 @@ internal sealed class DifferenceSource : IDisposable
         {
             ranges.Known = true;
             length = 0;
-            return ArrayPool<byte>.Shared.Rent(1);
+            return (ArrayPool<byte>.Shared.Rent(1), ArrayPool<byte>.Shared);
         }
 
         if (planned.Row is { } extent)
@@ -294,33 +297,27 @@ internal sealed class DifferenceSource : IDisposable
             PackReader pack = _to.Packs.Get(extent.Pack);
             int row = pack.Find(extent.Position);
             ranges.Codec = pack.Row(row).Codec & ~PackFormat.Encrypted;
-            return pack.ReadCompressed(row, out length);
+            return (pack.ReadCompressed(row, out length), ArrayPool<byte>.Shared);
         }
 
         length = planned.Length;
-        byte[] data = ArrayPool<byte>.Shared.Rent(length);
-        int at = 0;
-        foreach (StreamRun run in planned.Runs)
-        {
-            _to.Read(_to.Streams[planned.Stream].Name, run.Offset, data.AsSpan(at, (int)run.Length));
-            at += (int)run.Length;
-        }
-
-        return planned.Compress ? Compressed(data, ref length, ranges) : data;
+        byte[] data = RecordFormat.Buffers.Rent(length);
+        _to.Read(_to.Streams[planned.Stream].Name, planned.Parts, data.AsSpan(0, length));
+        return (planned.Compress ? Compressed(data, ref length, ranges) : data, RecordFormat.Buffers);
     }
 
     private static byte[] Compressed(byte[] data, ref int length, DifferenceRanges ranges)
     {
         Codec codec = Codecs.Choose(Compression.Auto);
-        byte[] smaller = ArrayPool<byte>.Shared.Rent(length);
+        byte[] smaller = RecordFormat.Buffers.Rent(length);
         int size = Codecs.Compress(codec, 3, data.AsSpan(0, length), smaller.AsSpan(0, length - (length / 16)));
         if (size == 0)
         {
-            ArrayPool<byte>.Shared.Return(smaller);
+            RecordFormat.Buffers.Return(smaller);
             return data;
         }
 
-        ArrayPool<byte>.Shared.Return(data);
+        RecordFormat.Buffers.Return(data);
         ranges.Codec = (uint)codec;
         length = size;
         return smaller;
@@ -352,6 +349,9 @@ internal sealed class DifferenceSource : IDisposable
     {
         /// <summary>Its bytes are parts of extents that were compressed, or tried to be: they are compressed again rather than sent at their full length.</summary>
         internal bool Compress { get; init; }
+
+        /// <summary>Where the bytes of the ranges are, so that they need not be looked up again.</summary>
+        internal Extent[] Parts { get; init; } = [];
 
         /// <summary>Where else the row is.</summary>
         internal List<(int Stream, long Offset)> Also { get; } = [];

@@ -26,6 +26,11 @@ internal static class RecordFormat
 
     internal const uint Version = 1;
 
+    /// <summary>
+    /// Arrays for the bytes of records as this program makes them: a few, whichever threads use them. The shared pool would keep one for each thread that ever had one.
+    /// </summary>
+    internal static ArrayPool<byte> Buffers { get; } = ArrayPool<byte>.Create(maxArrayLength: 512 * 1024, maxArraysPerBucket: 2 * DifferenceSource.Lanes);
+
     internal static ReadOnlySpan<byte> FileMagic => "HFDIFF1\n"u8;
 
     /// <summary>The bytes before the bytes: header and message.</summary>
@@ -114,7 +119,7 @@ internal sealed class RecordBuffer : IDisposable
 
     internal byte[] Header { get; } = new byte[RecordFormat.HeaderSize];
 
-    internal byte[] Body { get; private set; } = ArrayPool<byte>.Shared.Rent(320 * 1024);
+    internal byte[] Body { get; private set; } = RecordFormat.Buffers.Rent(320 * 1024);
 
     /// <summary>Where the next record begins.</summary>
     internal long Position { get; set; }
@@ -134,16 +139,16 @@ internal sealed class RecordBuffer : IDisposable
     {
         if (Body.Length < size)
         {
-            byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(size, Body.Length * 2));
+            byte[] larger = RecordFormat.Buffers.Rent(Math.Max(size, Body.Length * 2));
             Body.AsSpan(0, keep).CopyTo(larger);
-            ArrayPool<byte>.Shared.Return(Body);
+            RecordFormat.Buffers.Return(Body);
             Body = larger;
         }
     }
 
     public void Dispose()
     {
-        ArrayPool<byte>.Shared.Return(Body);
+        RecordFormat.Buffers.Return(Body);
         Body = [];
     }
 }

@@ -105,6 +105,13 @@ public sealed class SnapshotDifference
             for (long at = piece.To.Offset; at < piece.To.End;)
             {
                 int length = (int)Math.Min(Block - (at % Block), piece.To.End - at);
+                if (AllPagesDiffer(from!, to, piece.From.Clip(at, at + length), piece.To.Clip(at, at + length)))
+                {
+                    yield return new Piece(PieceKind.Changed, piece.From.Clip(at, at + length), piece.To.Clip(at, at + length));
+                    at += length;
+                    continue;
+                }
+
                 from!.Read(name, at, left.AsSpan(0, length));
                 to.Read(name, at, right.AsSpan(0, length));
                 foreach ((int start, int end) in DifferingPages(left, right, length, (int)(at % Crc32C.BlockSize)))
@@ -115,6 +122,31 @@ public sealed class SnapshotDifference
                 at += length;
             }
         }
+    }
+
+    /// <summary>True when the checksums in the packs say already that every page differs, so that neither side has to be read.</summary>
+    private static bool AllPagesDiffer(SnapshotReader from, SnapshotReader to, in Extent left, in Extent right)
+    {
+        if (left.Encoded || right.Encoded)
+        {
+            return false;
+        }
+
+        PackReader leftPack = from.Packs.Get(left.Pack);
+        PackReader rightPack = to.Packs.Get(right.Pack);
+        for (long at = left.Offset; at < left.End;)
+        {
+            int length = (int)Math.Min(Crc32C.BlockSize - (at % Crc32C.BlockSize), left.End - at);
+            if (!leftPack.TryChecksum(left.Position + (at - left.Offset), length, out uint a)
+                || !rightPack.TryChecksum(right.Position + (at - right.Offset), length, out uint b) || a == b)
+            {
+                return false;
+            }
+
+            at += length;
+        }
+
+        return true;
     }
 
     /// <summary>Runs of pages with a difference in them. Pages are by offset in the stream.</summary>

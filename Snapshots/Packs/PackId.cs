@@ -20,6 +20,9 @@ internal readonly record struct PackId(Guid Value) : IComparable<PackId>
 
     internal byte[] ToBytes() => Value.ToByteArray(bigEndian: true);
 
+    /// <summary>A part of the id, to look it up by.</summary>
+    internal uint Slot => (uint)Value.GetHashCode();
+
     public int CompareTo(PackId other) => Value.CompareTo(other.Value);
 
     public override string ToString() => Value.ToString("N");

@@ -112,6 +112,20 @@ internal sealed class PackReader : IDisposable
         return row;
     }
 
+    /// <summary>The checksum that was taken of raw bytes when they were stored; nothing is read.</summary>
+    /// <param name="position">Of the first byte.</param>
+    /// <param name="length">How many.</param>
+    /// <param name="crc">CRC-32C of exactly those bytes.</param>
+    /// <returns>False when there is none of exactly those bytes.</returns>
+    internal bool TryChecksum(long position, int length, out uint crc)
+    {
+        int row = Find(position);
+        long relative = position - _positions[row];
+        bool found = CodecOf(row) == 0 && relative % Crc32C.BlockSize == 0 && length == Math.Min(Crc32C.BlockSize, _stored[row] - relative);
+        crc = found ? _crcs[_crcStarts[row] + (int)(relative / Crc32C.BlockSize)] : 0;
+        return found;
+    }
+
     /// <summary>Reads a part of an extent.</summary>
     /// <param name="position">Raw: of the first wanted byte; otherwise of the stored extent.</param>
     /// <param name="skip">Bytes of the decoded extent before the wanted ones; 0 when raw.</param>

@@ -137,6 +137,39 @@ public sealed class SnapshotReader : IDisposable
         return runs;
     }
 
+    /// <summary>Reads what a stream has in a range, verified.</summary>
+    /// <param name="stream">The stream's name.</param>
+    /// <param name="from">Where the range begins.</param>
+    /// <param name="into">Where to; its length is that of the range. Bytes of holes are not touched.</param>
+    /// <returns>The runs that it has there, ascending, neighbours joined.</returns>
+    internal List<StreamRun> ReadIn(string stream, long from, Span<byte> into)
+    {
+        var runs = new List<StreamRun>();
+        long at = from;
+        try
+        {
+            foreach (Extent extent in Table(stream)?.Range(from, from + into.Length) ?? [])
+            {
+                at = extent.Offset;
+                ReadExtent(extent, into.Slice((int)(at - from), (int)extent.Length));
+                if (runs.Count > 0 && runs[^1].End == at)
+                {
+                    runs[^1] = runs[^1] with { Length = runs[^1].Length + extent.Length };
+                }
+                else
+                {
+                    runs.Add(new StreamRun(at, extent.Length));
+                }
+            }
+        }
+        catch (SnapshotDamagedException e)
+        {
+            throw new SnapshotDamagedException(Info.Address, stream, at, e);
+        }
+
+        return runs;
+    }
+
     /// <summary>Reads bytes of a stream, verified. The range lies inside one of the <see cref="Runs"/>.</summary>
     /// <param name="stream">The stream's name.</param>
     /// <param name="offset">First byte.</param>
@@ -171,6 +204,74 @@ public sealed class SnapshotReader : IDisposable
         {
             throw new SnapshotStoreException("range.hole", $"snapshot {Info.Address} has no byte at offset {at} of stream {stream}");
         }
+    }
+
+    /// <summary>Reads extents of a stream one after the other into one buffer, verified. Those that lie side by side in a pack are read at once.</summary>
+    internal void Read(string stream, ReadOnlySpan<Extent> extents, Span<byte> into)
+    {
+        while (extents.Length > 0)
+        {
+            int count = 1;
+            long length = extents[0].Length;
+            while (count < extents.Length && !extents[0].Encoded && !extents[count].Encoded
+                && extents[count].Pack == extents[0].Pack && extents[count].Position == extents[0].Position + length)
+            {
+                length += extents[count++].Length;
+            }
+
+            try
+            {
+                ReadExtent(extents[0] with { Length = length }, into[..(int)length]);
+            }
+            catch (SnapshotDamagedException) when (count > 1)
+            {
+                // Which of them it is has to be said.
+                ReadSingly(stream, extents[..count], into);
+            }
+            catch (SnapshotDamagedException e)
+            {
+                throw new SnapshotDamagedException(Info.Address, stream, extents[0].Offset, e);
+            }
+
+            extents = extents[count..];
+            into = into[(int)length..];
+        }
+    }
+
+    private void ReadSingly(string stream, ReadOnlySpan<Extent> extents, Span<byte> into)
+    {
+        foreach (ref readonly Extent extent in extents)
+        {
+            Read(stream, new ReadOnlySpan<Extent>(in extent), into[..(int)extent.Length]);
+            into = into[(int)extent.Length..];
+        }
+    }
+
+    /// <summary>Adds the extents, clipped, that a range of a stream consists of.</summary>
+    /// <returns>False when some byte of the range is not stored: then none is added.</returns>
+    internal bool TryAddExtents(string stream, long from, long to, List<Extent> into)
+    {
+        int before = into.Count;
+        long missing = to - from;
+        try
+        {
+            foreach (Extent extent in Table(stream)?.Range(from, to) ?? [])
+            {
+                into.Add(extent);
+                missing -= extent.Length;
+            }
+        }
+        catch (SnapshotDamagedException e)
+        {
+            throw new SnapshotDamagedException(Info.Address, stream, from, e);
+        }
+
+        if (missing != 0)
+        {
+            into.RemoveRange(before, into.Count - before);
+        }
+
+        return missing == 0;
     }
 
     private void ReadExtent(in Extent extent, Span<byte> into) => Packs.Get(extent.Pack).Read(extent.Position, extent.Skip, into);

@@ -19,8 +19,9 @@ static int Usage()
                chain [MiB] [snapshots]        migrating a chain over loopback with TLS beside a plain TLS socket
                make DIRECTORY [MiB] [snapshots]   only such a chain, for chain.py
                tools image [MiB] [steps]      a block image with 1 % random changes a step, beside restic, borg and rsync
-               tools tree DIRECTORY [steps]   a copy of a tree with edits, beside the same
+               tools tree DIRECTORY [steps]   versions of a repository, or a copy of another tree with edits, beside the same
                tools redis [steps]            the memory of a busy redis, beside the same
+                     --place DIR              where all of tools is kept; otherwise /dev/shm
                list STORE                     what a listing costs, start of the process not counted
         """);
     return 2;

@@ -8,7 +8,9 @@ internal static class ToolsBench
 {
     public static async Task<int> RunAsync(string[] args)
     {
-        string root = Path.Combine("/dev/shm", $"holdfast-bench-{Environment.ProcessId}");
+        int at = Array.IndexOf(args, "--place");
+        string root = Path.Combine(at >= 0 ? args[at + 1] : "/dev/shm", $"holdfast-bench-{Environment.ProcessId}");
+        args = at >= 0 ? [.. args[..at], .. args[(at + 2)..]] : args;
         Directory.CreateDirectory(root);
         try
         {
@@ -18,7 +20,10 @@ internal static class ToolsBench
                     await CompareAsync(root, Number(rest, 1, 8), image: true, Image(root, Number(rest, 0, 2048)));
                     return 0;
                 case ["tree", var directory, .. var rest]:
-                    await CompareAsync(root, Number(rest, 0, 20), image: false, Tree(root, directory));
+                    int versions = Number(rest, 0, 20);
+                    await CompareAsync(root, versions, image: false, Directory.Exists(Path.Combine(directory, ".git")) || File.Exists(Path.Combine(directory, ".git"))
+                        ? History(root, directory, versions)
+                        : Tree(root, directory));
                     return 0;
                 case ["redis", .. var rest]:
                     using (var redis = new BusyRedis(root))
@@ -94,6 +99,15 @@ internal static class ToolsBench
                 file.Write(piece, 0, 4096);
             }
         };
+    }
+
+    /// <summary>Versions of a repository, evenly spaced over its history up to the one that is checked out.</summary>
+    private static Action<int> History(string root, string from, int versions)
+    {
+        string git = $"git --git-dir='{root}/git' --work-tree='{root}/state'";
+        Shell.Run($"git clone -q --bare '{from}' '{root}/git' && mkdir '{root}/state'");
+        string[] commits = Shell.Run($"{git} rev-list --first-parent --reverse HEAD").Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        return step => Shell.Run($"{git} checkout -q -f {commits[(commits.Length * (step + 1) / versions) - 1]}");
     }
 
     /// <summary>Edits as a version of a program brings them: lines inserted and changed in some files, some new, some gone.</summary>

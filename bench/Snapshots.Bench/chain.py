@@ -113,17 +113,18 @@ def main():
     stored = sum(os.stat(f"{root}/b/packs/{f}").st_blocks * 512 for f in os.listdir(f"{root}/b/packs"))
     with socket.create_server(("127.0.0.1", 0)) as free:
         plain_port = free.getsockname()[1]
-    receiver = subprocess.Popen(f"openssl s_server -accept 127.0.0.1:{plain_port} -naccept 1 -cert {root}/n.pem -key {root}/n.key -quiet 2>/dev/null | head -c {sent} | wc -c",
+    blocks = sent // 65536
+    receiver = subprocess.Popen(f"openssl s_server -accept 127.0.0.1:{plain_port} -naccept 1 -cert {root}/n.pem -key {root}/n.key -quiet 2>/dev/null | wc -c",
                                 shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     await_listener(plain_port)
     began, busy = time.time(), processor()
-    sender = subprocess.Popen(f"cat {root}/a/packs/*.pack {root}/a/packs/*.pack | dd bs=64k 2>/dev/null | openssl s_client -connect 127.0.0.1:{plain_port} -quiet 2>/dev/null",
-                              shell=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    sender = subprocess.Popen(f"cat {root}/a/packs/*.pack {root}/a/packs/*.pack | dd bs=64k count={blocks} iflag=fullblock 2>/dev/null "
+                              f"| openssl s_client -connect 127.0.0.1:{plain_port} -quiet -no_ign_eof -nocommands 2>/dev/null", shell=True, stdout=subprocess.DEVNULL)
     arrived = int(receiver.stdout.readline())  # its input stays open: s_server ends with it
-    plain = time.time() - began
-    assert arrived == sent, f"openssl passed on {arrived} of {sent} bytes"
-    os.killpg(sender.pid, 15)
+    plain = (time.time() - began) * sent / (blocks * 65536)
+    assert arrived == blocks * 65536, f"openssl passed on {arrived} of {blocks * 65536} bytes"
     sender.wait()
+    receiver.wait()
     plain_busy = processor() - busy
     print(f"{count} snapshots of {mib} MiB: {distinct} distinct bytes, {sent} sent ({100 * (sent - distinct) / distinct:.2f} % more), {stored} stored there, "
           f"{last['interruptions']} interruptions, {cuts - max(0, left[0])} cuts; {seconds:.1f} s, {sent / seconds / 1e6:.0f} MB/s; "

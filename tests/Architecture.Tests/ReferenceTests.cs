@@ -43,7 +43,8 @@ public sealed class ReferenceTests
         string solution = File.ReadAllText(Path.Combine(Repository.Root, "Runtime.sln"));
         string[] missing = [.. Directory.EnumerateFiles(Repository.Root, "*.csproj", SearchOption.AllDirectories)
             .Select(p => Path.GetRelativePath(Repository.Root, p))
-            .Where(p => !p.StartsWith(".build/") && !solution.Contains(p.Replace('/', '\\')))];
+            // Programs that are checkpointed are others' programs: their script builds them.
+            .Where(p => !p.StartsWith(".build/") && !p.StartsWith("tests/programs/") && !solution.Contains(p.Replace('/', '\\')))];
 
         Assert.Empty(missing);
     }

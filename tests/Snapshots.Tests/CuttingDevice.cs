@@ -9,6 +9,9 @@ internal sealed class CuttingDevice(StoreDevice inner, long bytes) : IStorageDev
     /// <summary>Bytes that this connection added to the transfers that are kept.</summary>
     public long BytesStored { get; private set; }
 
+    /// <summary>Answers about pins that get lost, after the request was carried out.</summary>
+    public int LostAnswers { get; set; }
+
     public string Name => inner.Name;
 
     public Task<IReadOnlyList<string>> ObjectsAsync(CancellationToken cancel) => inner.ObjectsAsync(cancel);
@@ -43,9 +46,9 @@ internal sealed class CuttingDevice(StoreDevice inner, long bytes) : IStorageDev
 
     public Task<SnapshotInfo> FinishAsync(string session, ReadOnlyMemory<byte> digest, CancellationToken cancel) => inner.FinishAsync(session, digest, cancel);
 
-    public Task PinAsync(string objectName, string id, string owner, CancellationToken cancel) => inner.PinAsync(objectName, id, owner, cancel);
+    public Task PinAsync(string objectName, string id, string owner, CancellationToken cancel) => AnswerAsync(inner.PinAsync(objectName, id, owner, cancel));
 
-    public Task UnpinAsync(string objectName, string id, string owner, CancellationToken cancel) => inner.UnpinAsync(objectName, id, owner, cancel);
+    public Task UnpinAsync(string objectName, string id, string owner, CancellationToken cancel) => AnswerAsync(inner.UnpinAsync(objectName, id, owner, cancel));
 
     public Task ForgetAsync(string objectName, string id, CancellationToken cancel) => inner.ForgetAsync(objectName, id, cancel);
 
@@ -60,6 +63,16 @@ internal sealed class CuttingDevice(StoreDevice inner, long bytes) : IStorageDev
         inner.ReadAsync(objectName, id, stream, offset, into, cancel);
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    private async Task AnswerAsync(Task request)
+    {
+        await request;
+        if (LostAnswers > 0)
+        {
+            LostAnswers--;
+            throw new IOException("the connection was cut");
+        }
+    }
 
     private long Size() => new DirectoryInfo(inner.Store.Directory).EnumerateFiles("*.pa*", SearchOption.AllDirectories).Sum(f => f.Length);
 

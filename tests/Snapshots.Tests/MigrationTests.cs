@@ -133,6 +133,20 @@ public sealed class MigrationTests : IDisposable
     }
 
     [Fact]
+    public async Task A_connection_that_breaks_while_bases_are_pinned_or_let_go_is_made_again()
+    {
+        using SnapshotStore source = Open("a");
+        using SnapshotStore target = Open("b");
+        List<SnapshotInfo> chain = Chain(source, 3);
+        await using var device = new StoreDevice(target);
+        await using var cutting = new CuttingDevice(device, long.MaxValue) { LostAnswers = 3 };
+        MigrationReport report = await new Migration(source, cutting, new MigrationOptions { Retries = 3 }).RunAsync("o");
+        Assert.Equal(3, report.Interruptions);
+        Assert.All(chain, info => Assert.Equal(Content.Of(source, info), Content.Of(target, info)));
+        Assert.Empty(Directory.EnumerateFiles(target.Layout.Pins));
+    }
+
+    [Fact]
     public async Task A_transfer_that_is_abandoned_leaves_nothing_and_unpins_its_base()
     {
         using SnapshotStore source = Open("a");

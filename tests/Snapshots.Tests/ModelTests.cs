@@ -66,15 +66,16 @@ public sealed class ModelTests(ITestOutputHelper output)
         /// <summary>For each device, its snapshots by id: the pages that there are.</summary>
         private readonly Dictionary<string, byte[]?[]>[] _model = [[], [], []];
         private readonly byte[]?[] _live = new byte[]?[Pages];
+        private readonly OneMillisecondEach _time = new();
 
         public World(TestDirectory directory)
         {
             // One plain, one compressed as it is written, one encrypted.
             _stores =
             [
-                SnapshotStore.Open(directory["0"]),
-                SnapshotStore.Open(directory["1"]),
-                SnapshotStore.Open(directory["2"], new StoreOptions { Key = StoreKey.Generate() }),
+                SnapshotStore.Open(directory["0"], new StoreOptions { Time = _time }),
+                SnapshotStore.Open(directory["1"], new StoreOptions { Time = _time }),
+                SnapshotStore.Open(directory["2"], new StoreOptions { Key = StoreKey.Generate(), Time = _time }),
             ];
         }
 
@@ -265,6 +266,23 @@ public sealed class ModelTests(ITestOutputHelper output)
             }
 
             return page;
+        }
+    }
+
+    /// <summary>Two stores that write in the same millisecond make the same id one time in a thousand, which is not what is tested here.</summary>
+    private sealed class OneMillisecondEach : TimeProvider
+    {
+        private readonly Lock _lock = new();
+        private DateTimeOffset _last;
+
+        public override DateTimeOffset GetUtcNow()
+        {
+            lock (_lock)
+            {
+                DateTimeOffset now = System.GetUtcNow();
+                DateTimeOffset next = _last + TimeSpan.FromMilliseconds(1);
+                return _last = now > next ? now : next;
+            }
         }
     }
 }

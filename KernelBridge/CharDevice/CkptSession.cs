@@ -1,0 +1,196 @@
+using System.Runtime.InteropServices;
+using Holdfast.KernelBridge.Linux;
+
+namespace Holdfast.KernelBridge.CharDevice;
+
+/// <summary>
+/// A session of /dev/ckpt: what it holds is undone by the kernel when it is closed, however this process ends. See ckpt(4).
+/// Members may be called from any thread; the kernel serialises them.
+/// </summary>
+internal sealed unsafe class CkptSession : IDisposable
+{
+    /// <summary>The device.</summary>
+    public const string Path = "/dev/ckpt";
+
+    private readonly int descriptor;
+
+    private CkptSession(int descriptor, CkptStructures.Version version)
+    {
+        this.descriptor = descriptor;
+        Features = version.Features;
+    }
+
+    /// <summary>CKPT_FEATURE_… bits.</summary>
+    public ulong Features { get; }
+
+    /// <summary>Opens a session.</summary>
+    /// <returns>Null when there is no such device.</returns>
+    /// <exception cref="BridgeException">It may not be opened (<c>device.open</c>), or is of another version (<c>device.version</c>).</exception>
+    public static CkptSession? TryOpen()
+    {
+        int descriptor = Libc.open(Path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+        if (descriptor < 0)
+        {
+            return Libc.LastError is Errno.ENOENT or Errno.ENXIO
+                ? null
+                : throw new BridgeException("device.open", $"opening {Path}", Errno.Text(Libc.LastError), "run as root, or as a member of the group ckpt with CAP_SYS_PTRACE");
+        }
+
+        CkptStructures.Version version = new() { Size = (uint)sizeof(CkptStructures.Version) };
+        if (Libc.ioctl(descriptor, CkptAbi.Version, &version) != 0 || version.Abi != CkptAbi.AbiVersion)
+        {
+            _ = Libc.close(descriptor);
+            throw new BridgeException("device.version", $"asking {Path}", $"its version is {version.Abi}, {CkptAbi.AbiVersion} is needed", "load the module that belongs to this Holdfast");
+        }
+
+        return new CkptSession(descriptor, version);
+    }
+
+    /// <summary>Takes a process into the session.</summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="follow">Whether children that it makes from now on belong to it too.</param>
+    /// <exception cref="BridgeException"><c>device.attach</c>.</exception>
+    public void Attach(int pid, bool follow)
+    {
+        CkptStructures.Attach call = new() { Size = (uint)sizeof(CkptStructures.Attach), Pid = pid, Flags = follow ? CkptAbi.AttachFollow : 0 };
+        Call("device.attach", $"attaching to process {pid}", CkptAbi.Attach, &call);
+    }
+
+    /// <summary>The processes of the session.</summary>
+    public int[] Processes()
+    {
+        for (int[] pids = new int[64]; ; pids = new int[pids.Length * 2])
+        {
+            fixed (int* room = pids)
+            {
+                CkptStructures.List call = new() { Size = (uint)sizeof(CkptStructures.List), Count = (uint)pids.Length, Pids = (ulong)room };
+                if (Libc.ioctl(descriptor, CkptAbi.List, &call) == 0)
+                {
+                    return pids[..(int)call.Count];
+                }
+
+                ThrowUnless(Errno.ENOSPC, "device.list", "listing the processes of the session");
+            }
+        }
+    }
+
+    /// <summary>Freezes a control group and waits until every thread of the session stands. The kernel thaws it when the session ends.</summary>
+    /// <param name="cgroup">The directory of the group.</param>
+    /// <param name="deadline">1 ms to 60 s.</param>
+    /// <returns>How many threads stand.</returns>
+    /// <exception cref="BridgeException"><c>freeze.timeout</c>, naming a thread that did not stand: all run again; or <c>device.freeze</c>.</exception>
+    public int Freeze(string cgroup, TimeSpan deadline)
+    {
+        string path = System.IO.Path.Combine(cgroup, "cgroup.freeze");
+        int freezer = Libc.open(path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+        if (freezer < 0)
+        {
+            throw new BridgeException("device.freeze", $"opening {path}", Errno.Text(Libc.LastError));
+        }
+
+        try
+        {
+            CkptStructures.Freeze call = new() { Size = (uint)sizeof(CkptStructures.Freeze), CgroupFreeze = freezer, TimeoutMs = (uint)Math.Clamp(deadline.TotalMilliseconds, 1, CkptAbi.FreezeTimeoutMax) };
+            if (Libc.ioctl(descriptor, CkptAbi.Freeze, &call) == 0)
+            {
+                return (int)call.Threads;
+            }
+
+            ThrowUnless(Errno.ETIMEDOUT, "device.freeze", $"freezing {cgroup}");
+            throw new BridgeException(
+                "freeze.timeout", "freezing the application", $"thread {call.LateTid} of process {call.LatePid} (system call {call.LateSyscall}) did not stand within {deadline.TotalSeconds:0.#} s");
+        }
+        finally
+        {
+            _ = Libc.close(freezer);
+        }
+    }
+
+    /// <summary>Undoes <see cref="Freeze"/>.</summary>
+    public void Thaw()
+    {
+        CkptStructures.Thaw call = new() { Size = (uint)sizeof(CkptStructures.Thaw) };
+        Call("device.thaw", "thawing the application", CkptAbi.Thaw, &call);
+    }
+
+    /// <summary>The state of a process that stands: records that begin with <see cref="CkptStructures.Record"/>.</summary>
+    public byte[] State(int pid)
+    {
+        for (byte[] bytes = new byte[64 << 10]; ;)
+        {
+            fixed (byte* room = bytes)
+            {
+                CkptStructures.State call = new() { Size = (uint)sizeof(CkptStructures.State), Pid = pid, Buffer = (ulong)room, Length = (ulong)bytes.Length };
+                if (Libc.ioctl(descriptor, CkptAbi.State, &call) == 0)
+                {
+                    return bytes[..(int)call.Length];
+                }
+
+                ThrowUnless(Errno.ENOSPC, "device.state", $"reading the state of process {pid}");
+                bytes = new byte[call.Length];
+            }
+        }
+    }
+
+    /// <summary>Used pages of a process that stands, as page records, from an address on until the buffer is full.</summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="ranges">Ascending, of whole pages.</param>
+    /// <param name="next">In: where to begin; out: where to go on; <see cref="ulong.MaxValue"/> when all is done.</param>
+    /// <param name="buffer">At least one record.</param>
+    /// <param name="dirty">Only what was written since soft-dirty bits were cleared.</param>
+    /// <returns>Bytes in the buffer.</returns>
+    public int Pages(int pid, ReadOnlySpan<CkptStructures.Range> ranges, ref ulong next, Span<byte> buffer, bool dirty = false)
+    {
+        fixed (CkptStructures.Range* list = ranges)
+        fixed (byte* room = buffer)
+        {
+            CkptStructures.Pages call = new() { Size = (uint)sizeof(CkptStructures.Pages), Pid = pid, Count = (uint)ranges.Length, Ranges = (ulong)list, Buffer = (ulong)room, Length = (ulong)buffer.Length, Next = next };
+            Call("device.pages", $"reading pages of process {pid}", dirty ? CkptAbi.Dirty : CkptAbi.Pages, &call);
+            next = call.Next;
+            return (int)call.Length;
+        }
+    }
+
+    /// <summary>Puts page records into the memory of a process that stands.</summary>
+    public void Put(int pid, ReadOnlySpan<byte> records)
+    {
+        fixed (byte* bytes = records)
+        {
+            CkptStructures.Put call = new() { Size = (uint)sizeof(CkptStructures.Put), Pid = pid, Buffer = (ulong)bytes, Length = (ulong)records.Length };
+            Call("device.put", $"writing pages of process {pid}", CkptAbi.Put, &call);
+        }
+    }
+
+    /// <summary>What has happened since the last call, in order; does not wait.</summary>
+    /// <param name="lost">How many events could not be kept: the processes have to be listed again.</param>
+    public CkptStructures.Event[] Events(out ulong lost)
+    {
+        CkptStructures.Event[] events = new CkptStructures.Event[512];
+        fixed (CkptStructures.Event* room = events)
+        {
+            CkptStructures.Events call = new() { Size = (uint)sizeof(CkptStructures.Events), Count = (uint)events.Length, Target = (ulong)room };
+            Call("device.events", "taking events", CkptAbi.Events, &call);
+            lost = call.Lost;
+            return events[..(int)call.Count];
+        }
+    }
+
+    /// <summary>Ends the session: what it froze runs again.</summary>
+    public void Dispose() => _ = Libc.close(descriptor);
+
+    private void Call(string code, string what, uint request, void* argument)
+    {
+        if (Libc.ioctl(descriptor, request, argument) != 0)
+        {
+            throw new BridgeException(code, what, Errno.Text(Libc.LastError));
+        }
+    }
+
+    private static void ThrowUnless(int expected, string code, string what)
+    {
+        if (Libc.LastError != expected)
+        {
+            throw new BridgeException(code, what, Errno.Text(Libc.LastError));
+        }
+    }
+}

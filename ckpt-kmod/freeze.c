@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The barrier from outside. The cgroup freezer stops; what is done here is to
+ * see with one's own eyes that every thread stands, and to thaw when the
+ * session ends, however its owner died.
+ */
+#include <linux/file.h>
+#include <linux/jiffies.h>
+#include <linux/magic.h>
+#include <linux/rculist.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
+#include <asm/syscall.h>
+
+#include "session.h"
+
+/*
+ * A thread stands when the freezer has it (or a tracer, or the wait of vfork,
+ * which the freezer counts alike) and it has left its CPU: only then are its
+ * registers where they are read. What has ended stands for good.
+ */
+static bool ckpt_thread_stands(struct task_struct *thread)
+{
+	if (READ_ONCE(thread->exit_state))
+		return true;
+	/* Pairs with the release of on_cpu after the switch away. */
+	return thread->frozen && !smp_load_acquire(&thread->on_cpu);
+}
+
+static bool ckpt_process_stands(struct pid *pid, struct task_struct **late, u32 *threads)
+{
+	struct task_struct *leader, *thread;
+
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "threads are walked under RCU");
+	leader = pid_task(pid, PIDTYPE_TGID);
+	if (!leader)
+		return true;
+	for_each_thread(leader, thread) {
+		if (!ckpt_thread_stands(thread)) {
+			*late = thread;
+			return false;
+		}
+		++*threads;
+	}
+	return true;
+}
+
+static bool ckpt_all_stand(struct ckpt_session *session, struct ckpt_freeze *call)
+{
+	struct task_struct *late = NULL;
+	struct ckpt_member *member;
+
+	call->threads = 0;
+	rcu_read_lock();
+	list_for_each_entry_rcu(member, &session->members, list)
+		if (!ckpt_process_stands(member->pid, &late, &call->threads))
+			break;
+	if (late) {
+		call->late_pid = task_tgid_nr_ns(late, session->pids);
+		call->late_tid = task_pid_nr_ns(late, session->pids);
+		call->late_syscall = syscall_get_nr(late, task_pt_regs(late));
+	}
+	rcu_read_unlock();
+	return !late;
+}
+
+/* Before state or memory is looked at: anybody with the right to may have thawed the group meanwhile. */
+int ckpt_must_stand(struct ckpt_session *session, struct pid *pid)
+{
+	struct task_struct *late;
+	u32 threads = 0;
+	bool stands;
+
+	lockdep_assert_held(&session->lock);
+	if (!session->freezer)
+		return -EBUSY;
+	rcu_read_lock();
+	stands = ckpt_process_stands(pid, &late, &threads);
+	rcu_read_unlock();
+	return stands ? 0 : -EBUSY;
+}
+
+/* The descriptor comes from user space: it must be what it is said to be before anything is written to it. */
+static int ckpt_check_freezer(struct file *file)
+{
+	if (file_inode(file)->i_sb->s_magic != CGROUP2_SUPER_MAGIC ||
+	    strcmp(file->f_path.dentry->d_name.name, "cgroup.freeze"))
+		return -EINVAL;
+	if ((file->f_mode & (FMODE_READ | FMODE_WRITE)) != (FMODE_READ | FMODE_WRITE))
+		return -EBADF;
+	return 0;
+}
+
+static int ckpt_write_freezer(struct file *file, const char *value)
+{
+	loff_t position = 0;
+	ssize_t written = kernel_write(file, value, 1, &position);
+
+	return written < 0 ? written : 0;
+}
+
+long ckpt_freeze(struct ckpt_session *session, struct ckpt_freeze *call)
+{
+	unsigned long deadline;
+	loff_t position = 0;
+	struct file *file;
+	char now = 0;
+	long ret;
+
+	if (call->flags || call->threads || call->late_pid || call->late_tid || call->late_syscall)
+		return -EINVAL;
+	if (!call->timeout_ms || call->timeout_ms > CKPT_FREEZE_TIMEOUT_MAX)
+		return -EINVAL;
+	if (session->freezer)
+		return -EALREADY;
+	if (list_empty(&session->members))
+		return -ESRCH;
+	file = fget(call->cgroup_freeze);
+	if (!file)
+		return -EBADF;
+	ret = ckpt_check_freezer(file);
+	if (ret)
+		goto out;
+	ret = kernel_read(file, &now, 1, &position);
+	if (ret < 0)
+		goto out;
+	/* What somebody else froze, for a lease that ran out perhaps, is not ours to thaw. */
+	ret = -EBUSY;
+	if (now != '0')
+		goto out;
+	ret = ckpt_write_freezer(file, "1");
+	if (ret)
+		goto out;
+
+	deadline = jiffies + msecs_to_jiffies(call->timeout_ms) + 1;
+	while (!ckpt_all_stand(session, call)) {
+		if (time_after(jiffies, deadline))
+			ret = -ETIMEDOUT;
+		else if (signal_pending(current))
+			/* A caller inside the group that he freezes comes past here too. */
+			ret = -EINTR;
+		if (ret)
+			goto thaw;
+		schedule_timeout_interruptible(1);
+	}
+	call->late_pid = 0;
+	call->late_tid = 0;
+	call->late_syscall = 0;
+	session->freezer = file;
+	return 0;
+
+thaw:
+	ckpt_write_freezer(file, "0");
+	if (ret == -ETIMEDOUT)
+		ckpt_event(session, CKPT_EVENT_LATE, call->late_pid, call->late_tid);
+out:
+	fput(file);
+	return ret;
+}
+
+long ckpt_thaw(struct ckpt_session *session)
+{
+	long ret;
+
+	lockdep_assert_held(&session->lock);
+	if (!session->freezer)
+		return -EALREADY;
+	/* Fails only when the group is gone, and then nobody is in it. */
+	ret = ckpt_write_freezer(session->freezer, "0");
+	fput(session->freezer);
+	session->freezer = NULL;
+	return ret == -ENODEV ? 0 : ret;
+}

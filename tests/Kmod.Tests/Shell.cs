@@ -1,0 +1,55 @@
+using System.Diagnostics;
+
+namespace Holdfast.Kmod.Tests;
+
+/// <summary>What a command said and how it ended.</summary>
+public sealed record CommandResult(int Status, string Output, string Errors)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"status {Status}\n{Output}\n{Errors}";
+}
+
+/// <summary>Runs commands, and knows where things are.</summary>
+internal static class Shell
+{
+    /// <summary>The directory that holds Runtime.sln.</summary>
+    public static string Root { get; } = FindRoot();
+
+    /// <summary>The module's sources.</summary>
+    public static string Module => Path.Combine(Root, "ckpt-kmod");
+
+    /// <summary>The harness.</summary>
+    public static string Harness => Path.Combine(Root, "tests", "vm");
+
+    /// <summary>Runs a program to its end.</summary>
+    public static CommandResult Run(string program, params string[] arguments) => Run(null, program, arguments);
+
+    /// <summary>Runs a program to its end, with another PATH when one is given.</summary>
+    public static CommandResult Run(string? path, string program, IEnumerable<string> arguments)
+    {
+        ProcessStartInfo start = new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = "/" };
+        if (path is not null)
+        {
+            start.Environment["PATH"] = path;
+        }
+
+        using Process process = Process.Start(start)!;
+        Task<string> errors = process.StandardError.ReadToEndAsync();
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return new CommandResult(process.ExitCode, output, errors.Result);
+    }
+
+    private static string FindRoot()
+    {
+        for (DirectoryInfo? directory = new(AppContext.BaseDirectory); directory is not null; directory = directory.Parent)
+        {
+            if (File.Exists(Path.Combine(directory.FullName, "Runtime.sln")))
+            {
+                return directory.FullName;
+            }
+        }
+
+        throw new InvalidOperationException($"No Runtime.sln above {AppContext.BaseDirectory}.");
+    }
+}
