@@ -11,8 +11,7 @@ internal static class HostCheck
         List<CheckRow> rows = [];
         rows.Add(Row("architecture", System.Runtime.InteropServices.RuntimeInformation.OSArchitecture == System.Runtime.InteropServices.Architecture.X64,
             System.Runtime.InteropServices.RuntimeInformation.OSArchitecture.ToString(), "use an x86-64 host", "host.architecture"));
-        IReadOnlyList<string> missing = Capabilities.Lacking([Capabilities.SysPtrace, Capabilities.SysAdmin], Capabilities.Effective());
-        rows.Add(Row("rights", missing.Count == 0, missing.Count == 0 ? "all capabilities that are needed" : $"missing {string.Join(", ", missing)}", "run as root", "rights.missing"));
+        rows.AddRange(Rights());
         foreach (string kind in (ReadOnlySpan<string>)["pid", "mnt", "uts", "ipc", "time", "net"])
         {
             bool there = File.Exists($"/proc/self/ns/{kind}");
@@ -23,15 +22,46 @@ internal static class HostCheck
         rows.Add(Row("kernel option CHECKPOINT_RESTORE", children, children ? "set" : "not set", "use a kernel with CONFIG_CHECKPOINT_RESTORE", "host.kernel"));
         string? yama = ProcFs.TryText("/proc/sys/kernel/yama/ptrace_scope")?.Trim();
         rows.Add(Row("ptrace", yama is not "3", yama is null ? "not restricted" : $"ptrace_scope {yama}", "set kernel.yama.ptrace_scope below 3 and boot again", "host.yama"));
-        string? group = CgroupTree.FindMounts(File.ReadLines("/proc/self/mountinfo")).FirstOrDefault();
+        bool mounted = CgroupTree.FindMounts(File.ReadLines("/proc/self/mountinfo")).Any();
+        string? group = CgroupTree.Writable();
         rows.Add(new CheckRow(
             "cgroup v2 freezer", group is null ? CheckVerdict.Caveat : CheckVerdict.Yes,
-            group is null ? "no cgroup v2: processes are stopped one by one" : group));
+            group ?? (mounted ? "no group may be made here: processes are stopped one by one, and there are no leases" : "no cgroup v2: processes are stopped one by one, and there are no leases"),
+            group is null && mounted ? "run in a group of one's own (systemd-run --user --scope -p Delegate=yes)" : ""));
         bool sleeps = File.Exists("/proc/self/sched");
         rows.Add(new CheckRow(
             "remaining time of waits", sleeps ? CheckVerdict.Yes : CheckVerdict.Caveat,
             sleeps ? "known" : "this kernel does not show it (/proc/PID/sched): relative waits start anew after a restore"));
         return rows;
+    }
+
+    /// <summary>What this user may do: everything, or what a user namespace of his own gives him.</summary>
+    private static IEnumerable<CheckRow> Rights()
+    {
+        Authority own = Authority.Own;
+        if (own.Supervises)
+        {
+            yield return new CheckRow("rights", CheckVerdict.Yes, own.IsOfNamespace ? "those of a user namespace" : "all capabilities that are needed");
+            yield break;
+        }
+
+        (string Why, string Remedy)? problem = UserNamespace.Try();
+        yield return problem is { } found
+            ? new CheckRow("rights", CheckVerdict.No, $"missing {string.Join(", ", own.Missing)}, and {found.Why}", found.Remedy, Capabilities.Missing)
+            : new CheckRow("rights", CheckVerdict.Caveat, "no root: applications run in a user namespace of their own, with what follows");
+        if (problem is null)
+        {
+            yield return new CheckRow(
+                "other users", CheckVerdict.Caveat, "programs that change the user (setuid) have no effect in an application, and files of others show as those of nobody", "run as root");
+            yield return new CheckRow("seccomp filters", CheckVerdict.Caveat, "processes that have some are refused", "run as root");
+            yield return new CheckRow("processes not started by 'run'", CheckVerdict.Caveat, "cannot be dumped or restored (dump, restore --from)", "run as root");
+            yield return own.RepairsConnections
+                ? new CheckRow("TCP connections", CheckVerdict.Yes, "can be restored")
+                : new CheckRow("TCP connections", CheckVerdict.Caveat, "captured in a network of the application's own only (run --isolate with net)", "run as root");
+            yield return own.FollowsMappedFiles
+                ? new CheckRow("mapped files without a name", CheckVerdict.Yes, "can be read")
+                : new CheckRow("mapped files without a name", CheckVerdict.Caveat, "captured while a descriptor of them is open only", "run as root");
+        }
     }
 
     private static CheckRow Row(string subject, bool ok, string what, string remedy, string code) =>

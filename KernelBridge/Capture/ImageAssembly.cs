@@ -34,8 +34,8 @@ internal sealed class ImageAssembly
         this.outputs = outputs;
     }
 
-    /// <summary>Where the contents of shared memory can be read, by its number.</summary>
-    public Dictionary<int, string> SharedMemoryPaths { get; } = [];
+    /// <summary>Who has shared anonymous memory mapped, by its number.</summary>
+    public Dictionary<int, List<SegmentUser>> SharedMemoryUsers { get; } = [];
 
     /// <summary>Who has System V shared memory attached, by its number in the image.</summary>
     public Dictionary<int, SegmentUser> SegmentUsers { get; } = [];
@@ -180,16 +180,16 @@ internal sealed class ImageAssembly
         foreach (AreaImage area in memory.Areas)
         {
             Area source = area.Source!;
-            string path = $"/proc/{process.HostPid}/map_files/{area.Start:x}-{area.End:x}";
             switch (area.Kind)
             {
                 case AreaKind.File:
                     // VM_MAYWRITE ('mw'): a shared mapping that may become writable by mprotect later.
                     bool writable = area.Shared && source.Map.HasFlag("mw ");
-                    area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(area, path), writable, source.Deleted, path, area.Shared);
+                    string path = MappedFiles.PathOf(process.HostPid, source.Map) ?? throw new BridgeException("file.unreadable", $"looking at {area.Name}", "it cannot be found");
+                    area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(process, area), writable, source.Deleted, path, area.Shared);
                     break;
                 case AreaKind.SharedAnonymous:
-                    area.File = Shared(source.Backing!, path);
+                    area.File = Shared(source.Backing!, new SegmentUser(process.HostPid, area.Start, area.End, area.Offset));
                     break;
                 case AreaKind.SystemV:
                     area.File = AttachedSegment(process, area, source);
@@ -203,8 +203,8 @@ internal sealed class ImageAssembly
     }
 
     /// <summary>The path of a mapped file; maps says it less exactly than the link does, but for one that has another name now.</summary>
-    private static string NameOf(AreaImage area, string link) =>
-        ProcFs.TryLink(link) is { } name && !name.EndsWith(" (deleted)", StringComparison.Ordinal) ? name : area.Name;
+    private static string NameOf(ProcessImage process, AreaImage area) =>
+        ProcFs.TryLink(MappedFiles.Link(process.HostPid, area.Start, area.End)) is { } name && !name.EndsWith(" (deleted)", StringComparison.Ordinal) ? name : area.Name;
 
     private int Mapped(FileIdentity identity, string path, bool writable, bool deleted, string magicPath, bool shared = false)
     {
@@ -223,16 +223,19 @@ internal sealed class ImageAssembly
         return index;
     }
 
-    private int Shared(FileIdentity identity, string path)
+    private int Shared(FileIdentity identity, SegmentUser user)
     {
         (ulong, ulong) key = (identity.Device, identity.Inode);
         if (!sharedIndex.TryGetValue(key, out int index))
         {
             sharedIndex[key] = index = shared.Count;
             shared.Add(new SharedMemoryImage(index, identity.Size));
-            SharedMemoryPaths[index] = path;
+            SharedMemoryUsers[index] = [];
         }
 
+        // Where its size cannot be seen, it is as large as those who have it mapped know.
+        shared[index] = shared[index] with { Size = Math.Max(shared[index].Size, identity.Size > 0 ? 0 : (long)(user.Offset + (user.End - user.Start))) };
+        SharedMemoryUsers[index].Add(user);
         return index;
     }
 

@@ -11,7 +11,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
 
     private readonly ApplicationTarget target;
     private readonly Lock gate = new();
-    private readonly Dictionary<int, string> sharedMemory = [];
+    private readonly Dictionary<int, IReadOnlyList<SegmentUser>> sharedMemory = [];
     private readonly Dictionary<int, string> ghosts = [];
     private IReadOnlyDictionary<int, SegmentUser> segments = new Dictionary<int, SegmentUser>();
     private List<SharedMemoryImage> sharedImages = [];
@@ -82,9 +82,9 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         sharedImages = [.. image.SharedMemory];
         ghostImages = [.. image.GhostFiles];
         segments = assembly.SegmentUsers;
-        foreach ((int id, string path) in assembly.SharedMemoryPaths)
+        foreach ((int id, List<SegmentUser> users) in assembly.SharedMemoryUsers)
         {
-            sharedMemory[id] = path;
+            sharedMemory[id] = users;
         }
 
         foreach ((int id, string path) in assembly.GhostPaths)

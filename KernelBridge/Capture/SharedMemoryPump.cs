@@ -1,5 +1,6 @@
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge.Capture;
 
@@ -8,8 +9,44 @@ internal static unsafe class SharedMemoryPump
 {
     private const int SEEK_DATA = 3, ENXIO = 6;
 
-    /// <summary>Reads the object through /proc/PID/map_files; holes cost nothing.</summary>
-    public static PageCounts Pump(SharedMemoryImage shared, string path, IPageSink sink)
+    /// <summary>Reads the object.</summary>
+    /// <param name="shared">The object.</param>
+    /// <param name="users">Who has it mapped; at least one.</param>
+    /// <param name="sink">Takes what is not zero.</param>
+    public static PageCounts Pump(SharedMemoryImage shared, IReadOnlyList<SegmentUser> users, IPageSink sink) =>
+        Authority.Own.FollowsMappedFiles ? PumpFile(shared, users[0].Path, sink) : PumpMemory(shared, users, sink);
+
+    /// <summary>
+    /// Reads what is mapped of it in the memory of those who have it: nobody can reach the rest any more. Its holes are filled by that, since memory does not show them.
+    /// </summary>
+    private static PageCounts PumpMemory(SharedMemoryImage shared, IReadOnlyList<SegmentUser> users, IPageSink sink)
+    {
+        PageCounts counts = default;
+        byte[] buffer = GC.AllocateUninitializedArray<byte>(1 << 20);
+        for (long at = 0; at < shared.Size;)
+        {
+            SegmentUser? user = users.FirstOrDefault(user => user.Covers(at));
+            if (user is null)
+            {
+                long next = users.Select(user => (long)user.Offset).Where(offset => offset > at).DefaultIfEmpty(shared.Size).Min();
+                counts = counts with { PagesZero = counts.PagesZero + (Math.Min(next, shared.Size) - at) / PagePump.PageSize };
+                at = next;
+                continue;
+            }
+
+            ulong from = user.Start + ((ulong)at - user.Offset);
+            using TargetMemory memory = new(user.Pid);
+            Span<byte> part = buffer.AsSpan(0, (int)Math.Min((ulong)Math.Min(buffer.Length, shared.Size - at), user.End - from));
+            memory.Read(from, part);
+            counts += PagePump.WriteNonZero(part, at, shared.Stream, sink, keepZeros: false);
+            at += part.Length;
+        }
+
+        return counts;
+    }
+
+    /// <summary>Reads it through /proc/PID/map_files; holes cost nothing.</summary>
+    private static PageCounts PumpFile(SharedMemoryImage shared, string path, IPageSink sink)
     {
         int fd = Libc.open(path, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
         if (fd < 0)

@@ -16,6 +16,9 @@ internal sealed unsafe class SocketCopy : IDisposable
 
     public int Fd { get; }
 
+    /// <summary>Takes over a socket of this process's own.</summary>
+    public static SocketCopy Own(int fd) => new(fd);
+
     /// <summary>Takes a copy; null when the process or its descriptor is gone, or may not be looked at.</summary>
     public static SocketCopy? TryTake(int pid, int number)
     {
@@ -48,6 +51,16 @@ internal sealed unsafe class SocketCopy : IDisposable
 
     /// <returns>0, or the error.</returns>
     public int Set(int level, int option, int value) => Set(level, option, MemoryMarshal.AsBytes(new ReadOnlySpan<int>(in value)));
+
+    /// <summary>
+    /// Gives a buffer its size whatever the system's limit is, which takes CAP_NET_ADMIN over the network namespace; else as far as the limit lets it. A program that set
+    /// a size itself was under the same limit.
+    /// </summary>
+    /// <param name="option">SO_SNDBUF or SO_RCVBUF.</param>
+    /// <param name="size">Bytes; the kernel doubles them.</param>
+    /// <returns>0, or the error.</returns>
+    public int SetBuffer(int option, int size) =>
+        Set(SOL_SOCKET, option == SO_SNDBUF ? SO_SNDBUFFORCE : SO_RCVBUFFORCE, size) is var error && error == Errno.EPERM ? Set(SOL_SOCKET, option, size) : error;
 
     /// <summary>getsockname(2); empty when that fails.</summary>
     public byte[] Name() => NameOf(peer: false);

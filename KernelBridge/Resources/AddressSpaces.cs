@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge.Resources;
 
@@ -101,7 +102,7 @@ internal static class AddressSpaces
 
             if (map.Shared && (map.Name == "/dev/zero (deleted)" || map.Name.StartsWith("[anon_shmem:", StringComparison.Ordinal)))
             {
-                areas.Add(new Area(map, AreaKind.SharedAnonymous, Backing(view, map)));
+                areas.Add(new Area(map, AreaKind.SharedAnonymous, Backing(view, map) ?? (Authority.Own.FollowsMappedFiles ? null : MappedFiles.Unnamed(map))));
                 continue;
             }
 
@@ -118,6 +119,12 @@ internal static class AddressSpaces
             }
 
             FileIdentity? identity = map.Name.StartsWith('/') ? Backing(view, map) : null;
+            if (identity is null && map.Name.StartsWith('/') && !Authority.Own.FollowsMappedFiles)
+            {
+                refusals.Add(Refuse(view, map, "memory.unnamed", "nothing but the mapping leads to it, and only root may follow that", "keep a descriptor of it open, or run as root"));
+                continue;
+            }
+
             if (identity is null)
             {
                 refusals.Add(Refuse(view, map, "memory.unknown", "what backs it cannot be found"));
@@ -173,10 +180,10 @@ internal static class AddressSpaces
         };
     }
 
-    private static FileIdentity? Backing(ProcessView view, MemoryMap map) => FileIdentity.TryOf($"/proc/{view.Pid}/map_files/{map.Start:x}-{map.End:x}");
+    private static FileIdentity? Backing(ProcessView view, MemoryMap map) => MappedFiles.PathOf(view.Pid, map) is { } path ? FileIdentity.TryOf(path) : null;
 
-    private static Refusal Refuse(ProcessView view, MemoryMap map, string code, string why) =>
-        new(code, view.InnerPid, null, $"memory {map.Start:x}-{map.End:x} {map.Name}".TrimEnd(), why, "release it before the checkpoint");
+    private static Refusal Refuse(ProcessView view, MemoryMap map, string code, string why, string remedy = "release it before the checkpoint") =>
+        new(code, view.InnerPid, null, $"memory {map.Start:x}-{map.End:x} {map.Name}".TrimEnd(), why, remedy);
 }
 
 /// <summary>An area of a process's memory as it was found.</summary>

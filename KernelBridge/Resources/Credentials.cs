@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.KernelBridge.Tape;
 
 namespace Holdfast.KernelBridge.Resources;
@@ -21,12 +22,43 @@ internal static class Credentials
         int[] gids = status.Numbers("Gid");
         return new CredentialsImage
         {
-            UserIds = uids, GroupIds = gids, Groups = status.Numbers("Groups"),
+            // In an ordinary user's namespace all look like the one that stands for those outside, and none can be changed.
+            UserIds = uids, GroupIds = gids, Groups = Authority.Own.SetsGroups ? status.Numbers("Groups") : [.. Authority.Own.Groups],
             Inheritable = status.Mask("CapInh"), Permitted = status.Mask("CapPrm"), Effective = status.Mask("CapEff"), Bounding = status.Mask("CapBnd"),
             Ambient = status.Mask("CapAmb"), NoNewPrivileges = status.Number("NoNewPrivs") != 0,
             SecureBits = (int)calls.Call(X64.Prctl, PR_GET_SECUREBITS), Dumpable = (int)calls.Call(X64.Prctl, PR_GET_DUMPABLE),
         };
     }
+
+    /// <summary>Why these credentials cannot be given to a process here; null when they can.</summary>
+    public static Refusal? CheckRestore(ProcessImage process)
+    {
+        Authority own = Authority.Own;
+        Refusal Refuse(string what, string why, string remedy) => new("rights.credentials", process.Pid, null, what, why, remedy);
+        foreach (CredentialsImage image in process.Threads.Select(thread => thread.Credentials))
+        {
+            if (!own.SetsUsers && (image.UserIds.Any(id => id != own.User) || image.GroupIds.Any(id => id != own.Group)))
+            {
+                return Refuse($"user {image.UserIds[1]}, group {image.GroupIds[1]}", $"user {own.User}, group {own.Group} can only restore what ran as himself", "restore as root");
+            }
+
+            if (!own.SetsGroups && !image.Groups.ToHashSet().SetEquals(own.Groups))
+            {
+                return Refuse(
+                    $"supplementary groups {List(image.Groups)}", $"without root they cannot be set, and those of this session are {List(own.Groups)}",
+                    "restore from a session with the same groups, or as root");
+            }
+
+            if (own.IsOfNamespace && image.Permitted != 0)
+            {
+                return Refuse("capabilities", "it had some, which an ordinary user cannot give it", "restore as root");
+            }
+        }
+
+        return null;
+    }
+
+    private static string List(IReadOnlyList<int> groups) => groups.Count == 0 ? "none" : string.Join(", ", groups);
 
     /// <summary>Composes what gives the calling thread these credentials. Afterwards it may have no rights left, so it comes last.</summary>
     /// <param name="image">The credentials.</param>
@@ -43,7 +75,11 @@ internal static class Credentials
             }
         }
 
-        tape.Add("supplementary groups", X64.Setgroups, (ulong)image.Groups.Length, tape.Place(MemoryMarshal.AsBytes<int>(image.Groups)));
+        if (Authority.Own.SetsGroups)
+        {
+            tape.Add("supplementary groups", X64.Setgroups, (ulong)image.Groups.Length, tape.Place(MemoryMarshal.AsBytes<int>(image.Groups)));
+        }
+
         tape.Add("group ids", X64.Setresgid, Id(image.GroupIds[0]), Id(image.GroupIds[1]), Id(image.GroupIds[2]));
         tape.Add("file-system group id", X64.Setfsgid, Id(image.GroupIds[3]));
         tape.Add("keeping capabilities", X64.Prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);

@@ -2,6 +2,7 @@ using System.Globalization;
 using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.KernelBridge.Tape;
 
 namespace Holdfast.KernelBridge.Resources;
@@ -19,10 +20,30 @@ internal sealed class ResourceLimits : IProcessResource
 
     public IEnumerable<Refusal> Check(ProcessView view) => [];
 
-    public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image)
+    /// <summary>A hard limit above this process's own, which takes CAP_SYS_RESOURCE of the initial user namespace to raise; null when there is none.</summary>
+    public static Refusal? CheckRestore(ProcessImage process)
+    {
+        if (!Authority.Own.IsOfNamespace)
+        {
+            return null;
+        }
+
+        List<LimitImage> own = Read(Environment.ProcessId);
+        LimitImage? above = process.Limits.FirstOrDefault(limit => own.Exists(mine => mine.Resource == limit.Resource && mine.Hard < limit.Hard));
+        return above is null
+            ? null
+            : new Refusal("rights.limit", process.Pid, null, $"limit '{Names[above.Resource]}'", "its hard limit is above that of this session, and only root may raise it", "restore from a session with that limit (ulimit -H), or as root");
+    }
+
+    public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image) => image.Limits = Read(view.Pid);
+
+    /// <summary>This process's own soft limit.</summary>
+    public static ulong Own(int resource) => Read(Environment.ProcessId).Find(limit => limit.Resource == resource)?.Soft ?? 0;
+
+    private static List<LimitImage> Read(int pid)
     {
         List<LimitImage> limits = [];
-        foreach (string line in ProcFs.Text($"/proc/{view.Pid}/limits").Split('\n'))
+        foreach (string line in ProcFs.Text($"/proc/{pid}/limits").Split('\n'))
         {
             int resource = Array.FindIndex(Names, name => line.StartsWith(name, StringComparison.Ordinal));
             if (resource >= 0)
@@ -32,7 +53,7 @@ internal sealed class ResourceLimits : IProcessResource
             }
         }
 
-        image.Limits = limits;
+        return limits;
     }
 
     public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)

@@ -17,6 +17,10 @@ internal sealed class SeccompFilters
     /// <summary>Code of the refusals.</summary>
     public const string Code = "process.seccomp";
 
+    /// <summary>Code and words of the refusal for want of rights.</summary>
+    public const string Rights = "rights.seccomp", WithoutRights = "the kernel shows and suspends filters for CAP_SYS_ADMIN of the host only, which an ordinary user does not have",
+        RightsRemedy = "start it without a seccomp filter, or run Holdfast as root";
+
     /// <summary>What a check says: before the process stands nobody can read its filters.</summary>
     public const string Caveat = "kept if they allow the system calls that a checkpoint makes in the process, which shows when it stands only";
 
@@ -72,9 +76,9 @@ internal sealed class SeccompFilters
         {
             yield return view.Refuse(Code, "seccomp", "Holdfast runs under a seccomp filter itself, so that the kernel shows it no others", "run Holdfast without one");
         }
-        else if (Capabilities.Lacking([Capabilities.SysAdmin], Capabilities.Effective()).Count > 0)
+        else if (!Authority.Own.IsOfHost)
         {
-            yield return view.Refuse(Code, "seccomp", "the kernel shows filters to CAP_SYS_ADMIN only", "run Holdfast as root");
+            yield return view.Refuse(Rights, "seccomp", WithoutRights, RightsRemedy);
         }
     }
 

@@ -2,6 +2,7 @@ using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Restore;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.KernelBridge.Tape;
 
 namespace Holdfast.KernelBridge.Resources;
@@ -99,16 +100,17 @@ internal static class SignalDrivenFiles
         }
 
         // May a signal be sent? That is decided by the user who set the owner. The saved id keeps the way back.
-        bool asUser = signals.User != 0 || signals.EffectiveUser != 0;
+        uint self = (uint)Authority.Own.User;
+        bool asUser = signals.Owner != 0 && (signals.User != self || signals.EffectiveUser != self);
         if (asUser)
         {
-            tape.Add($"user who set the owner of {what}", X64.Setresuid, signals.User, signals.EffectiveUser, 0);
+            tape.Add($"user who set the owner of {what}", X64.Setresuid, signals.User, signals.EffectiveUser, self);
         }
 
         tape.Add($"owner of {what}", X64.Fcntl, (ulong)number, F_SETOWN_EX, tape.Place(((int)signals.Kind, signals.Owner)));
         if (asUser)
         {
-            tape.Add("back to the builder's user", X64.Setresuid, 0, 0, 0);
+            tape.Add("back to the builder's user", X64.Setresuid, self, self, self);
         }
     }
 

@@ -19,6 +19,9 @@ internal sealed class SocketCensus
 
     public List<Refusal> Refusals { get; } = [];
 
+    /// <summary>The application has a network namespace of its own.</summary>
+    public bool OwnsNetwork { get; private init; }
+
     /// <summary>What a restore does not bring back.</summary>
     public List<string> Caveats { get; } = [];
 
@@ -73,7 +76,7 @@ internal sealed class SocketCensus
 
     private static SocketCensus Look(IReadOnlyList<DescriptorFacts> descriptors, IReadOnlySet<int> pids, int reference)
     {
-        SocketCensus census = new(pids);
+        SocketCensus census = new(pids) { OwnsNetwork = ProcFs.TryLink($"/proc/{reference}/ns/net") != ProcFs.TryLink("/proc/self/ns/net") };
         foreach (DescriptorFacts descriptor in descriptors.OrderBy(facts => facts.Number))
         {
             if (!census.sockets.ContainsKey(descriptor.Identity.Inode) && SocketFacts.TryRead(descriptor) is { } facts)

@@ -82,6 +82,10 @@ internal sealed record SocketImage : OpenFileImage
 
     public required IReadOnlyList<SocketMessageImage> Queue { get; init; }
 
+    /// <summary>A TCP socket.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool IsTcp => Type == SOCK_STREAM && Family is AF_INET or AF_INET6;
+
     public override string Description => Describe(Family, Type, Protocol, Local, Remote) + (State is SocketState.Idle or SocketState.Connected ? string.Empty : $" ({State.ToString().ToLowerInvariant()})");
 
     public static string Describe(int family, int type, int protocol, ReadOnlySpan<byte> local, ReadOnlySpan<byte> remote)

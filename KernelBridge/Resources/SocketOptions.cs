@@ -93,8 +93,7 @@ internal static class SocketOptions
             {
                 // Binding to an IPv6 address sets it as well; for a socket that has an address, and so for connected ones, it means nothing any more.
                 (IPPROTO_IPV6, IPV6_V6ONLY) when SocketName.IsNamed(socket.Name()) => 0,
-                (SOL_SOCKET, SO_SNDBUF) => socket.Set(SOL_SOCKET, SO_SNDBUFFORCE, BitConverter.ToInt32(option.Value) / 2),
-                (SOL_SOCKET, SO_RCVBUF) => socket.Set(SOL_SOCKET, SO_RCVBUFFORCE, BitConverter.ToInt32(option.Value) / 2),
+                (SOL_SOCKET, SO_SNDBUF or SO_RCVBUF) => socket.SetBuffer(option.Option, BitConverter.ToInt32(option.Value) / 2),
                 _ => socket.Set(option.Level, option.Option, option.Value),
             };
             if (error != 0)

@@ -52,7 +52,7 @@ internal static unsafe partial class SystemVMemory
     {
         // Behind its end the last page can be used too, but only memory shows what is there; a read of the file ends before.
         long whole = user.Covers(shared.Size - 1) ? shared.Size & ~(PagePump.PageSize - 1L) : shared.Size;
-        PageCounts counts = SharedMemoryPump.Pump(shared with { Size = whole }, user.Path, sink);
+        PageCounts counts = SharedMemoryPump.Pump(shared with { Size = whole }, [user], sink);
         if (whole < shared.Size)
         {
             byte[] page = new byte[PagePump.PageSize];
@@ -100,14 +100,14 @@ internal static unsafe partial class SystemVMemory
     private static partial Regex SegmentName();
 }
 
-/// <summary>Where a process has a segment attached.</summary>
+/// <summary>Where a process has shared memory: a segment attached, or anonymous memory mapped.</summary>
 /// <param name="Pid">The process as the host sees it.</param>
 /// <param name="Start">First address.</param>
 /// <param name="End">Address after the last.</param>
 /// <param name="Offset">Where in the segment it begins.</param>
 internal sealed record SegmentUser(int Pid, ulong Start, ulong End, ulong Offset)
 {
-    public string Path => $"/proc/{Pid}/map_files/{Start:x}-{End:x}";
+    public string Path => MappedFiles.Link(Pid, Start, End);
 
     /// <summary>Whether a byte of the segment is there.</summary>
     public bool Covers(long at) => (ulong)at >= Offset && (ulong)at - Offset < End - Start;

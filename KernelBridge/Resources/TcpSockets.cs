@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Net;
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Spaces;
 using static Holdfast.KernelBridge.Linux.SocketCalls;
 
 namespace Holdfast.KernelBridge.Resources;
@@ -11,6 +12,22 @@ namespace Holdfast.KernelBridge.Resources;
 /// </summary>
 internal static class TcpSockets
 {
+    /// <summary>Code and words of the refusal where connections cannot be made in repair mode.</summary>
+    public const string Rights = "rights.tcp", WithoutRights = "a connection of the host's network can only be made again with CAP_NET_ADMIN, which an ordinary user does not have",
+        RightsRemedy = "give the application a network of its own (run --isolate pid,mount,uts,ipc,time,shm,net), or run as root";
+
+    private const int TCP_REPAIR = 19;
+
+    /// <summary>Whether this process may make connections of its own network namespace in repair mode.</summary>
+    public static bool MayRepair()
+    {
+        using SocketCopy probe = SocketCopy.Own(socket(AF_INET, SOCK_STREAM | Libc.O_CLOEXEC, 0));
+        return probe.Set(IPPROTO_TCP, TCP_REPAIR, BitConverter.GetBytes(1)) == 0;
+    }
+
+    /// <summary>Whether a socket in this state is made in repair mode by a restore.</summary>
+    public static bool NeedsRepair(SocketState state) => state is SocketState.Connected or SocketState.Ended or SocketState.Reset;
+
     /// <summary>Finds the state of each, or refuses it.</summary>
     public static void Look(SocketCensus census, SocketDiagnosis? diagnosis)
     {
@@ -34,6 +51,7 @@ internal static class TcpSockets
             ends.TryAdd((SocketName.EndPoint(socket.Local), SocketName.EndPoint(socket.Remote)), socket);
         }
 
+        bool repairs = census.OwnsNetwork || Authority.Own.RepairsConnections;
         int reset = 0;
         foreach (SocketFacts socket in own)
         {
@@ -69,6 +87,11 @@ internal static class TcpSockets
                 {
                     HalfInside(census, socket, [.. orphans[(remote, local)]], own);
                 }
+            }
+
+            if (!repairs && NeedsRepair(socket.State))
+            {
+                census.Refusals.Add(socket.Refuse(Rights, WithoutRights, RightsRemedy));
             }
 
             reset += socket.State == SocketState.Reset ? 1 : 0;

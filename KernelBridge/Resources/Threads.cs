@@ -3,6 +3,7 @@ using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.KernelBridge.Tape;
 
 namespace Holdfast.KernelBridge.Resources;
@@ -10,6 +11,8 @@ namespace Holdfast.KernelBridge.Resources;
 /// <summary>Threads: registers, extended state, masks, alternate stacks, robust lists, rseq, scheduling.</summary>
 internal static unsafe class Threads
 {
+    private const int RLIMIT_RTPRIO = 14;
+
     private const int PR_SET_PDEATHSIG = 1, PR_GET_PDEATHSIG = 2, PR_SET_NAME = 15, PR_SET_TIMERSLACK = 29, PR_GET_TIMERSLACK = 30, PR_GET_TID_ADDRESS = 40;
 
     /// <summary>Captures one stopped thread.</summary>
@@ -72,6 +75,34 @@ internal static unsafe class Threads
             RemainingWait = remaining,
             Credentials = Credentials.Capture(status, calls),
         };
+    }
+
+    /// <summary>A niceness or priority that an ordinary user may not give to a process; null when there is none.</summary>
+    public static Refusal? CheckRestore(ProcessImage process)
+    {
+        if (!Authority.Own.IsOfNamespace)
+        {
+            return null;
+        }
+
+        int own = ProcessStat.Read(Environment.ProcessId).Nice;
+        foreach (ThreadImage thread in process.Threads)
+        {
+            Refusal Refuse(string what, string why, string remedy) => new("rights.priority", process.Pid, null, $"{what} of thread {thread.Tid}", why, remedy);
+            if (thread.Nice < own)
+            {
+                return Refuse($"niceness {thread.Nice}", $"that of this session is {own}, and only root may lower it", "restore from a session with that niceness, or as root");
+            }
+
+            // struct sched_attr: policy at 4 (SCHED_FIFO 1, SCHED_RR 2, SCHED_DEADLINE 6), priority at 20.
+            if (thread.Scheduling.Length >= 24 && BitConverter.ToUInt32(thread.Scheduling, 4) is 1 or 2 or 6
+                && (ulong)BitConverter.ToUInt32(thread.Scheduling, 20) is var priority && (priority == 0 || ResourceLimits.Own(RLIMIT_RTPRIO) < priority))
+            {
+                return Refuse($"real-time priority {priority}", "this session may not give it", "restore from a session that may (ulimit -r), or as root");
+            }
+        }
+
+        return null;
     }
 
     /// <summary>Composes what a thread sets for itself, before its credentials.</summary>

@@ -48,10 +48,7 @@ internal sealed partial class PtraceRestore : IRestore
     public IReadOnlyList<Refusal> Check()
     {
         List<Refusal> refusals = [.. plan.Refusals];
-        if (Capabilities.Lacking([Capabilities.SysPtrace, Capabilities.SysAdmin], Capabilities.Effective()) is { Count: > 0 } missing)
-        {
-            refusals.Add(new Refusal("rights.missing", 0, null, "restore", $"missing {string.Join(", ", missing)}", "run as root"));
-        }
+        refusals.AddRange(CheckRights());
 
         string[] lacking = [.. Image.Host.CpuFlags.Except(HostFacts.CpuFlags())];
         if (lacking.Length > 0)
@@ -75,6 +72,38 @@ internal sealed partial class PtraceRestore : IRestore
         }
 
         return refusals;
+    }
+
+    /// <summary>What of the image this process may not make.</summary>
+    private IEnumerable<Refusal> CheckRights()
+    {
+        Authority own = Authority.Own;
+        if (!own.Supervises)
+        {
+            yield return new Refusal(Capabilities.Missing, 0, null, "restore", $"missing {string.Join(", ", own.Missing)}", "run as root");
+            yield break;
+        }
+
+        if (Image.Scope == ApplicationScope.Tree && own.IsOfNamespace)
+        {
+            yield return new Refusal(Capabilities.Missing, 0, null, "the host's pids", "an ordinary user cannot choose them", "run as root");
+        }
+
+        foreach (Refusal refusal in Living.SelectMany(process => (Refusal?[])[Credentials.CheckRestore(process), ResourceLimits.CheckRestore(process), Threads.CheckRestore(process)]).OfType<Refusal>())
+        {
+            yield return refusal;
+        }
+
+        if (!own.IsOfHost && Living.FirstOrDefault(process => process.SeccompFilters.Count > 0) is { } filtered)
+        {
+            yield return new Refusal(SeccompFilters.Rights, filtered.Pid, null, "seccomp", SeccompFilters.WithoutRights, "restore as root");
+        }
+
+        if (Image.Isolated?.Contains("net") != true && !own.RepairsConnections
+            && Image.OpenFiles.OfType<SocketImage>().FirstOrDefault(socket => socket.IsTcp && TcpSockets.NeedsRepair(socket.State)) is { } tcp)
+        {
+            yield return new Refusal(TcpSockets.Rights, 0, null, tcp.Description, TcpSockets.WithoutRights, TcpSockets.RightsRemedy);
+        }
     }
 
     public IReadOnlyList<Refusal> CheckVolumes()

@@ -8,6 +8,8 @@ internal static class Capabilities
     /// <summary>Code of the refusal where one is missing.</summary>
     public const string Missing = "rights.missing";
 
+    private const int PR_CAP_AMBIENT = 47, PR_CAP_AMBIENT_RAISE = 2, PR_CAP_AMBIENT_CLEAR_ALL = 4;
+
     public const int NetAdmin = 12, SysPtrace = 19, SysAdmin = 21, SysTime = 25, CheckpointRestore = 40;
 
     /// <summary>The capabilities that a space of this kind takes.</summary>
@@ -40,8 +42,7 @@ internal static class Capabilities
         {
             throw new BridgeException(
                 Missing, what, $"this process lacks {string.Join(", ", missing)}",
-                "run it as root, give it these capabilities (setcap, or --cap-add of the container), "
-                    + "or run it in a user namespace of its own (unshare --user --map-root-user)");
+                "run it as root, or give it these capabilities (setcap, or --cap-add of the container)");
         }
     }
 
@@ -49,10 +50,26 @@ internal static class Capabilities
     public static IReadOnlyList<string> Lacking(IReadOnlyList<int> needed, ulong effective) => [.. needed.Where(c => (effective & (1UL << c)) == 0).Select(NameOf)];
 
     /// <summary>CapEff of /proc/self/status.</summary>
-    public static ulong Effective()
+    public static ulong Effective() => Read("self", "CapEff:");
+
+    /// <summary>Makes the inheritable capabilities of the calling thread ambient ones: a program that it starts has them, whoever its user is.</summary>
+    public static void RaiseAmbient()
     {
-        string line = File.ReadLines("/proc/self/status").First(l => l.StartsWith("CapEff:", StringComparison.Ordinal));
-        return ulong.Parse(line[7..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+        ulong inheritable = Read("thread-self", "CapInh:");
+        for (int capability = 0; capability < 64; capability++)
+        {
+            // Fails for what is not permitted, which then is not passed on.
+            _ = (inheritable >> capability & 1) != 0 ? SpaceNative.ProcessControl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (nuint)capability, 0, 0) : 0;
+        }
+    }
+
+    /// <summary>Ends that again.</summary>
+    public static void ClearAmbient() => _ = SpaceNative.ProcessControl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+
+    private static ulong Read(string task, string name)
+    {
+        string line = File.ReadLines($"/proc/{task}/status").First(l => l.StartsWith(name, StringComparison.Ordinal));
+        return ulong.Parse(line[name.Length..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
     }
 
     private static string NameOf(int capability) => capability switch

@@ -40,16 +40,27 @@ internal sealed record CgroupTree(string Directory)
         }
     }
 
-    /// <summary>Makes the groups below the first v2 mount that lets us.</summary>
+    /// <summary>Where groups can be made: at the top of a v2 hierarchy; where that is not ours, in this process's own group, which a user's session may have been given.</summary>
+    public static IEnumerable<string> Places()
+    {
+        List<string> mounts = [.. FindMounts(File.ReadLines("/proc/self/mountinfo"))];
+        string? own = File.ReadLines("/proc/self/cgroup").FirstOrDefault(line => line.StartsWith("0::/", StringComparison.Ordinal))?[4..];
+        return [.. mounts, .. own is { Length: > 0 } ? mounts.Select(mount => Path.Combine(mount, own)).Where(System.IO.Directory.Exists) : []];
+    }
+
+    /// <summary>The first place in which this process may make groups; null when there is none.</summary>
+    public static string? Writable() => Places().FirstOrDefault(place => Access(place, W_OK) == 0 && Access(Path.Combine(place, "cgroup.procs"), W_OK) == 0);
+
+    /// <summary>Makes the groups in the first place that lets us.</summary>
     /// <returns>Null when there is no writable one.</returns>
     public static CgroupTree? Create(string applicationName)
     {
-        foreach (string mount in FindMounts(File.ReadLines("/proc/self/mountinfo")))
+        foreach (string place in Places())
         {
-            RemoveLeftovers(Path.Combine(mount, Parent), DateTime.UtcNow - leftoverAge);
+            RemoveLeftovers(Path.Combine(place, Parent), DateTime.UtcNow - leftoverAge);
             string name = $"{Sanitise(applicationName)}.{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(6))}";
-            var tree = new CgroupTree(Path.Combine(mount, Parent, name));
-            if (tree.TryMake(Path.Combine(mount, Parent)))
+            var tree = new CgroupTree(Path.Combine(place, Parent, name));
+            if (tree.TryMake(Path.Combine(place, Parent)) && tree.MayBeJoined(place))
             {
                 return tree;
             }
@@ -146,6 +157,10 @@ internal sealed record CgroupTree(string Directory)
 
         return MakeDirectory(Init, 0x1ed) == 0 && MakeDirectory(App, 0x1ed) == 0 && File.Exists(Path.Combine(App, "cgroup.freeze"));
     }
+
+    // To move a process between groups takes the right to write to the group that holds both (cgroups(7)).
+    private bool MayBeJoined(string place) =>
+        Access(Path.Combine(place, "cgroup.procs"), W_OK) == 0 && Access(Path.Combine(App, "cgroup.procs"), W_OK) == 0;
 
     private static string Sanitise(string name)
     {

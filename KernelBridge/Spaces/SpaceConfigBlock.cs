@@ -14,7 +14,7 @@ internal sealed class SpaceConfigBlock
     private const uint Magic = 0x46534648;
     private const int LongestHostName = 64;
     private const int Words = 18;
-    private const uint DetachFlag = 1, OwnSessionFlag = 2, CgroupFlag = 4, OwnSharedMemoryFlag = 8;
+    private const uint DetachFlag = 1, OwnSessionFlag = 2, CgroupFlag = 4, OwnSharedMemoryFlag = 8, OwnUserFlag = 16;
 
     private readonly MemoryStream tail = new();
 
@@ -44,7 +44,7 @@ internal sealed class SpaceConfigBlock
 
         bool run = request.Mode == SpaceMode.Run;
         uint flags = (request.Detach ? DetachFlag : 0) | (request.Detach && run ? OwnSessionFlag : 0) | (grouped ? CgroupFlag : 0)
-            | (request.Isolate.Contains("shm") ? OwnSharedMemoryFlag : 0);
+            | (request.Isolate.Contains("shm") ? OwnSharedMemoryFlag : 0) | (Authority.Own.IsOfNamespace ? OwnUserFlag : 0);
         return new SpaceConfigBlock().Write(
             request.Mode, flags, namespaces, request.WantedPid, request.HostName ?? Shorten(request.Name), request.WorkingDirectory, programPath,
             run ? request.Command : [], run ? request.Environment : [], Offsets(request), request.Extras);

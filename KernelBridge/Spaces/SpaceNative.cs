@@ -26,6 +26,8 @@ internal static partial class SpaceNative
     public const int SCM_RIGHTS = 1, SCM_CREDENTIALS = 2;
     public const int MSG_NOSIGNAL = 0x4000, MSG_CMSG_CLOEXEC = 0x40000000;
 
+    public const int W_OK = 2;
+
     public const int P_PID = 1;
     public const int WNOHANG = 1, WEXITED = 4, WALL = 0x40000000;
     public const int CLD_EXITED = 1;
@@ -175,6 +177,22 @@ internal static partial class SpaceNative
 
     [LibraryImport(Library, EntryPoint = "posix_spawnattr_setsigdefault")]
     public static unsafe partial int SpawnAttributesSetSignalDefault(void* attributes, void* set);
+
+    /// <summary>faccessat(2) with AT_EACCESS: by the effective user and capabilities.</summary>
+    public static int Access(string path, int mode) => AccessAt(-100, path, mode, 0x200);
+
+    [LibraryImport(Library, EntryPoint = "faccessat", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int AccessAt(int directory, string path, int mode, int flags);
+
+    [LibraryImport(Library, EntryPoint = "execve", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static unsafe partial int Execute(string path, byte** argv, byte** envp);
+
+    /// <summary>pthread_sigmask(3); a sigset_t of glibc and musl has 128 bytes.</summary>
+    [LibraryImport(Library, EntryPoint = "pthread_sigmask")]
+    public static unsafe partial int SetSignalMask(int how, byte* set, byte* old);
+
+    [LibraryImport(Library, EntryPoint = "prctl", SetLastError = true)]
+    public static partial int ProcessControl(int option, nuint a, nuint b, nuint c, nuint d);
 
     [LibraryImport(Library, EntryPoint = "syscall", SetLastError = true)]
     private static partial nint SystemCall(long number, nint a, nint b, nint c, nint d);

@@ -10,7 +10,7 @@ internal sealed class SpaceReport
 {
     private const int RecordSize = 16;
     private const uint InitKind = 1, MainKind = 2, ErrorKind = 3;
-    private const int CloneMainStage = 12, ChangeDirectoryStage = 14, ExecStage = 16;
+    private const int MountProcStage = 8, CloneMainStage = 12, ChangeDirectoryStage = 14, ExecStage = 16;
 
     /// <summary>The init's pid as the starter sees it; 0 when it was not reported.</summary>
     public int InitPid { get; private set; }
@@ -77,8 +77,15 @@ internal sealed class SpaceReport
                 directory.StartsWith("/dev/shm", StringComparison.Ordinal) ? "leave shm out of what is isolated (--isolate pid,mount,uts,ipc,time)" : string.Empty),
             (CloneMainStage, EEXIST) => new BridgeException(
                 "restore.pid-taken", $"pid {wantedPid}", "another process has it", "restore into a pid namespace of its own, or end that process"),
+            (MountProcStage, _) when Authority.Own.IsOfNamespace => Hidden(Error),
             _ => new BridgeException("space.start", $"starting the space: {StageName(FailedStage)}", why),
         };
+    }
+
+    private static BridgeException Hidden(int error)
+    {
+        (string why, string remedy) = UserNamespace.Explain(UserNamespace.MountProcStep, error)!.Value;
+        return new BridgeException(Capabilities.Missing, "starting the space: mounting /proc", why, remedy);
     }
 
     private static string StageName(int stage) => stage switch
@@ -98,6 +105,7 @@ internal sealed class SpaceReport
         13 => "joining the application's cgroup",
         15 => "placing descriptors",
         17 => "mounting /dev/shm",
+        18 => "giving up the rights of its supervisor",
         _ => $"stage {stage}",
     };
 

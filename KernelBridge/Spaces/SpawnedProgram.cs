@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 using static Holdfast.KernelBridge.Spaces.SpaceNative;
 
@@ -17,13 +18,22 @@ internal static unsafe class SpawnedProgram
     /// <summary>Starts it.</summary>
     /// <param name="executable">A memfd with the ELF file.</param>
     /// <param name="descriptors">Source (ours) and target (its own, below 128), in any order.</param>
+    /// <param name="arguments">Its arguments.</param>
     /// <returns>Its pid: a child of this process that the caller must wait for.</returns>
-    public static int Start(SafeFileHandle executable, IReadOnlyList<(int Source, int Target)> descriptors)
+    public static int Start(SafeFileHandle executable, IReadOnlyList<(int Source, int Target)> descriptors, params ReadOnlySpan<string> arguments)
     {
         byte* actions = stackalloc byte[OpaqueSize];
         byte* attributes = stackalloc byte[OpaqueSize];
         byte* signals = stackalloc byte[SignalSetSize];
         List<SafeFileHandle> copies = [];
+        List<nint> texts = [];
+        byte* Text(string text)
+        {
+            nint copy = Marshal.StringToCoTaskMemUTF8(text);
+            texts.Add(copy);
+            return (byte*)copy;
+        }
+
         Check(SpawnActionsInit(actions), "posix_spawn_file_actions_init");
         Check(SpawnAttributesInit(attributes), "posix_spawnattr_init");
         try
@@ -43,16 +53,31 @@ internal static unsafe class SpawnedProgram
             Check(SpawnAttributesSetSignalDefault(attributes, signals), "posix_spawnattr_setsigdefault");
             Check(SpawnAttributesSetFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK), "posix_spawnattr_setflags");
 
-            fixed (byte* name = "holdfast-space\0"u8)
+            byte** argv = stackalloc byte*[arguments.Length + 2];
+            argv[0] = Text("holdfast-space");
+            for (int i = 0; i < arguments.Length; i++)
             {
-                byte** argv = stackalloc byte*[] { name, null };
-                byte** envp = stackalloc byte*[] { null };
-                Check(PosixSpawn(out int pid, $"/proc/self/fd/{Descriptors.Number(executable)}", actions, attributes, argv, envp), "posix_spawn");
-                return pid;
+                argv[i + 1] = Text(arguments[i]);
             }
+
+            argv[arguments.Length + 1] = null;
+            byte** envp = stackalloc byte*[] { null };
+            if (Authority.Own.IsOfNamespace)
+            {
+                Capabilities.RaiseAmbient();
+            }
+
+            Check(PosixSpawn(out int pid, $"/proc/self/fd/{Descriptors.Number(executable)}", actions, attributes, argv, envp), "posix_spawn");
+            return pid;
         }
         finally
         {
+            if (Authority.Own.IsOfNamespace)
+            {
+                Capabilities.ClearAmbient();
+            }
+
+            texts.ForEach(Marshal.FreeCoTaskMem);
             SpawnActionsDestroy(actions);
             SpawnAttributesDestroy(attributes);
             copies.ForEach(c => c.Dispose());

@@ -11,18 +11,12 @@
  *   main     joins the application's cgroup, then becomes the program (RUN) or a stub that only pauses (BUILD)
  */
 #include <asm/stat.h>
-#include <asm/unistd.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/poll.h>
 #include <linux/sched.h>
-#include <linux/types.h>
 
-typedef __u8 u8;
-typedef __u32 u32;
-typedef __s32 s32;
-typedef __u64 u64;
-typedef __s64 s64;
+#include "freestanding.h"
 
 /* Descriptors as the supervisor puts them. KernelBridge/Spaces/SpaceConfigBlock.cs has the same numbers. */
 enum fixed_fd {
@@ -47,6 +41,7 @@ enum {
 	FLAG_OWN_SESSION = 2, /* so does the main process, into one of its own */
 	FLAG_CGROUP = 4,      /* the cgroup descriptors are there */
 	FLAG_OWN_SHM = 8,     /* a /dev/shm of its own */
+	FLAG_OWN_USER = 16,   /* the rights of the supervisor are those of its user namespace, and not the program's */
 };
 
 #define CONFIG_MAGIC 0x46534648u /* "HFSF" */
@@ -95,6 +90,7 @@ enum stage {
 	STAGE_EXTRAS = 15,
 	STAGE_EXEC = 16,
 	STAGE_MOUNT_SHM = 17,
+	STAGE_RIGHTS = 18,
 };
 
 struct report {
@@ -162,56 +158,6 @@ static u32 next_age;
 static int leased, expired, committed;
 static u64 lease_end;
 static int report_fd;
-
-/* ---------------------------------------------------------------- system calls */
-
-static __attribute__((noinline)) long sc(long number, long a, long b, long c, long d, long e, long f)
-{
-	long result;
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	register long r9 __asm__("r9") = f;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return result;
-}
-
-#define sc0(n) sc(n, 0, 0, 0, 0, 0, 0)
-#define sc1(n, a) sc(n, (long)(a), 0, 0, 0, 0, 0)
-#define sc2(n, a, b) sc(n, (long)(a), (long)(b), 0, 0, 0, 0)
-#define sc3(n, a, b, c) sc(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
-#define sc4(n, a, b, c, d) sc(n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
-#define sc5(n, a, b, c, d, e) sc(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
-#define sc6(n, a, b, c, d, e, f) sc(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
-
-/* gcc may call these two for structure copies and initialisers even in freestanding code. */
-void *memset(void *to, int value, unsigned long n)
-{
-	u8 *p = to;
-
-	while (n--)
-		*p++ = (u8)value;
-	return to;
-}
-
-void *memcpy(void *to, const void *from, unsigned long n)
-{
-	u8 *p = to;
-	const u8 *q = from;
-
-	while (n--)
-		*p++ = *q++;
-	return to;
-}
-
-static __attribute__((noreturn)) void leave(int status)
-{
-	for (;;)
-		sc1(__NR_exit_group, status);
-}
 
 static const char *at(u32 offset)
 {
@@ -331,6 +277,9 @@ static __attribute__((noreturn)) void become_program(void)
 	for (i = 0; i < config->envc; i++, string += length_of(string) + 1)
 		envp[i] = string;
 
+	/* The ambient ones go with the inheritable ones, capabilities(7). */
+	if (config->flags & FLAG_OWN_USER)
+		check(STAGE_RIGHTS, set_capabilities(0, 0, 0));
 	check(STAGE_CHDIR, sc1(__NR_chdir, at(config->cwd_at)));
 	sc3(__NR_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC: the report must last until then */);
 	if (config->open_files) {

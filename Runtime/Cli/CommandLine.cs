@@ -10,7 +10,7 @@ internal sealed class GlobalOptions
 {
     public Option<string?> Store { get; } = new("--store")
     {
-        Description = "The store (default: $HOLDFAST_STORE, else /var/lib/holdfast for root)", HelpName = "DIR", Recursive = true,
+        Description = "The store (default: $HOLDFAST_STORE, else /var/lib/holdfast for root and ~/.local/share/holdfast for others)", HelpName = "DIR", Recursive = true,
     };
 
     public Option<string?> Key { get; } = new("--key")

@@ -1,4 +1,5 @@
 using Holdfast.KernelBridge;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.Runtime.Configuration;
 using Holdfast.Runtime.Storage;
 using Holdfast.Snapshots;
@@ -27,6 +28,20 @@ internal sealed class Session : IDisposable
     public HoldfastSettings Settings => _settings ??= HoldfastSettings.Load(Store.Root);
 
     public IKernelBridge Bridge => _bridge ??= Hosting.Bridges.Create(Settings);
+
+    /// <summary>
+    /// Before something that takes rights over applications: an ordinary user's command begins again in a user namespace where it has them, so nothing may have been done yet
+    /// that a second time would do harm.
+    /// </summary>
+    /// <param name="application">The application that runs and is meant; null for one that is to be started.</param>
+    public static void RequireRights(ApplicationTarget? application = null)
+    {
+        if (!Authority.Own.Supervises)
+        {
+            Hosting.DiagnosticFiles.Remove();
+            Authority.Own.Enter(application);
+        }
+    }
 
     /// <summary>How a store is opened: quota and reserve as configured; the key that --key, HOLDFAST_KEY_FILE or the configuration name.</summary>
     public StoreOptions StoreOptions() => new()

@@ -27,9 +27,17 @@ internal sealed class Store(string root, Func<StoreOptions>? options = null) : I
             return named;
         }
 
-        return Libc.geteuid() == 0
-            ? "/var/lib/holdfast"
-            : throw new HoldfastException("store.unnamed", "no store is named: only root has a default; give --store DIR or set HOLDFAST_STORE", ExitStatus.Usage);
+        if (Libc.geteuid() == 0)
+        {
+            return "/var/lib/holdfast";
+        }
+
+        // XDG Base Directory Specification: a path that is not absolute is not one.
+        string? data = Environment.GetEnvironmentVariable("XDG_DATA_HOME");
+        string? home = Environment.GetEnvironmentVariable("HOME");
+        return data is ['/', ..] ? Path.Combine(data, "holdfast")
+            : home is ['/', _, ..] ? Path.Combine(home, ".local", "share", "holdfast")
+            : throw new HoldfastException("store.unnamed", "no store is named, and this user has no home directory: give --store DIR or set HOLDFAST_STORE", ExitStatus.Usage);
     }
 
     /// <summary>The snapshots, for writing; the store is made when there is none.</summary>

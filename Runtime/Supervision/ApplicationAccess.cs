@@ -1,4 +1,5 @@
 using Holdfast.Actors.Supervision;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.Runtime.Cli;
 using Holdfast.Runtime.Native;
 using Holdfast.Runtime.Protection;
@@ -15,7 +16,12 @@ internal static class ApplicationAccess
 
     public static async Task<IApplicationControl> OpenAsync(Session session, string name, CancellationToken cancellation)
     {
-        (ApplicationDirectory directory, _) = session.Store.Existing(name);
+        (ApplicationDirectory directory, ApplicationRecord known) = session.Store.Existing(name);
+        if (ApplicationDirectory.Runs(known))
+        {
+            Authority.Own.RequireReach(known.Target);
+        }
+
         long began = TimeProvider.System.GetTimestamp();
         while (true)
         {
@@ -26,6 +32,11 @@ internal static class ApplicationAccess
 
             if (directory.TryLock() is { } held)
             {
+                if (ApplicationDirectory.Runs(known))
+                {
+                    Session.RequireRights(known.Target);
+                }
+
                 return await AdoptAsync(session, directory, held, cancellation).ConfigureAwait(false);
             }
 

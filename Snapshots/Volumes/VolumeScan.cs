@@ -58,6 +58,12 @@ internal sealed class VolumeScan
                 "volume.mount", $"{Encoding.UTF8.GetString(path)} is another file system inside the volume {Encoding.UTF8.GetString(_root)}; name it as a volume of its own, outside of this one, or unmount it");
         }
 
+        if (!MappedIds.Users.Has(facts.Uid) || !MappedIds.Groups.Has(facts.Gid))
+        {
+            throw new SnapshotStoreException(
+                "volume.owner", $"{Encoding.UTF8.GetString(path)} in the volume {Encoding.UTF8.GetString(_root)} belongs to another user or group, which cannot be put back without root; take it over (chown), move it away, or run as root");
+        }
+
         bool further = facts.Type != FileFacts.Directory && facts.Links > 1 && !_linked.TryAdd(facts.Inode, relative);
         TreeEntry? entry = _describes ? Entry(path, relative, facts, further) : null;
         switch (facts.Type)

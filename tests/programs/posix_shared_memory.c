@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 	gone = make("gone", &removed, 3);
 	MUST(shm_unlink(named("gone")));
 	loose = make("loose", &unused, 4);
-	MUST(fchown(unused, 1000, 1001));
+	MUST(fchown(unused, state_user(1000), state_group(1001)));
 	MUST(fchmod(unused, 0604));
 	MUST(close(unused));
 	MUST(munmap(loose, SIZE));
@@ -93,8 +93,8 @@ int main(int argc, char **argv)
 	unused = MUST(shm_open(named("loose"), O_RDWR, 0));
 	MUST(fstat(unused, &st));
 	EQUAL(st.st_mode, S_IFREG | 0604);
-	EQUAL(st.st_uid, 1000);
-	EQUAL(st.st_gid, 1001);
+	EQUAL(st.st_uid, state_user(1000));
+	EQUAL(st.st_gid, state_group(1001));
 	loose = MUST(mmap(NULL, SIZE, PROT_READ, MAP_SHARED, unused, 0));
 	CHECK_FILL(loose, SIZE, 4);
 	MUST(stat(folder, &st));

@@ -180,7 +180,7 @@ static void check(pid_t child)
 	MUST(tcgetattr(masters[PLAIN], &now));
 	CHECK(same_settings(&now, &settings), "other settings of the master");
 	MUST(fstat(slave, &st));
-	EQUAL(st.st_uid, 77);
+	EQUAL(st.st_uid, state_user(77));
 	EQUAL(st.st_mode & 0777, 0604);
 	EQUAL(fcntl(masters[PLAIN], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 	EQUAL(number(masters[PLAIN], TIOCGPKT), 1);
@@ -258,7 +258,7 @@ int main(int argc, char **argv)
 	cfsetspeed(&settings, B9600);
 	MUST(tcsetattr(slave, TCSANOW, &settings));
 	MUST(tcgetattr(slave, &settings));
-	MUST(fchown(slave, 77, 5));
+	MUST(fchown(slave, state_user(77), state_group(5)));
 	MUST(fchmod(slave, 0604));
 	MUST(ioctl(slave, TIOCEXCL));
 	MUST(fcntl(masters[PLAIN], F_SETFL, O_NONBLOCK));

@@ -7,9 +7,12 @@
 
 static int prepared;
 
+/* What it was started with; an ordinary user can only go up from there. */
+static int lowest;
+
 static int nice_of(int i)
 {
-	return 3 + 4 * i;
+	return lowest + 1 + 2 * i;
 }
 
 static void set(int i)
@@ -63,6 +66,7 @@ int main(int argc, char **argv)
 	pthread_t threads[THREADS];
 
 	state_begin(argc, argv);
+	lowest = getpriority(PRIO_PROCESS, 0);
 	for (long i = 1; i < THREADS; i++)
 		threads[i] = state_thread(body, (void *)i);
 	UNTIL(__atomic_load_n(&prepared, __ATOMIC_SEQ_CST) == THREADS - 1);

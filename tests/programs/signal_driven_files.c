@@ -47,8 +47,8 @@ static void require(int which, int kind, pid_t owner, int signal, int async, uid
 	EQUAL(fcntl(fd, F_GETSIG), signal);
 	EQUAL(fcntl(fd, F_GETFL) & (O_ASYNC | O_NONBLOCK), async ? O_ASYNC | O_NONBLOCK : 0);
 	if (owner && fcntl(fd, F_GETOWNER_UIDS, users) == 0) {
-		EQUAL(users[0], 0);
-		EQUAL(users[1], user);
+		EQUAL(users[0], getuid());
+		EQUAL(users[1], user ? user : geteuid());
 	}
 }
 
@@ -140,9 +140,11 @@ int main(int argc, char **argv)
 	MUST(fcntl(pipes[NOBODY][0], F_SETSIG, SIGNAL));
 	/* For urgent data only: an owner without O_ASYNC. */
 	set(URGENT, F_OWNER_PID, getpid(), 0, 0);
-	MUST(seteuid(65534));
+	const uid_t self = geteuid(), user = state_user(65534);
+
+	MUST(seteuid(user));
 	set(USER, F_OWNER_PID, getpid(), 0, 1);
-	MUST(seteuid(0));
+	MUST(seteuid(self));
 	state_ready();
 	state_wait_go();
 
@@ -150,7 +152,7 @@ int main(int argc, char **argv)
 	require(GONE, F_OWNER_PID, 0, 0, 1, 0);
 	require(NOBODY, 0, 0, SIGNAL, 0, 0);
 	require(URGENT, F_OWNER_PID, getpid(), 0, 0, 0);
-	require(USER, F_OWNER_PID, getpid(), 0, 1, 65534);
+	require(USER, F_OWNER_PID, getpid(), 0, 1, user);
 	require_signal(USER, SIGIO, -1);
 	state_await("listening");
 	EQUAL(write(pipes[GROUP][1], "x", 1), 1);

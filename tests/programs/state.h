@@ -69,6 +69,18 @@ STATE_UNUSED static int64_t state_now(void)
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+/* Another user, where this process may give something to one: not where its user namespace has no other. */
+STATE_UNUSED static uid_t state_user(uid_t other)
+{
+	return geteuid() == 0 ? other : geteuid();
+}
+
+/* The same of groups. */
+STATE_UNUSED static gid_t state_group(gid_t other)
+{
+	return geteuid() == 0 ? other : getegid();
+}
+
 STATE_UNUSED static pid_t state_tid(void)
 {
 	return (pid_t)syscall(SYS_gettid);

@@ -43,14 +43,17 @@ int main(int argc, char **argv)
 	inside += 2 * PAGE;
 	MUST(mprotect(inside, PAGE, PROT_READ));
 	/* Of another user, who gave it to a third. */
-	MUST(setresgid(-1, 1001, -1));
-	MUST(setresuid(-1, 1000, -1));
+	const uid_t self = geteuid(), user = state_user(1000), third = state_user(2000);
+	const gid_t self_group = getegid(), group = state_group(1001), third_group = state_group(2001);
+
+	MUST(setresgid(-1, group, -1));
+	MUST(setresuid(-1, user, -1));
 	foreign = MUST(shmget(KEY + 2, PAGE, IPC_CREAT | 0600));
-	MUST(setresuid(-1, 0, -1));
-	MUST(setresgid(-1, 0, -1));
+	MUST(setresuid(-1, self, -1));
+	MUST(setresgid(-1, self_group, -1));
 	before = status_of(foreign);
-	before.shm_perm.uid = 2000;
-	before.shm_perm.gid = 2001;
+	before.shm_perm.uid = third;
+	before.shm_perm.gid = third_group;
 	before.shm_perm.mode = 0444;
 	MUST(shmctl(foreign, IPC_SET, &before));
 	MUST(shmctl(foreign, SHM_LOCK, NULL));
@@ -112,10 +115,10 @@ int main(int argc, char **argv)
 	filled = MUST(shmat(loose, NULL, 0));
 	CHECK_FILL(filled, 3 * PAGE + 5, 3);
 	now = status_of(foreign);
-	EQUAL(now.shm_perm.uid, 2000);
-	EQUAL(now.shm_perm.gid, 2001);
-	EQUAL(now.shm_perm.cuid, 1000);
-	EQUAL(now.shm_perm.cgid, 1001);
+	EQUAL(now.shm_perm.uid, third);
+	EQUAL(now.shm_perm.gid, third_group);
+	EQUAL(now.shm_perm.cuid, user);
+	EQUAL(now.shm_perm.cgid, group);
 	EQUAL(now.shm_perm.mode & 0777, 0444);
 	CHECK(now.shm_perm.mode & SHM_LOCKED, "mode %o", now.shm_perm.mode);
 	now = status_of(childs);

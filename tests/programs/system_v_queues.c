@@ -42,8 +42,8 @@ int main(int argc, char **argv)
 	for (int i = 0; i < COUNT; i++)
 		send_number(queue, i, i == 20 ? 8192 : (size_t)i * 3);
 	MUST(msgctl(queue, IPC_STAT, &status));
-	status.msg_perm.uid = 2000;
-	status.msg_perm.gid = 2001;
+	status.msg_perm.uid = state_user(2000);
+	status.msg_perm.gid = state_group(2001);
 	MUST(msgctl(queue, IPC_SET, &status));
 	/* It holds more than it may. */
 	send_number(small, 1, 300);
@@ -79,9 +79,9 @@ int main(int argc, char **argv)
 	MUST(msgctl(queue, IPC_STAT, &status));
 	EQUAL(status.msg_perm.__key, KEY);
 	EQUAL(status.msg_perm.mode, 0640);
-	EQUAL(status.msg_perm.uid, 2000);
-	EQUAL(status.msg_perm.gid, 2001);
-	EQUAL(status.msg_perm.cuid, 0);
+	EQUAL(status.msg_perm.uid, state_user(2000));
+	EQUAL(status.msg_perm.gid, state_group(2001));
+	EQUAL(status.msg_perm.cuid, state_user(0));
 	EQUAL(status.msg_qnum, COUNT);
 	EQUAL(status.msg_lspid, child);
 	EQUAL(status.msg_lrpid, child);

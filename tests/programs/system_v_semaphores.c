@@ -28,8 +28,8 @@ int main(int argc, char **argv)
 
 	MUST(semctl(set, 0, SETALL, values));
 	MUST(semctl(set, 0, IPC_STAT, &status));
-	status.sem_perm.uid = 2000;
-	status.sem_perm.gid = 2001;
+	status.sem_perm.uid = state_user(2000);
+	status.sem_perm.gid = state_group(2001);
 	MUST(semctl(set, 0, IPC_SET, &status));
 	MUST(semctl(gates, 2, SETVAL, 1));
 	pid_t child = state_fork();
@@ -59,9 +59,9 @@ int main(int argc, char **argv)
 	MUST(semctl(set, 0, IPC_STAT, &status));
 	EQUAL(status.sem_perm.__key, KEY);
 	EQUAL(status.sem_perm.mode & 0777, 0660);
-	EQUAL(status.sem_perm.uid, 2000);
-	EQUAL(status.sem_perm.gid, 2001);
-	EQUAL(status.sem_perm.cuid, 0);
+	EQUAL(status.sem_perm.uid, state_user(2000));
+	EQUAL(status.sem_perm.gid, state_group(2001));
+	EQUAL(status.sem_perm.cuid, state_user(0));
 	EQUAL(status.sem_nsems, 5);
 	CHECK(status.sem_otime != 0, "it was operated on");
 	EQUAL(semget(KEY, 0, 0), set);

@@ -30,7 +30,7 @@ internal static class CheckCommand
 
     private static int Check(Session session, string? what)
     {
-        IReadOnlyList<CheckRow> rows = what is null ? session.Bridge.CheckHost() : [.. session.Bridge.CheckApplication(Target(session, what)), .. VolumeRows(session, what)];
+        IReadOnlyList<CheckRow> rows = what is null ? session.Bridge.CheckHost() : Application(session, what);
         if (session.Output.Json)
         {
             foreach (CheckRow row in rows)
@@ -48,6 +48,13 @@ internal static class CheckCommand
         }
 
         return rows.Any(r => r.Verdict == CheckVerdict.No) ? ExitStatus.Failed : ExitStatus.Done;
+    }
+
+    private static IReadOnlyList<CheckRow> Application(Session session, string what)
+    {
+        ApplicationTarget target = Target(session, what);
+        Session.RequireRights(target);
+        return [.. session.Bridge.CheckApplication(target), .. VolumeRows(session, what)];
     }
 
     private static IEnumerable<CheckRow> VolumeRows(Session session, string what)

@@ -38,6 +38,7 @@ internal static class DumpCommand
     private static async Task<int> DumpAsync(Session session, int pid, string to, bool leave, TimeSpan? timeout, CancellationToken cancellation)
     {
         ApplicationTarget target = Tree(pid);
+        Session.RequireRights(target);
         bool made = !Directory.Exists(to);
         if (!made && Directory.EnumerateFileSystemEntries(to).Any())
         {

@@ -165,6 +165,7 @@ internal static class RestoreCommand
     /// <summary>Opens the snapshot of an application that the command line names; the caller disposes of both.</summary>
     internal static (Store? Dump, SnapshotReader Reader) Open(Session session, string? address, string? from)
     {
+        Session.RequireRights();
         Store? dump = from is null ? null : DumpStore(session, from);
         SnapshotInfo snapshot = dump is null ? session.Store.Snapshot(address!) : Only(dump, from!);
         return snapshot.Kind == Store.ApplicationKind

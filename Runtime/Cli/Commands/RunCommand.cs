@@ -104,6 +104,7 @@ internal static class RunCommand
         }
 
         ProgramFile.Check(order.Command[0]);
+        Session.RequireRights();
         SnapshotStore snapshots = session.Store.Snapshots();
         IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), snapshots, session.Settings.Storage.Tls, order.Volumes.Length > 0);
         IReadOnlyList<string> volumes = VolumePaths.Checked(order.Volumes, session.Store, order.Name ?? "");
@@ -150,6 +151,11 @@ internal static class RunCommand
     private static SupervisionOrder Adoption(Session session, RunOrder order, Action<ApplicationStarted, string?> started)
     {
         (ApplicationDirectory directory, ApplicationRecord record) = session.Store.Existing(order.Adopt!);
+        if (ApplicationDirectory.Runs(record))
+        {
+            Session.RequireRights(record.Target);
+        }
+
         IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), session.Store.Snapshots(), session.Settings.Storage.Tls, record.Volumes.Count > 0);
         ApplicationLock held = directory.TryLock()
             ?? throw new HoldfastException("app.supervised", $"{order.Adopt} is supervised already (by pid {record.SupervisorPid})");

@@ -7,15 +7,22 @@ internal sealed class TestApplication : IDisposable
 {
     private static readonly TimeSpan CommandBound = TimeSpan.FromSeconds(120);
     private readonly CommandRunner _runner;
+    private readonly IReadOnlyList<string> _prefix;
 
     private TestApplication(string name, IReadOnlyDictionary<string, string>? environment)
         : this(name, "", environment)
     {
     }
 
-    private TestApplication(string name, string configuration, IReadOnlyDictionary<string, string>? environment)
+    private TestApplication(string name, string configuration, IReadOnlyDictionary<string, string>? environment, OrdinaryUser? user = null)
     {
         Name = name;
+        _prefix = user?.Prefix ?? [];
+        foreach (var path in user is null ? [] : (string[])[Work.Top, Work.Path, Work.Scratch])
+        {
+            user!.Own(path);
+        }
+
         var file = Path.Combine(Work.Scratch, "holdfast.conf");
         File.WriteAllText(file, configuration);
         Dictionary<string, string> all = new(environment ?? new Dictionary<string, string>())
@@ -34,7 +41,7 @@ internal sealed class TestApplication : IDisposable
     public bool Skipped { get; private set; }
 
     /// <summary>Starts a state program and waits until it is ready.</summary>
-    public static TestApplication StartProgram(string program, string programCase, double seconds = 4)
+    public static TestApplication StartProgram(string program, string programCase, double seconds = 4, OrdinaryUser? user = null, IReadOnlyList<string>? options = null)
     {
         // Half of the programs, by the seed, are copied by clone(2) however small they are.
         var copied = (LongMode.Seed + $"{program} {programCase}".Sum(c => c)) % 2 == 0;
@@ -42,18 +49,18 @@ internal sealed class TestApplication : IDisposable
         {
             ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
             ["STATE_BOUND"] = LongMode.Count(600, 6 * 3600).ToString(CultureInfo.InvariantCulture),
-        });
+        }, user);
         List<string> command = [BuiltPrograms.StateProgram(program), application.Work.Path];
         if (programCase.Length > 0)
         {
             command.Add(programCase);
         }
 
-        return application.Launch(command);
+        return application.Launch(command, options);
     }
 
     /// <summary>One that the test starts itself.</summary>
-    public static TestApplication NotStarted(string name) => new(name, null);
+    public static TestApplication NotStarted(string name, OrdinaryUser? user = null, IReadOnlyDictionary<string, string>? environment = null) => new(name, "", environment, user);
 
     /// <summary>Starts any command that follows the protocol; WORK in its arguments stands for the work directory.</summary>
     public static TestApplication StartCommand(string name, IReadOnlyList<string> command)
@@ -85,11 +92,24 @@ internal sealed class TestApplication : IDisposable
 
     /// <summary>A holdfast command with this application's store, output as JSON.</summary>
     public CommandResult Holdfast(string command, params IReadOnlyList<string> arguments) =>
-        _runner.Run(CommandBound, Repository.HoldfastCommand, Arguments(command, arguments));
+        Command([Repository.HoldfastCommand, .. Arguments(command, arguments)]);
+
+    /// <summary>Any command as the user whose application it is.</summary>
+    public CommandResult Command(params IReadOnlyList<string> words) => As(_prefix, words);
+
+    /// <summary>Any command as somebody else.</summary>
+    public CommandResult As(IReadOnlyList<string> prefix, IReadOnlyList<string> words)
+    {
+        List<string> all = [.. prefix, .. words];
+        return _runner.Run(CommandBound, all[0], all[1..]);
+    }
 
     /// <summary>The same, left running.</summary>
-    public RunningCommand StartHoldfast(string command, params IReadOnlyList<string> arguments) =>
-        _runner.Start(Repository.HoldfastCommand, Arguments(command, arguments));
+    public RunningCommand StartHoldfast(string command, params IReadOnlyList<string> arguments)
+    {
+        List<string> all = [.. _prefix, Repository.HoldfastCommand, .. Arguments(command, arguments)];
+        return _runner.Start(all[0], all[1..]);
+    }
 
     /// <summary>The same, under another program such as strace.</summary>
     public CommandResult HoldfastUnder(IReadOnlyList<string> prefix, string command, params IReadOnlyList<string> arguments) =>
@@ -228,11 +248,11 @@ internal sealed class TestApplication : IDisposable
     public string Describe() =>
         string.Join("; ", Processes().Select(p => $"{p.Pid} ({p.InnerPid}) {p.State} {p.CommandLine} [{string.Join(' ', ProcessScan.Threads(p.Pid).Select(t => t.State))}]"));
 
-    private TestApplication Launch(IReadOnlyList<string> command)
+    private TestApplication Launch(IReadOnlyList<string> command, IReadOnlyList<string>? options = null)
     {
         try
         {
-            Holdfast("run", ["--detach", "--name", Name, .. Volumes.SelectMany(v => (string[])["--volume", v]), "--", .. command]).Required();
+            Holdfast("run", ["--detach", "--name", Name, .. Volumes.SelectMany(v => (string[])["--volume", v]), .. options ?? [], "--", .. command]).Required();
             Until.Required(() => Work.Has("ready") || Work.Result is not null, () => $"{Name} did not get ready: {Describe()}");
             if (Work.Result is { } early)
             {
@@ -250,7 +270,8 @@ internal sealed class TestApplication : IDisposable
         }
     }
 
-    private List<string> Arguments(string command, IReadOnlyList<string> arguments) =>
+    /// <summary>A holdfast command's arguments, with this application's store and JSON for output.</summary>
+    public List<string> Arguments(string command, IReadOnlyList<string> arguments) =>
         [command, "--store", Work.Store, "-o", "json", .. arguments];
 
     private void RequireNoProcess() =>

@@ -55,7 +55,7 @@ public sealed class ElfFileTests
         Assert.Throws<ArgumentOutOfRangeException>(() => ElfFile.Write((ulong)address, new byte[10], entry, bss));
 
     [Fact]
-    public void The_checked_in_init_is_what_its_source_compiles_to()
+    public void The_checked_in_programs_are_what_their_sources_compile_to()
     {
         string folder = SourceFolder();
         string[] compiler = [FirstLine("gcc"), FirstLine("ld")];
@@ -68,13 +68,16 @@ public sealed class ElfFileTests
         DirectoryInfo work = Directory.CreateTempSubdirectory("holdfast-init-");
         try
         {
-            string output = Path.Combine(work.FullName, "init.bin");
-            using Process build = Process.Start(Path.Combine(folder, "build-init.sh"), [output]);
+            using Process build = Process.Start(Path.Combine(folder, "build-init.sh"), [work.FullName]);
             build.WaitForExit();
             Assert.Equal(0, build.ExitCode);
 
-            Assert.Equal(File.ReadAllBytes(output), File.ReadAllBytes(Path.Combine(folder, "init.bin")));
-            Assert.Equal(File.ReadAllBytes(output), InitProgram.Code);
+            foreach (string name in (string[])["init.bin", "enter.bin"])
+            {
+                byte[] built = File.ReadAllBytes(Path.Combine(work.FullName, name));
+                Assert.Equal(built, File.ReadAllBytes(Path.Combine(folder, name)));
+                Assert.Equal(built, FlatProgram.Load(name));
+            }
         }
         finally
         {
