@@ -5,11 +5,11 @@ internal static class StateProgramScenarios
 {
     public static TheoryData<string, string> Programs() => StateProgram.Rows(program => program.Suite.Length == 0 && !program.Refused);
 
-    /// <summary>One of so many of them, by the seed.</summary>
+    /// <summary>One of so many of them, those whose turn it is; all in the long run.</summary>
     public static TheoryData<string, string> Some(int part)
     {
         TheoryData<string, string> some = [];
-        foreach (var row in Programs().Where(row => (LongMode.Seed + $"{row[0]}{row[1]}".Sum(c => c)) % part == 0))
+        foreach (var row in Programs().Where(row => Rotation.IsTurnOf($"{row[0]} {row[1]}", part)))
         {
             some.Add((string)row[0], (string)row[1]);
         }
@@ -47,41 +47,22 @@ internal static class StateProgramScenarios
 }
 
 /// <summary>
-/// Each program is checkpointed, killed and restored once; in the long run only, since whoever is left running is restored once too.
-/// By default a single program stands for all.
+/// Each program goes on after a restore, and can be checkpointed and restored again: three times for those whose turn it is, a third of them. A check before says that it
+/// can be captured; a rehearsal of the first restore agrees with it and leaves nothing.
 /// </summary>
-public sealed class RestoredOnceTests
-{
-    public static TheoryData<string, string> Programs => Environment.GetEnvironmentVariable("HOLDFAST_LONG") == "1"
-        ? StateProgramScenarios.Programs()
-        : new TheoryData<string, string> { { "private_memory", "" } };
-
-    [Theory]
-    [MemberData(nameof(Programs))]
-    public void A_program_goes_on_where_it_was(string program, string programCase) =>
-        StateProgramScenarios.With(program, programCase, application =>
-        {
-            StateProgramScenarios.Lose(application, program);
-            application.Restore();
-            application.RequirePass();
-        });
-}
-
-/// <summary>
-/// What is restored can be checkpointed and restored again. A check before says that it can, and so does a rehearsal of the first restore, which leaves nothing.
-/// </summary>
-public sealed class RestoredThreeTimesTests
+public sealed class RestoredInARowTests
 {
     public static TheoryData<string, string> Programs => StateProgramScenarios.Programs();
 
     [Theory]
     [MemberData(nameof(Programs))]
-    public void A_program_goes_on_after_three_restores_in_a_row(string program, string programCase) =>
+    public void A_program_goes_on_after_restores_in_a_row(string program, string programCase) =>
         StateProgramScenarios.With(program, programCase, application =>
         {
             // A moment that passes, such as bytes on their way, is another one for the checkpoint.
             Until.Required(() => application.Check().Count == 0, () => $"the check refuses what can be captured: {string.Join(", ", application.Check())}");
-            for (var round = 0; round < 3; round++)
+            var rounds = Rotation.IsTurnOf($"{program} {programCase}", 3) ? 3 : 1;
+            for (var round = 0; round < rounds; round++)
             {
                 StateProgramScenarios.Lose(application, program);
                 if (round == 0)
@@ -98,14 +79,14 @@ public sealed class RestoredThreeTimesTests
 
 /// <summary>
 /// A checkpoint leaves the original unharmed, and its snapshot is good although the original went on: restored beside it, or afterwards where both need the same thing
-/// of the host. By default half of the programs, by the seed.
+/// of the host. By default a third of the programs, in turn.
 /// </summary>
 public sealed class LeftRunningTests
 {
     /// <summary>What an original that runs holds of the host, so that a copy cannot have it.</summary>
     private static readonly string[] Shared = ["port.taken", "socket.path", "fifo.busy", "restore.call", "restore.socket"];
 
-    public static TheoryData<string, string> Programs => LongMode.IsOn ? StateProgramScenarios.Programs() : StateProgramScenarios.Some(2);
+    public static TheoryData<string, string> Programs => StateProgramScenarios.Some(3);
 
     [Theory]
     [MemberData(nameof(Programs))]

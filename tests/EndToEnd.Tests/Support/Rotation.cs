@@ -8,6 +8,9 @@ internal static class Rotation
 {
     private static int Turn => int.TryParse(Environment.GetEnvironmentVariable("HOLDFAST_TURN"), out var turn) ? turn : DateTime.UtcNow.DayOfYear;
 
+    /// <summary>Whether something has its turn, which comes once in so many runs; in the long run always.</summary>
+    public static bool IsTurnOf(string what, int runs) => LongMode.IsOn || (Turn + what.Sum(letter => letter)) % runs == 0;
+
     public static TheoryData<string, int> Of(IReadOnlyList<string> all, int some)
     {
         TheoryData<string, int> chosen = [];
