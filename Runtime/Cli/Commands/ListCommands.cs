@@ -18,6 +18,9 @@ internal static class ListCommands
         return command;
     }
 
+    /// <summary>A command as it stands in a table: an argument may hold several lines, or what a terminal would obey.</summary>
+    private static string OneLine(IReadOnlyList<string> command) => string.Concat(string.Join(' ', command).Select(letter => char.IsControl(letter) ? ' ' : letter));
+
     public static Command Show(Executor executor)
     {
         Argument<string> name = Options.Name();
@@ -87,7 +90,7 @@ internal static class ListCommands
         {
             session.Output.Text(Output.Table(
                 ["NAME", "STATE", "PID", "SNAPSHOTS", "STARTED", "COMMAND"],
-                all.Select(a => (string[])[a.Name, State(a.State, a.ExitStatus, a.Supervised), $"{a.Pid}", $"{a.Snapshots}", Output.Time(a.Started), string.Join(' ', a.Command)])));
+                all.Select(a => (string[])[a.Name, State(a.State, a.ExitStatus, a.Supervised), $"{a.Pid}", $"{a.Snapshots}", Output.Time(a.Started), OneLine(a.Command)])));
         }
         else
         {
@@ -116,7 +119,7 @@ internal static class ListCommands
                 ["state", State(d.State, d.ExitStatus, d.Supervised)],
                 ["pid", $"{d.Pid}"],
                 ["supervisor", d.SupervisorPid is { } pid ? $"pid {pid}" : d.State == "running" ? "none; 'holdfast run --adopt' is one" : ""],
-                ["command", string.Join(' ', d.Command)],
+                ["command", OneLine(d.Command)],
                 ["started", Output.Time(d.Started)],
                 ["ended", d.Ended is { } ended ? Output.Time(ended) : ""],
                 ["restored from", d.RestoredFrom ?? ""],
