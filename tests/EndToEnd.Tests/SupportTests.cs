@@ -57,8 +57,10 @@ public sealed class SupportTests
             var result = runner.Run(TimeSpan.FromSeconds(20), "/bin/sh", "-c", "sleep 300 & echo started");
             Assert.True(result.Succeeded, result.ToString());
             Assert.Equal("started\n", result.Output);
-            var left = Assert.Single(ProcessScan.Application(work.Path));
-            Assert.Contains("sleep", left.CommandLine, StringComparison.Ordinal);
+            // It is a shell for a moment, and nothing at all while it becomes the other program.
+            Until.Required(
+                () => ProcessScan.Application(work.Path) is [var left] && left.CommandLine.Contains("sleep", StringComparison.Ordinal),
+                () => $"what is left: {string.Join(", ", ProcessScan.Application(work.Path).Select(p => p.CommandLine))}");
         }
         finally
         {
