@@ -130,6 +130,9 @@ internal sealed class Output(int resultFd, int messageFd)
     };
 
     /// <summary>"2 processes, 1 thread".</summary>
+    /// <summary>A warning as a line behind an outcome; nothing for none.</summary>
+    public static string Behind(string? warning) => warning is null ? "" : $"\nwarning: {warning}";
+
     public static string VolumesRead(int volumes) => volumes == 0 ? "" : $", {(volumes == 1 ? "its volume" : $"its {volumes} volumes")} read and left as {(volumes == 1 ? "it is" : "they are")}";
 
     public static string ProcessesAndThreads(int processes, int threads) =>

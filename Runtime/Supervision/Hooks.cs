@@ -144,7 +144,6 @@ internal sealed class Hooks : IApplicationHooks
         ApplicationRecord? known = record();
         ProcessStartInfo start = new(program)
         {
-            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true,
             WorkingDirectory = known?.WorkingDirectory is { } directory && Directory.Exists(directory) ? directory : "/",
         };
         start.Environment["HOLDFAST_HOOK"] = called;
@@ -168,30 +167,17 @@ internal sealed class Hooks : IApplicationHooks
 
         try
         {
-            using Process process = Process.Start(start) ?? throw new BridgeException(Failed, $"running the {called} hook {program}", "it did not start");
-            process.StandardInput.Close();
             Tail tail = new();
-            process.OutputDataReceived += (_, line) => tail.Add(line.Data);
-            process.ErrorDataReceived += (_, line) => tail.Add(line.Data);
-            process.BeginOutputReadLine();
-            process.BeginErrorReadLine();
-            using CancellationTokenSource bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-            bound.CancelAfter(limit);
-            try
+            int? status = BoundedProcess.RunAsync(start, limit, tail.Add, cancellation).GetAwaiter().GetResult();
+            if (status is null)
             {
-                process.WaitForExitAsync(bound.Token).GetAwaiter().GetResult();
-            }
-            catch (OperationCanceledException)
-            {
-                process.Kill(true);
-                cancellation.ThrowIfCancellationRequested();
                 throw new BridgeException(
                     "hook.timeout", $"running the {called} hook {program}", $"it was not done within {limit.TotalSeconds:0.###} s and was killed{tail.Said}", "see holdfast.hooks.timeout");
             }
 
-            if (process.ExitCode != 0)
+            if (status != 0)
             {
-                throw new BridgeException(Failed, $"running the {called} hook {program}", $"it ended with status {process.ExitCode}{tail.Said}");
+                throw new BridgeException(Failed, $"running the {called} hook {program}", $"it ended with status {status}{tail.Said}");
             }
         }
         catch (Win32Exception e)
@@ -216,12 +202,11 @@ internal sealed class Hooks : IApplicationHooks
             }
         }
 
-        public void Add(string? line)
+        public void Add(string line)
         {
             lock (text)
             {
-                // Null is the end of one of the two streams.
-                text.Append(line).Append(line is null ? "" : "\n");
+                text.Append(line).Append('\n');
                 if (text.Length > KeptOutput)
                 {
                     text.Remove(0, text.Length - KeptOutput);

@@ -10,7 +10,6 @@ namespace Holdfast.EndToEnd.Tests;
 /// </summary>
 public sealed class ServerTests
 {
-    private static readonly byte[] Content = [.. Enumerable.Range(0, 20000).Select(i => (byte)((long)i * i % 251))];
     private static readonly string[] All = ["redis", "redis-aof", "node", "asyncio", "prefork", "java", "dotnet", "go"];
     private static readonly string[] Databases = ["openmp", "sqlite"];
 
@@ -50,7 +49,7 @@ public sealed class ServerTests
                 Assert.Equal(counted, before.Next());
                 lines = Lines(application, names);
                 application.KillByForce();
-                Until.Required(() => !Outside.Listens(port), () => $"port {port} is still served");
+                Until.Required(() => !Served.Listens(port), () => $"port {port} is still served");
                 application.Restore(filesAsIs: true);
             }
 
@@ -116,26 +115,12 @@ public sealed class ServerTests
             if (!kind.StartsWith("redis", StringComparison.Ordinal))
             {
                 _http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}"), Timeout = TimeSpan.FromSeconds(60) };
-                Assert.Equal(Content, _http.GetByteArrayAsync("/content").GetAwaiter().GetResult());
+                Assert.Equal(Served.Content, _http.GetByteArrayAsync("/content").GetAwaiter().GetResult());
                 return;
             }
 
             _redis = new TcpClient("127.0.0.1", port) { ReceiveTimeout = 60_000 };
             _answers = new StreamReader(_redis.GetStream(), Encoding.ASCII);
-        }
-
-        public static bool Listens(int port)
-        {
-            using Socket probe = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-            try
-            {
-                probe.Connect("127.0.0.1", port);
-                return true;
-            }
-            catch (SocketException)
-            {
-                return false;
-            }
         }
 
         /// <summary>How often it was asked before.</summary>

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net.Sockets;
 
 namespace Holdfast.EndToEnd.Tests;
 
@@ -7,7 +6,6 @@ namespace Holdfast.EndToEnd.Tests;
 public sealed class WebServerTests
 {
     private static readonly string[] Clients = ["out-kept", "out-new"];
-    private static readonly byte[] Content = [.. Enumerable.Range(0, 20000).Select(i => (byte)((long)i * i % 251))];
 
     [InstalledFact("nginx")]
     public async Task Nginx_serves_on_after_every_restore_and_still_reads_its_configuration_again()
@@ -19,14 +17,14 @@ public sealed class WebServerTests
         for (var round = 0; round < LongMode.Count(2, 10); round++)
         {
             // This connection stays open, and is the server's at the moment of the snapshot.
-            Assert.Equal(Content, await outside.GetByteArrayAsync("/content"));
+            Assert.Equal(Served.Content, await outside.GetByteArrayAsync("/content"));
             var before = files.ToDictionary(file => file, file => ForetoldOutput.RequireWhole(file, false));
             application.CheckpointBetweenBytes();
             application.KillByForce();
-            Until.Required(() => !Listens(port), () => $"port {port} is still served");
+            Until.Required(() => !Served.Listens(port), () => $"port {port} is still served");
             application.Restore(filesAsIs: true);
             Assert.Equal("first", await outside.GetStringAsync("/generation"));
-            Assert.Equal(Content, await outside.GetByteArrayAsync("/content"));
+            Assert.Equal(Served.Content, await outside.GetByteArrayAsync("/content"));
             var after = files.ToDictionary(file => file, file => ForetoldOutput.RequireWhole(file, false));
             Assert.All(files, file => Assert.True(after[file] >= before[file], $"{file}: {after[file]} lines, {before[file]} before the checkpoint"));
             Until.Required(
@@ -45,19 +43,5 @@ public sealed class WebServerTests
         Until.Required(() => application.Work.Has("reloaded"), () => $"no new workers: {File.ReadAllText(application.Work.In("error.log"))}");
         Assert.Equal("second", await outside.GetStringAsync("/generation"));
         application.RequirePass();
-    }
-
-    private static bool Listens(int port)
-    {
-        using Socket probe = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        try
-        {
-            probe.Connect("127.0.0.1", port);
-            return true;
-        }
-        catch (SocketException)
-        {
-            return false;
-        }
     }
 }

@@ -1,4 +1,3 @@
-using System.ComponentModel;
 using System.Diagnostics;
 using Holdfast.Actors.Protection;
 using Holdfast.Runtime.Native;
@@ -36,26 +35,22 @@ internal sealed class ProgramWatcher(string command, int exitStatus, TimeSpan li
 
     public async Task<TriggerObservation> ObserveAsync()
     {
-        ProcessStartInfo start = new("/bin/sh", ["-c", command]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
-        using Process process = Process.Start(start) ?? throw new Win32Exception($"{command} cannot be run");
-        using CancellationTokenSource limited = CancellationTokenSource.CreateLinkedTokenSource(_ended.Token);
-        limited.CancelAfter(limit);
+        int? status;
         try
         {
-            process.StandardInput.Close();
-            process.OutputDataReceived += (_, _) => { };
-            process.ErrorDataReceived += (_, _) => { };
-            process.BeginOutputReadLine();
-            process.BeginErrorReadLine();
-            await process.WaitForExitAsync(limited.Token).ConfigureAwait(false);
+            status = await BoundedProcess.RunAsync(new ProcessStartInfo("/bin/sh", ["-c", command]), limit, _ => { }, _ended.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
-            process.Kill(true);
+            status = null;
+        }
+
+        if (status is null)
+        {
             throw new TimeoutException($"'{command}' did not end within {limit.TotalSeconds:0.#} s");
         }
 
-        return process.ExitCode == exitStatus ? TriggerObservation.Event : TriggerObservation.Nothing;
+        return status == exitStatus ? TriggerObservation.Event : TriggerObservation.Nothing;
     }
 
     public void PointTaken()
