@@ -1,3 +1,6 @@
+using Google.Protobuf;
+using Holdfast.Snapshots.Format;
+using Microsoft.Win32.SafeHandles;
 using Xunit.Abstractions;
 
 namespace Holdfast.Snapshots.Tests;
@@ -153,6 +156,44 @@ public sealed class MigrationTests : IDisposable
         Assert.Equal(3, report.Interruptions);
         Assert.All(chain, info => Assert.Equal(Content.Of(source, info), Content.Of(target, info)));
         Assert.Empty(Directory.EnumerateFiles(target.Layout.Pins));
+    }
+
+    [Fact]
+    public async Task Fields_of_a_newer_program_go_where_the_snapshot_goes()
+    {
+        byte[] later = [0xA2, 0x38, 5, .. "later"u8];
+        using SnapshotStore source = Open("a");
+        SnapshotInfo info = Chain(source, 1)[0];
+        string path = source.Layout.Manifest(source.EncodeName("o"), info.Id);
+        using (SafeFileHandle file = Libc.TryOpen(path)!)
+        {
+            (SnapshotHeader header, ManifestRoot root, ReadOnlyMemory<byte> state) = ManifestFile.Read(file, path, "o", info.Id, null);
+            header.MergeFrom(later);
+            File.WriteAllBytes(path, ManifestFile.Build(header, root, state, null));
+        }
+
+        using SnapshotStore second = Open("b");
+        await using var device = new StoreDevice(second);
+        await new Migration(source, device).RunAsync("o");
+        Assert.Equal(later, second.Find("o", info.Id).UnknownFields.ToByteArray());
+
+        // As a file, too, and back over the wire's own listing.
+        using SnapshotStore third = Open("c");
+        string difference = _directory["difference"];
+        using (FileStream output = File.Create(difference))
+        using (Stream input = await device.OpenDifferenceAsync("o", null, info.Id, default))
+        {
+            await input.CopyToAsync(output);
+        }
+
+        using (FileStream stream = File.OpenRead(difference))
+        {
+            await DifferenceFile.ApplyAsync(third, stream);
+        }
+
+        Assert.Equal(later, third.Find("o", info.Id).UnknownFields.ToByteArray());
+        Assert.Equal(later, ManifestFile.ToInfo(SnapshotHeader.Parser.ParseFrom(ManifestFile.ToHeader(third.Find("o", info.Id)).ToByteArray())).UnknownFields.ToByteArray());
+        Assert.Empty(third.Verify().Findings);
     }
 
     [Fact]
