@@ -12,8 +12,19 @@ internal sealed partial class CheckpointCoordinator
         ISnapshotWriter writer = data.Writer!;
         ApplicationImage image = data.Image!;
         SnapshotFacts facts = new(data.Processes.Count, data.Threads, data.FreezeTime, data.Pages) { Tags = _request.Message.Tags, Elapsed = Elapsed };
-        Attempt(() => new SnapshotCommitted(writer.Commit(image, facts)), cause => new CommitFailed(cause));
+        Attempt(() => new SnapshotCommitted(Commit(writer, image, facts)), cause => new CommitFailed(cause));
         return data with { CommitPending = true };
+    }
+
+    private SnapshotReceipt Commit(ISnapshotWriter writer, ApplicationImage image, SnapshotFacts facts)
+    {
+        SnapshotReceipt receipt = writer.Commit(image, facts);
+        if (!_request.Message.Live)
+        {
+            _checkpoint.Committed(receipt.Snapshot);
+        }
+
+        return receipt;
     }
 
     private State<CheckpointPhase, CheckpointData> Commit(Event<CheckpointData> e) => e.FsmEvent switch

@@ -13,6 +13,9 @@ public sealed record TakeCheckpoint(bool EndAfterwards = false, TimeSpan? Timeou
     /// <summary>What is recorded with the snapshot, committed with it in one step.</summary>
     public IReadOnlyDictionary<string, string> Tags { get; init; } = ImmutableDictionary<string, string>.Empty;
 
+    /// <summary>All memory is read, also what is known not to have changed since the last snapshot.</summary>
+    public bool Full { get; init; }
+
     /// <summary>How the snapshot is to be compressed, at least.</summary>
     public Compression Compression { get; init; }
 }

@@ -13,6 +13,15 @@ internal sealed record CheckpointJson(
     string Name, string Snapshot, string? Parent, int Processes, int Threads, double FreezeMs, double TotalMs,
     long BytesScanned, long BytesStored, long PagesZero, long PagesShared, long PagesUnchanged)
 {
+    /// <summary><c>full</c>: all memory was read; <c>incremental</c>: what was not written to since <see cref="Base"/> was not.</summary>
+    public required string Kind { get; init; }
+
+    /// <summary>Of an incremental one: the snapshot of which the rest was taken over.</summary>
+    public string? Base { get; init; }
+
+    /// <summary>Bytes of memory that were read and were not zero.</summary>
+    public long BytesChanged { get; init; }
+
     public VolumeCountsJson? Volumes { get; init; }
 
     public string? Warning { get; init; }

@@ -10,6 +10,7 @@ internal static class CheckpointCommand
     {
         Argument<string> name = Options.Name();
         Option<bool> stop = Options.Flag("--stop", "Ends the application once its snapshot is committed; it does not run in between");
+        Option<bool> full = Options.Flag("--full", "Reads all memory, also what is known not to have changed since the last snapshot");
         Option<TimeSpan?> timeout = Options.Time("--timeout", "Gives up, and lets the application go on, after this time");
         DocumentedCommand command = new("checkpoint", "Takes a snapshot of a supervised application, which goes on.")
         {
@@ -22,12 +23,13 @@ internal static class CheckpointCommand
         };
         command.Arguments.Add(name);
         command.Options.Add(stop);
+        command.Options.Add(full);
         command.Options.Add(timeout);
         command.SetAction(parsed => executor.ExecuteCancellable(parsed, async (session, cancellation) =>
         {
             await using IApplicationControl application = await ApplicationAccess.OpenAsync(session, parsed.GetRequiredValue(name), cancellation).ConfigureAwait(false);
             CheckpointJson taken = await application.CheckpointAsync(
-                parsed.GetValue(stop), parsed.GetValue(timeout), new ProgressLine(session.Output).Show, cancellation).ConfigureAwait(false);
+                new CheckpointOrder(parsed.GetValue(stop), parsed.GetValue(timeout), parsed.GetValue(full)), new ProgressLine(session.Output).Show, cancellation).ConfigureAwait(false);
             session.Output.Confirm(taken, OutputJson.Default.CheckpointJson, Text);
             return ExitStatus.Done;
         }));
