@@ -147,7 +147,11 @@ static __attribute__((noreturn)) void keep(const char *path, s64 seconds)
 	sc3(__NR_open, "/dev/null", O_RDWR, 0);
 	sc2(__NR_dup2, 0, 1);
 	sc2(__NR_dup2, 0, 2);
+	sc3(__NR_close_range, SOURCE + 1, ~0u, 0);
+	sc1(__NR_chdir, "/");
 	sc0(__NR_setsid);
+	/* PR_SET_NAME */
+	sc5(__NR_prctl, 15, "holdfast-keep", 0, 0, 0);
 	while (receive(SOURCE, &word, &descriptor) > 0 && word.what == SOCKET && descriptor >= 0 && count < MAXIMUM) {
 		kept[count].number = word.number;
 		kept[count++].descriptor = descriptor;
