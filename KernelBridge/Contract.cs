@@ -98,6 +98,9 @@ public sealed record RestoreRequest
     /// </summary>
     public IReadOnlyList<string> Volumes { get; init; } = [];
 
+    /// <summary>Where the connections of this very snapshot may be held (<see cref="Spaces.KeptConnections"/>), or null: connections with others are reset.</summary>
+    public string? KeptConnections { get; init; }
+
     /// <summary>True: it will not run (<see cref="Rehearsal"/>), so files that <see cref="ChangedFiles.Truncate"/> would cut stay as they are.</summary>
     public bool Rehearse { get; init; }
 }

@@ -164,6 +164,9 @@ public interface IRestore : IDisposable
     /// <exception cref="BridgeException">A difference (<c>restore.verify</c>).</exception>
     void Verify();
 
+    /// <summary>TCP sockets that were held since the capture, and that it goes on with; see <see cref="RestoreRequest.KeptConnections"/>.</summary>
+    int ConnectionsKept => 0;
+
     /// <summary>Lets all processes run together.</summary>
     IRunningApplication Run();
 }

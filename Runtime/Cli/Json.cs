@@ -25,12 +25,18 @@ internal sealed record CheckpointJson(
     public VolumeCountsJson? Volumes { get; init; }
 
     public string? Warning { get; init; }
+
+    /// <summary>With <c>--keep-connections</c>: TCP sockets that are held for a restore.</summary>
+    public int? ConnectionsKept { get; init; }
 }
 
 internal sealed record VolumeCountsJson(int Count, long Files, long BytesBefore, long BytesInside, int Clones, double FreezeMs);
 
 internal sealed record RestoreJson(string Name, string Snapshot, int Processes, int Threads, double ResumeMs, double TotalMs, long BytesRead, int Pid)
 {
+    /// <summary>TCP sockets that were held since the snapshot was taken, and that it goes on with.</summary>
+    public int? ConnectionsKept { get; init; }
+
     public string? Warning { get; init; }
 }
 

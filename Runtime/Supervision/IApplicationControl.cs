@@ -7,7 +7,8 @@ namespace Holdfast.Runtime.Supervision;
 /// <param name="EndAfterwards">The application ends with it.</param>
 /// <param name="Timeout">Instead of the configured one; null for that.</param>
 /// <param name="Full">All memory is read.</param>
-internal sealed record CheckpointOrder(bool EndAfterwards, TimeSpan? Timeout, bool Full = false);
+/// <param name="KeepConnections">With <paramref name="EndAfterwards"/>: how long TCP connections are held; null: they are not.</param>
+internal sealed record CheckpointOrder(bool EndAfterwards, TimeSpan? Timeout, bool Full = false, TimeSpan? KeepConnections = null);
 
 /// <summary>An application that is supervised, by this process or by another one.</summary>
 internal interface IApplicationControl : IAsyncDisposable

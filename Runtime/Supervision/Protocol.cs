@@ -17,6 +17,9 @@ internal sealed record SupervisorRequest(string Operation, bool EndAfterwards = 
 {
     /// <summary>For <c>checkpoint</c>: all memory is read.</summary>
     public bool Full { get; init; }
+
+    /// <summary>For <c>checkpoint</c> with <see cref="EndAfterwards"/>: how long TCP connections are held.</summary>
+    public double? KeepConnectionsMilliseconds { get; init; }
 }
 
 /// <summary>What a supervisor says: any number with <paramref name="Phase"/>, then one that has one of the others.</summary>

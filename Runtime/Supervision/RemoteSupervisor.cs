@@ -48,7 +48,7 @@ internal sealed class RemoteSupervisor : IApplicationControl
     }
 
     public async Task<CheckpointJson> CheckpointAsync(CheckpointOrder order, Action<string, long>? progress, CancellationToken cancellation) =>
-        (await AskAsync(new SupervisorRequest("checkpoint", order.EndAfterwards, order.Timeout?.TotalMilliseconds) { Full = order.Full }, progress, cancellation).ConfigureAwait(false)).Checkpoint
+        (await AskAsync(new SupervisorRequest("checkpoint", order.EndAfterwards, order.Timeout?.TotalMilliseconds) { Full = order.Full, KeepConnectionsMilliseconds = order.KeepConnections?.TotalMilliseconds }, progress, cancellation).ConfigureAwait(false)).Checkpoint
         ?? throw Lost();
 
     public async Task<string> TakeLiveAsync(Action<string, long>? progress, CancellationToken cancellation) =>

@@ -5,6 +5,7 @@ using Holdfast.Actors.Protection;
 using Holdfast.Actors.Restore;
 using Holdfast.Actors.Supervision;
 using Holdfast.KernelBridge;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.Runtime.Cli;
 using Holdfast.Runtime.Hosting;
 using Holdfast.Runtime.Native;
@@ -133,7 +134,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     {
         using CancellationTokenRegistration _ = cancellation.Register(() => _supervisor.Tell(new CancelCheckpoint(), ActorRefs.NoSender));
         _progress = progress ?? _progress;
-        TakeCheckpoint message = new(order.EndAfterwards, order.Timeout) { Full = order.Full };
+        TakeCheckpoint message = new(order.EndAfterwards, order.Timeout) { Full = order.Full, KeepConnections = order.KeepConnections };
         if (_protection is not null)
         {
             message = message with { Tags = await _protection.HandTagsAsync().ConfigureAwait(false) };
@@ -189,6 +190,14 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         }
     }
 
+    int IApplicationHost.KillStanding(IReadOnlyList<int> pids, ApplicationImage image, string snapshot, TimeSpan time)
+    {
+        using KeptConnections kept = KeptConnections.Keep(_directory.Connections(snapshot), image, pids, time);
+        ((IApplicationHost)this).KillStanding(pids);
+        kept.Confirm();
+        return kept.Count;
+    }
+
     public async ValueTask DisposeAsync()
     {
         await _node.DisposeAsync().ConfigureAwait(false);
@@ -204,6 +213,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
             ? new VolumeCountsJson(v.Volumes, v.Files, v.BytesBefore, v.BytesInside, v.Clones, Math.Round(v.Inside.TotalMilliseconds, 3))
             : null,
         Warning = taken.Warning,
+        ConnectionsKept = taken.ConnectionsKept > 0 ? taken.ConnectionsKept : null,
         Kind = taken.Pages.BytesKept > 0 ? "incremental" : "full",
         Base = taken.Pages.BytesKept > 0 ? taken.Receipt.Parent : null,
         BytesChanged = taken.Pages.BytesWritten,

@@ -16,8 +16,15 @@ internal static class BuiltPrograms
     private static string Build(string script, string output)
     {
         Directory.CreateDirectory(output);
-        CommandRunner runner = new(Directory.CreateTempSubdirectory("holdfast-build-").FullName, new Dictionary<string, string>());
-        runner.Run(TimeSpan.FromMinutes(5), Path.Combine(Repository.Programs, script), output).Required();
-        return output;
+        DirectoryInfo scratch = Directory.CreateTempSubdirectory("holdfast-build-");
+        try
+        {
+            new CommandRunner(scratch.FullName, new Dictionary<string, string>()).Run(TimeSpan.FromMinutes(5), Path.Combine(Repository.Programs, script), output).Required();
+            return output;
+        }
+        finally
+        {
+            scratch.Delete(recursive: true);
+        }
     }
 }
