@@ -13,6 +13,10 @@ public interface ISnapshotStore
     /// <param name="compression">How strongly it is to be compressed, at least; a store that knows no compression takes it as it is.</param>
     /// <exception cref="SnapshotStoreException">The store cannot take one.</exception>
     ISnapshotWriter Begin(bool live, Policies.Compression compression);
+
+    /// <summary>Removes a snapshot of the application.</summary>
+    /// <exception cref="SnapshotStoreException">It cannot be removed, or there is none of that id.</exception>
+    void Forget(string snapshot) => throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {snapshot}");
 }
 
 /// <summary>A snapshot being written. Disposing it before it is committed drops all of it.</summary>

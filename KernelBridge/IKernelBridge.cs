@@ -35,6 +35,9 @@ public interface IKernelBridge
     /// <param name="tracking">Whether writes to memory are tracked from this checkpoint on, and what an earlier one began is used.</param>
     ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off);
 
+    /// <summary>Private memory of all of a running application's processes at this moment, in bytes; 0 where that is not known.</summary>
+    long PrivateMemory(ApplicationTarget target) => 0;
+
     /// <summary>Opens a restore. Nothing is built yet. The result must be used from one OS thread only.</summary>
     IRestore BeginRestore(RestoreRequest request);
 }

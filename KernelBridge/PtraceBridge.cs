@@ -51,6 +51,10 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) => new PtraceCheckpoint(target, holdUpTo, trackers, tracking);
 
     /// <inheritdoc/>
+    public long PrivateMemory(ApplicationTarget target) =>
+        ApplicationProcesses.Find(target).Sum(pid => ProcessStatus.TryRead(pid) is { } status ? (status.Kibibytes("RssAnon") + status.Kibibytes("VmSwap")) * 1024 : 0);
+
+    /// <inheritdoc/>
     public IRestore BeginRestore(RestoreRequest request) => new PtraceRestore(request);
 
     /// <summary>Looks at a process that runs on: what is found while it executes a program or ends is looked at again. Null when it is gone.</summary>

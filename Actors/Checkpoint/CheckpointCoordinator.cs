@@ -87,7 +87,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
 
     private State<CheckpointPhase, CheckpointData> Enter(CheckpointPhase phase, CheckpointData data)
     {
-        if ((phase == CheckpointPhase.Volumes && data.Writer?.Volumes is null) || (phase == CheckpointPhase.Hooks && _request.Host.Hooks is null))
+        if ((phase == CheckpointPhase.Volumes && data.Writer?.Volumes is null) || (phase == CheckpointPhase.Hooks && (_request.Host.Hooks is null || _request.Message.IsRound)))
         {
             return Enter(_settings.Next(phase, _request.Message.EndAfterwards), data);
         }

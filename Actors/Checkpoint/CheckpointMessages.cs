@@ -13,6 +13,9 @@ public sealed record TakeCheckpoint(bool EndAfterwards = false, TimeSpan? Timeou
     /// <summary>What is recorded with the snapshot, committed with it in one step.</summary>
     public IReadOnlyDictionary<string, string> Tags { get; init; } = ImmutableDictionary<string, string>.Empty;
 
+    /// <summary>It is one of the rounds before another one (<see cref="Supervision.PreCopy"/>): no hooks are run for it.</summary>
+    public bool IsRound { get; init; }
+
     /// <summary>All memory is read, also what is known not to have changed since the last snapshot.</summary>
     public bool Full { get; init; }
 
@@ -44,6 +47,9 @@ public sealed record CheckpointTaken(
 {
     /// <summary>What went wrong without harm to the snapshot; null for nothing.</summary>
     public string? Warning { get; init; }
+
+    /// <summary>What was stored before the application stood; null where there were no rounds.</summary>
+    public Supervision.PreCopyReport? PreCopy { get; init; }
 
     /// <summary>TCP sockets that are held for a restore; see <see cref="TakeCheckpoint.KeepConnections"/>.</summary>
     public int ConnectionsKept { get; init; }

@@ -11,6 +11,12 @@ public sealed record CheckpointSettings
     /// <summary>Whether it is known from one checkpoint to the next what was written to.</summary>
     public WriteTracking TrackWrites { get; init; }
 
+    /// <summary>How many rounds at most are taken before a checkpoint with which the application ends; 0 for none.</summary>
+    public int PreCopyRounds { get; init; }
+
+    /// <summary>Private memory of the application, in bytes, from which on such rounds are taken.</summary>
+    public long PreCopyFrom { get; init; }
+
     /// <summary>How many processes pump pages at once; at least 1.</summary>
     public required int ParallelPumps { get; init; }
 

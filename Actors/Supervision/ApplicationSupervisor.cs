@@ -10,7 +10,7 @@ namespace Holdfast.Actors.Supervision;
 /// Supervises one application: starts, restores or adopts it, takes its checkpoints one after the other, passes signals on, ends it,
 /// and knows when it has ended. When this actor stops, the application goes on.
 /// </summary>
-public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStash
+public sealed partial class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStash
 {
     private const int TerminationSignal = 15;
 
@@ -25,6 +25,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
     private IRunningApplication? _application;
     private int? _status;
     private bool _killing;
+    private Action? _beforeKill;
     private int _coordinatorNumber;
 
     /// <summary>Makes one that waits for a <see cref="StartApplication"/>.</summary>
@@ -139,9 +140,11 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         Receive<CheckpointTaken>(Conclude);
         Receive<CheckpointFailed>(Conclude);
         // The next one may begin only when every thread of this one is gone: a process has one tracer.
-        Receive<Terminated>(m => _checkpoint?.Coordinator.Equals(m.ActorRef) == true, _ => EndCheckpoint());
+        Receive<Terminated>(m => _checkpoint?.Coordinator?.Equals(m.ActorRef) == true, _ => EndCheckpoint());
         Receive<Terminated>(_ => { });
         Receive<TryCheckpointAgain>(_ => TryAgain());
+        Receive<MemoryMeasured>(BeginPreCopy);
+        Receive<RoundsRemoved>(_ => { });
         Receive<CancelCheckpoint>(_ => CallOff());
         Receive<AwaitNoCheckpoint>(_ => WhenFree(() => Sender.Tell(new NoCheckpointUnderWay())));
         Receive<CancelStart>(_ => { });
@@ -183,7 +186,14 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
 
     private void BeginCheckpoint(TakeCheckpoint message, IActorRef asker, bool periodic)
     {
-        _checkpoint = new CheckpointUnderWay(message, asker, periodic, _services.Time.GetTimestamp()) { Coordinator = StartCoordinator(message) };
+        _checkpoint = new CheckpointUnderWay(message, asker, periodic) { Began = _services.Time.GetTimestamp() };
+        if (MayPreCopy(message))
+        {
+            ConsiderPreCopy();
+            return;
+        }
+
+        _checkpoint.Coordinator = StartCoordinator(message);
     }
 
     private IActorRef StartCoordinator(TakeCheckpoint message)
@@ -199,7 +209,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         if (_checkpoint is not null)
         {
             _checkpoint.CalledOff = true;
-            _checkpoint.Coordinator.Tell(new CancelCheckpoint());
+            _checkpoint.Coordinator?.Tell(new CancelCheckpoint());
         }
     }
 
@@ -228,7 +238,7 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
     /// <summary>Tells the outcome as soon as it is known: a thread that hangs in the kernel must not keep the asker waiting.</summary>
     private void Conclude(object outcome)
     {
-        if (_checkpoint is not { Concluded: false } checkpoint)
+        if (_checkpoint is not { Concluded: false } checkpoint || ConcludeRound(checkpoint, outcome))
         {
             return;
         }
@@ -240,6 +250,17 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         }
 
         checkpoint.Concluded = true;
+        if (checkpoint.PreCopy is { Snapshots: { Count: > 0 } rounds } preCopy)
+        {
+            ISnapshotStore store = _services.Store;
+            outcome = outcome is CheckpointTaken taken ? taken with { PreCopy = preCopy.Report } : outcome;
+            _beforeKill = () => RemoveRounds(store, rounds);
+            if (outcome is not CheckpointTaken)
+            {
+                Attempt(RemoveRoundsNow(), _ => new RoundsRemoved());
+            }
+        }
+
         if (checkpoint.Message.EndAfterwards && outcome is CheckpointTaken)
         {
             // Its processes are dead already; what is left of its space goes now, and only then is the asker told.
@@ -264,8 +285,18 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
             return;
         }
 
-        Conclude(new CheckpointFailed(
-            _crash ?? new OperationFailure("Checkpoint", OperationFailure.InternalCode, "the coordinator stopped without an outcome")));
+        if (_checkpoint is { RoundIsOver: false })
+        {
+            Conclude(new CheckpointFailed(
+                _crash ?? new OperationFailure("Checkpoint", OperationFailure.InternalCode, "the coordinator stopped without an outcome")));
+        }
+
+        if (_checkpoint is { RoundIsOver: true } round)
+        {
+            GoOnFrom(round);
+            return;
+        }
+
         CheckpointIsOver();
     }
 
@@ -304,7 +335,15 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
         }
 
         _killing = true;
-        Attempt(Kill, cause => new KillFailed(cause));
+        Action? before = _beforeKill;
+        _beforeKill = null;
+        Attempt(
+            () =>
+            {
+                before?.Invoke();
+                return Kill();
+            },
+            cause => new KillFailed(cause));
     }
 
     private KillDone Kill()
@@ -392,10 +431,22 @@ public sealed class ApplicationSupervisor : ReceiveActor, IWithTimers, IWithStas
 
     private sealed record TryCheckpointAgain;
 
-    private sealed record CheckpointUnderWay(TakeCheckpoint Message, IActorRef Asker, bool Periodic, long Began)
+    private sealed record CheckpointUnderWay(TakeCheckpoint Message, IActorRef Asker, bool Periodic)
     {
-        /// <summary>The present one; each attempt has its own.</summary>
-        public required IActorRef Coordinator { get; set; }
+        /// <summary>Since when it is tried.</summary>
+        public required long Began { get; set; }
+
+        /// <summary>The present one; each attempt has its own. Null before the first.</summary>
+        public IActorRef? Coordinator { get; set; }
+
+        /// <summary>Rounds before it; null for none.</summary>
+        public PreCopy? PreCopy { get; set; }
+
+        /// <summary>No round is under way or to come.</summary>
+        public bool RoundsAreOver { get; set; }
+
+        /// <summary>The outcome of the present round is known, and its threads are to end.</summary>
+        public bool RoundIsOver { get; set; }
 
         public bool Concluded { get; set; }
 

@@ -22,6 +22,9 @@ internal sealed record CheckpointJson(
     /// <summary>Bytes of memory that were read and were not zero.</summary>
     public long BytesChanged { get; init; }
 
+    /// <summary>What was stored in rounds before the application stood.</summary>
+    public PreCopyJson? PreCopy { get; init; }
+
     public VolumeCountsJson? Volumes { get; init; }
 
     public string? Warning { get; init; }
@@ -29,6 +32,11 @@ internal sealed record CheckpointJson(
     /// <summary>With <c>--keep-connections</c>: TCP sockets that are held for a restore.</summary>
     public int? ConnectionsKept { get; init; }
 }
+
+/// <param name="Rounds">How many.</param>
+/// <param name="BytesBefore">Bytes of memory that they stored.</param>
+/// <param name="BytesPredicted">What was expected to be left for the end: compare with <c>bytesChanged</c>. Null after a single round.</param>
+internal sealed record PreCopyJson(int Rounds, long BytesBefore, long? BytesPredicted);
 
 internal sealed record VolumeCountsJson(int Count, long Files, long BytesBefore, long BytesInside, int Clones, double FreezeMs);
 

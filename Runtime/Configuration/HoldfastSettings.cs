@@ -91,6 +91,8 @@ internal sealed record HoldfastSettings
                     "verify" => WriteTracking.Verify,
                     var other => throw Wrong($"holdfast.checkpoint.track-writes is '{other}': on, off and verify are possible"),
                 },
+                PreCopyRounds = Integer(checkpoint, "holdfast.checkpoint", "pre-copy-rounds", 0, 100),
+                PreCopyFrom = StorageSettings.Bytes(checkpoint, "holdfast.checkpoint", "pre-copy-from"),
                 ParallelPumps = pumps == 0 ? Environment.ProcessorCount : pumps,
                 Timeout = Time(checkpoint, "holdfast.checkpoint", "timeout"),
                 RetryFor = Time(checkpoint, "holdfast.checkpoint", "retry-for"),

@@ -55,6 +55,9 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
         }
     }
 
+    public void Forget(string snapshot) => store.Forget(
+        store.List(name).FirstOrDefault(s => s.Id == snapshot) ?? throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {name}@{snapshot}"));
+
     /// <summary>The configured options, or what a policy asks for beyond them.</summary>
     private SnapshotWriterOptions AtLeast(Policies.Compression compression)
     {

@@ -217,6 +217,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         Kind = taken.Pages.BytesKept > 0 ? "incremental" : "full",
         Base = taken.Pages.BytesKept > 0 ? taken.Receipt.Parent : null,
         BytesChanged = taken.Pages.BytesWritten,
+        PreCopy = taken.PreCopy is { } rounds ? new PreCopyJson(rounds.Rounds, rounds.AllBytes, rounds.PredictedBytes) : null,
     };
 
     private static T Expect<T>(object answer) => answer switch

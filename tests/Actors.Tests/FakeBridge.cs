@@ -86,6 +86,11 @@ internal sealed class FakeBridge : IKernelBridge
         return new Checkpoint(this);
     }
 
+    /// <summary>What <see cref="PrivateMemory"/> says.</summary>
+    public long Memory { get; set; } = 1000;
+
+    public long PrivateMemory(ApplicationTarget target) => Memory;
+
     public IRestore BeginRestore(RestoreRequest request)
     {
         Call("BeginRestore", 0);

@@ -25,6 +25,11 @@ internal sealed class FakeStore : ISnapshotStore
     /// <summary>The application has volumes; what is asked of them is a call of the bridge's name.</summary>
     public Action<string, CancellationToken>? Volumes { get; set; }
 
+    /// <summary>Snapshots that were removed.</summary>
+    public System.Collections.Concurrent.ConcurrentQueue<string> Forgotten { get; } = new();
+
+    public void Forget(string snapshot) => Forgotten.Enqueue(snapshot);
+
     public ISnapshotWriter Begin(bool live, Policies.Compression compression)
     {
         Before("Begin");

@@ -16,7 +16,7 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
     private readonly ActorSystem _system;
 
     public Harness(FakeBridge bridge, CaptureMode mode = CaptureMode.CopyInsideFreeze, int pumps = 2, TimeSpan? every = null,
-        Dictionary<CheckpointPhase, TimeSpan>? deadlines = null, Dictionary<RestoreStep, TimeSpan>? restoreDeadlines = null, TimeSpan retryFor = default)
+        Dictionary<CheckpointPhase, TimeSpan>? deadlines = null, Dictionary<RestoreStep, TimeSpan>? restoreDeadlines = null, TimeSpan retryFor = default, int preCopyRounds = 0)
     {
         Bridge = bridge;
         _system = ActorSystem.Create("test", ConfigurationFactory.ParseString(
@@ -27,6 +27,9 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
             ParallelPumps = pumps,
             Timeout = TimeSpan.FromMinutes(5),
             RetryFor = retryFor,
+            TrackWrites = preCopyRounds > 0 ? WriteTracking.On : WriteTracking.Off,
+            PreCopyRounds = preCopyRounds,
+            PreCopyFrom = 1000,
             ProgressInterval = TimeSpan.FromSeconds(1),
             Deadlines = Enum.GetValues<CheckpointPhase>().ToDictionary(p => p, p => deadlines?.GetValueOrDefault(p, Patience) ?? Patience),
         };

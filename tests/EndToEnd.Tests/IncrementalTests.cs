@@ -38,6 +38,22 @@ public sealed class IncrementalTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Most_is_stored_before_an_application_stands_for_good_and_nothing_of_the_rounds_is_left()
+    {
+        using var application = TestApplication.StartProgram("memory_churn", "6", configuration: $"{Small}holdfast.checkpoint.pre-copy-from = 1MiB");
+        var end = application.CheckpointAndStop();
+        Assert.Equal("incremental", end.Text("kind"));
+        var rounds = end.Objects.Single(o => o.TryGetProperty("preCopy", out _)).GetProperty("preCopy");
+        output.WriteLine($"{rounds.GetRawText()}, {end.Number("bytesChanged")} at the end");
+        Assert.InRange(rounds.GetProperty("rounds").GetInt32(), 1, 4);
+        Assert.True(rounds.GetProperty("bytesBefore").GetInt64() > 0);
+        var snapshots = application.Holdfast("snapshots", application.Name).Required();
+        Assert.Equal([end.Text("snapshot")!], snapshots.Objects.SelectMany(o => o.TryGetProperty("snapshot", out var id) ? [id.GetString()!] : (string[])[]));
+        application.Restore();
+        application.RequirePass();
+    }
+
+    [Fact]
     public void A_full_checkpoint_an_aborted_one_and_a_forgotten_base_leave_the_next_one_right()
     {
         using var application = TestApplication.StartProgram("memory_churn", "5", configuration: $"{Small}holdfast.checkpoint.track-writes = verify");
