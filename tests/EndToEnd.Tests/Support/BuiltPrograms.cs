@@ -16,15 +16,7 @@ internal static class BuiltPrograms
     private static string Build(string script, string output)
     {
         Directory.CreateDirectory(output);
-        DirectoryInfo scratch = Directory.CreateTempSubdirectory("holdfast-build-");
-        try
-        {
-            new CommandRunner(scratch.FullName, new Dictionary<string, string>()).Run(TimeSpan.FromMinutes(5), Path.Combine(Repository.Programs, script), output).Required();
-            return output;
-        }
-        finally
-        {
-            scratch.Delete(recursive: true);
-        }
+        new CommandRunner(Path.GetTempPath(), new Dictionary<string, string>()).Run(TimeSpan.FromMinutes(5), Path.Combine(Repository.Programs, script), output).Required();
+        return output;
     }
 }
