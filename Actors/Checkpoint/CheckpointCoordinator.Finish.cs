@@ -11,7 +11,7 @@ internal sealed partial class CheckpointCoordinator
         CancelTimer("limit");
         ISnapshotWriter writer = data.Writer!;
         ApplicationImage image = data.Image!;
-        SnapshotFacts facts = new(data.Processes.Count, data.Threads, data.FreezeTime, data.Pages) { Tags = _request.Message.Tags, Elapsed = Elapsed };
+        SnapshotFacts facts = new(data.Processes.Count, data.Threads, _request.Message.EndAfterwards ? Elapsed - _quiesceBegan : data.FreezeTime, data.Pages) { Tags = _request.Message.Tags, Elapsed = Elapsed };
         Attempt(() => new SnapshotCommitted(Commit(writer, image, facts)), cause => new CommitFailed(cause));
         return data with { CommitPending = true };
     }
