@@ -13,6 +13,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private readonly Lock gate = new();
     private readonly Dictionary<int, IReadOnlyList<SegmentUser>> sharedMemory = [];
     private readonly Dictionary<int, string> ghosts = [];
+    private readonly List<int> reopened = [];
     private IReadOnlyDictionary<int, SegmentUser> segments = new Dictionary<int, SegmentUser>();
     private List<SharedMemoryImage> sharedImages = [];
     private List<GhostFileImage> ghostImages = [];
@@ -77,8 +78,10 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
         HasSubreaper = processes.Any(process => process.Attributes?.ChildSubreaper == true);
-        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs);
+        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs, SocketQueues);
         ApplicationImage image = assembly.Build();
+        reopened.AddRange(assembly.Reopened);
+        SocketQueues.Dispose();
         sharedImages = [.. image.SharedMemory];
         ghostImages = [.. image.GhostFiles];
         segments = assembly.SegmentUsers;
@@ -113,7 +116,13 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         return counts;
     }
 
-    public void Dispose() => Thaw();
+    public void Dispose()
+    {
+        Thaw();
+        SocketQueues.Dispose();
+        reopened.ForEach(number => _ = Libc.close(number));
+        reopened.Clear();
+    }
 
     /// <summary>The number that the application's own pid namespace gives a process; 0 for one outside.</summary>
     public int InnerPid(int pid) =>

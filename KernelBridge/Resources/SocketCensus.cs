@@ -166,10 +166,10 @@ internal sealed class SocketFacts
         return new SocketFacts
         {
             Descriptor = descriptor, Family = socket.Number(SOL_SOCKET, SO_DOMAIN), Type = type, Protocol = protocol, Local = socket.Name(), Remote = socket.PeerName(),
-            Events = socket.Poll(POLLRDHUP), Listens = socket.Number(SOL_SOCKET, 30) != 0, Unsent = socket.Ask(SIOCOUTQ),
+            Events = socket.Poll(POLLRDHUP), Listens = socket.Number(SOL_SOCKET, SO_ACCEPTCONN) != 0, Unsent = socket.Ask(SIOCOUTQ),
             Tcp = type == SOCK_STREAM && protocol == IPPROTO_TCP ? TcpCounts.Read(socket) : default,
         };
     }
 
-    public Refusal Refuse(string code, string why, string remedy) => new(code, Descriptor.InnerPid, Descriptor.Number, What, why, remedy);
+    public Refusal Refuse(string code, string why, string remedy) => new(code, Descriptor.InnerPid, Descriptor.ReportedNumber, What, why, remedy);
 }

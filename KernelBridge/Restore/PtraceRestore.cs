@@ -153,6 +153,7 @@ internal sealed partial class PtraceRestore : IRestore
             stub.Dispose();
         }
 
+        sockets?.Dispose();
         space?.Dispose();
         tree?.Dispose();
     }
