@@ -77,6 +77,7 @@ internal static class ImageValidation
                 FifoImage fifo => IsPath(fifo.Path) && (fifo.Contents is null || IsPipe(fifo.Contents)),
                 EpollImage epoll => epoll.Entries.All(entry => entry is { Number: >= 0 and < 1 << 20, File: >= 0 } && entry.File < image.OpenFiles.Count),
                 SocketImage or HungUpTerminalImage => true,
+                PosixQueueEndImage end => image.SystemV?.PosixQueues.Any(queue => queue.Id == end.Queue) == true,
                 TerminalMasterImage master => image.Terminals.Any(terminal => terminal.Index == master.Terminal),
                 TerminalSlaveImage slave => slave.IsValid(image),
                 _ => false,

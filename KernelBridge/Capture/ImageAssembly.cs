@@ -13,6 +13,7 @@ internal sealed class ImageAssembly
     private readonly TerminalCensus? terminals;
     private readonly IReadOnlyDictionary<int, byte[]> outputs;
     private readonly SocketQueues queues;
+    private readonly PosixQueueContents posixQueues;
     private readonly List<(DescriptorFacts Facts, OpenFileImage File)> files = [];
     private readonly Dictionary<(ulong, ulong, int), List<int>> candidates = [];
     private readonly List<PipeImage> pipes = [];
@@ -25,7 +26,7 @@ internal sealed class ImageAssembly
 
     public ImageAssembly(
         ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes, SocketCensus? sockets,
-        TerminalCensus? terminals, IReadOnlyDictionary<int, byte[]> outputs, SocketQueues queues)
+        TerminalCensus? terminals, IReadOnlyDictionary<int, byte[]> outputs, SocketQueues queues, PosixQueueContents posixQueues)
     {
         this.target = target;
         this.processes = processes;
@@ -34,6 +35,7 @@ internal sealed class ImageAssembly
         this.terminals = terminals;
         this.outputs = outputs;
         this.queues = queues;
+        this.posixQueues = posixQueues;
     }
 
     /// <summary>Who has shared anonymous memory mapped, by its number.</summary>
@@ -65,6 +67,7 @@ internal sealed class ImageAssembly
 
         AssembleInFlight();
         AssembleEpolls(ordered);
+        systemV = systemV is null ? null : systemV with { PosixQueues = posixQueues.Images(files.Where(file => file.File is PosixQueueEndImage).Select(file => file.Facts)) };
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
@@ -122,7 +125,7 @@ internal sealed class ImageAssembly
                 : sockets?.Complete(socket) ?? image;
         }
 
-        if (facts.Identity.Type == FileIdentity.Regular && facts.Deleted)
+        if (facts.Identity.Type == FileIdentity.Regular && facts.Deleted && image is not PosixQueueEndImage)
         {
             Ghost(facts.Identity, facts.Path, facts.MagicPath);
         }

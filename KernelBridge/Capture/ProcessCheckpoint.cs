@@ -218,6 +218,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
                 image.Memory = AddressSpaces.Capture(view, inspection.Areas, calls);
                 application.SocketQueues.Copy(inspection.Descriptors, calls);
                 application.TerminalOutput.Copy(inspection.Descriptors, calls);
+                application.PosixQueues.Copy(application.ReferencePid, Pid, inspection.Descriptors, calls);
             }
         }
 

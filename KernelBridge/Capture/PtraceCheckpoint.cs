@@ -43,6 +43,9 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>What has been written to pseudo-terminals and nobody has read.</summary>
     public TerminalOutput TerminalOutput { get; } = new();
 
+    /// <summary>What is in POSIX message queues.</summary>
+    public PosixQueueContents PosixQueues { get; } = new();
+
     public TimeSpan FreezeTime => firstStop == 0 || lastResume == 0 ? TimeSpan.Zero : TimeSpan.FromTicks((lastResume - firstStop) / 100);
 
     /// <summary>Whether a process of the application is a child subreaper (prctl(2)): it would become the parent of whatever its descendants leave behind.</summary>
@@ -78,7 +81,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
         HasSubreaper = processes.Any(process => process.Attributes?.ChildSubreaper == true);
-        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs, SocketQueues);
+        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs, SocketQueues, PosixQueues);
         ApplicationImage image = assembly.Build();
         reopened.AddRange(assembly.Reopened);
         SocketQueues.Dispose();

@@ -114,6 +114,8 @@ internal static unsafe partial class Libc
 
     public static long timerfd_gettime(int fd, void* value) => syscall(287, fd, (long)value, 0, 0, 0, 0);
 
+    public static int mq_getsetattr(int queue, long* wanted, long* found) => (int)syscall(245, queue, (long)wanted, (long)found, 0, 0, 0);
+
     public static int pidfd_open(int pid) => (int)syscall(434, pid, 0, 0, 0, 0, 0);
 
     public static int pidfd_getfd(int pidfd, int fd) => (int)syscall(438, pidfd, fd, 0, 0, 0, 0);

@@ -61,10 +61,11 @@ internal sealed partial class PtraceRestore
         // The number behind the open files is free for a moment's use.
         context.NextSpare = firstOpen + Image.OpenFiles.Count + 1;
         int helpers = Image.OpenFiles.Any(file => file is SocketImage { FilledLate: true }) ? 2 * Image.OpenFiles.Count(file => file is SocketImage) : 0;
-        RaiseDescriptorLimit(root, (ulong)(context.NextSpare + Image.OpenFiles.Count(file => file is FifoImage or HungUpTerminalImage) + TerminalNumbers + helpers + 64));
+        RaiseDescriptorLimit(root, (ulong)(context.NextSpare + Image.OpenFiles.Count(file => file is FifoImage or HungUpTerminalImage) + TerminalNumbers + helpers + (Image.SystemV?.PosixQueues.Count ?? 0) + 64));
         MakePipes(root);
         MakeGhosts(root, firstGhost);
         MakeTerminals(root);
+        MakePosixQueues(root);
         sockets = new SocketBuilder(root, Image, firstOpen, madeFiles, context.Spare);
         sockets.Build();
         if (!sockets.IsLate)
@@ -97,6 +98,24 @@ internal sealed partial class PtraceRestore
 
         root.Run(tape);
         MakeSharedMemory(root);
+    }
+
+    /// <summary>Queues without a name first, since their names may be those of others now.</summary>
+    private void MakePosixQueues(Stub root)
+    {
+        IReadOnlyList<PosixQueueImage> queues = Image.SystemV?.PosixQueues ?? [];
+        if (queues.Count == 0)
+        {
+            return;
+        }
+
+        SetIpcLimits(root);
+        foreach (PosixQueueImage queue in queues.OrderBy(queue => !queue.Removed))
+        {
+            SyscallTape tape = root.NewTape();
+            queue.Make(tape, context.PosixQueues[queue.Id] = context.Spare());
+            root.Run(tape);
+        }
     }
 
     /// <summary>Descriptors on their way: sent again by a process that has all open files, those too that were opened late.</summary>
