@@ -43,6 +43,9 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>What has been written to pseudo-terminals and nobody has read.</summary>
     public TerminalOutput TerminalOutput { get; } = new();
 
+    /// <summary>Which eventfds are semaphores.</summary>
+    public EventSemaphores EventSemaphores { get; } = new();
+
     /// <summary>What is in POSIX message queues.</summary>
     public PosixQueueContents PosixQueues { get; } = new();
 
