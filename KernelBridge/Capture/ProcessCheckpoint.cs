@@ -216,7 +216,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
 
                 image.SeccompFilters = filters?.Images ?? [];
                 image.Memory = AddressSpaces.Capture(view, inspection.Areas, calls);
-                application.SocketQueues.Copy(inspection.Descriptors, calls);
+                application.SocketQueues.Copy(inspection.Descriptors, application.Sockets, calls);
                 application.TerminalOutput.Copy(inspection.Descriptors, calls);
                 application.EventSemaphores.Ask(inspection.Descriptors, calls);
                 application.PosixQueues.Copy(application.ReferencePid, Pid, inspection.Descriptors, calls);

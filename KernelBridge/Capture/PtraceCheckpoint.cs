@@ -43,6 +43,9 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>What has been written to pseudo-terminals and nobody has read.</summary>
     public TerminalOutput TerminalOutput { get; } = new();
 
+    /// <summary>The application's sockets, once they have been looked at.</summary>
+    public SocketCensus? Sockets => sockets;
+
     /// <summary>Which eventfds are semaphores.</summary>
     public EventSemaphores EventSemaphores { get; } = new();
 

@@ -151,6 +151,9 @@ internal sealed class SocketFacts
 
     public SocketFileImage? File { get; set; }
 
+    /// <summary>Another socket of the application that has sent bytes to this one which are still there, since this one has no room.</summary>
+    public SocketFacts? Sender { get; set; }
+
     public string What => SocketImage.Describe(Family, Type, Protocol, Local, Remote);
 
     public static SocketFacts? TryRead(DescriptorFacts descriptor)

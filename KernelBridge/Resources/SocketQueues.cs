@@ -25,8 +25,9 @@ internal sealed class SocketQueues : IDisposable
 
     /// <summary>Copies the queues of a process's sockets.</summary>
     /// <param name="descriptors">Its descriptors.</param>
+    /// <param name="census">What is known of the application's sockets.</param>
     /// <param name="calls">A way to make calls in it.</param>
-    public void Copy(IEnumerable<DescriptorFacts> descriptors, InjectedCalls calls)
+    public void Copy(IEnumerable<DescriptorFacts> descriptors, SocketCensus? census, InjectedCalls calls)
     {
         using Lock.Scope scope = gate.EnterScope();
         foreach (DescriptorFacts facts in descriptors.Where(facts => Sockets.IsSocket(facts) && !queues.ContainsKey(facts.Identity.Inode)).DistinctBy(facts => facts.Identity.Inode))
@@ -36,6 +37,11 @@ internal sealed class SocketQueues : IDisposable
             {
                 int family = socket.Number(SOL_SOCKET, SO_DOMAIN);
                 int type = socket.Number(SOL_SOCKET, SO_TYPE);
+
+                if (census?.Known.GetValueOrDefault(facts.Identity.Inode) is { Sender: not null } receiver)
+                {
+                    TcpSockets.ReceiveAll(socket, receiver, (ulong)facts.Number, calls);
+                }
 
                 // A look into an empty queue would take away an error that waits to be told.
                 bool error = (socket.Poll(0) & POLLERR) != 0;
