@@ -66,7 +66,7 @@ internal sealed partial class PtraceRestore
         MakeGhosts(root, firstGhost);
         MakeTerminals(root);
         MakePosixQueues(root);
-        sockets = new SocketBuilder(root, Image, firstOpen, madeFiles, context.Spare);
+        sockets = new SocketBuilder(root, Image, firstOpen, madeFiles, context.Spare, kept?.Sockets);
         sockets.Build();
         if (!sockets.IsLate)
         {

@@ -28,14 +28,17 @@ internal sealed partial class SocketBuilder : IDisposable
     private readonly List<string> madeFiles;
     private readonly int firstOpen;
     private Stub root;
+    private readonly IReadOnlyDictionary<long, SocketCopy> kept;
 
     /// <param name="root">The first process.</param>
     /// <param name="image">The image.</param>
     /// <param name="firstOpen">The descriptor at which the first of <see cref="ApplicationImage.OpenFiles"/> belongs.</param>
     /// <param name="madeFiles">Takes the paths of socket files that were not there before.</param>
     /// <param name="spare">Gives numbers that nothing else uses while the application is built.</param>
-    public SocketBuilder(Stub root, ApplicationImage image, int firstOpen, List<string> madeFiles, Func<int> spare)
+    /// <param name="kept">Sockets that are still there, by their number in the image; null for none.</param>
+    public SocketBuilder(Stub root, ApplicationImage image, int firstOpen, List<string> madeFiles, Func<int> spare, IReadOnlyDictionary<long, SocketCopy>? kept = null)
     {
+        this.kept = kept ?? new Dictionary<long, SocketCopy>();
         this.madeFiles = madeFiles;
         this.spare = spare;
         this.root = root;
@@ -63,6 +66,7 @@ internal sealed partial class SocketBuilder : IDisposable
             return;
         }
 
+        PlaceKept();
         BuildUnix();
         BuildTcp();
         BuildUdp();

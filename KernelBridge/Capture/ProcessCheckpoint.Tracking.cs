@@ -1,0 +1,115 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Ptrace;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <content>What the process has written to since an earlier snapshot.</content>
+internal sealed partial class ProcessCheckpoint
+{
+    /// <summary>A copy of memory takes about as long as to read one page in so many.</summary>
+    private const int WorthCopying = 32;
+
+    private WriteTracker? tracker;
+    private UnwrittenPages? unwritten;
+    private bool scanned;
+
+    /// <summary>Bytes of memory that the process has for itself.</summary>
+    private long PrivateMemory => (Inspection!.View.Status.Kibibytes("RssAnon") + Inspection.View.Status.Kibibytes("VmSwap")) * 1024;
+
+    /// <summary>
+    /// Asks what was written to since the last checkpoint, and begins anew: the process stands, and its memory is copied or read before it goes on. Done once.
+    /// Whatever goes wrong here makes this checkpoint, or the next one, read everything.
+    /// </summary>
+    private void FindUnwritten()
+    {
+        if (scanned || application.Tracking == WriteTracking.Off || PrivateMemory <= application.HoldUpTo)
+        {
+            return;
+        }
+
+        scanned = true;
+        ProcessStat stat = Inspection!.View.Stat;
+        if (WriteTracker.Obstacle(Inspection) is not null)
+        {
+            application.Trackers.Remove(Pid, stat);
+            return;
+        }
+
+        tracker = application.Trackers.Find(Pid, stat) ?? BeginTracking(stat);
+        PageRanges? same = tracker?.Scan(Pid, Inspection.Areas);
+        if (tracker is null || same is null)
+        {
+            application.Trackers.Remove(Pid, stat);
+            tracker = null;
+            return;
+        }
+
+        application.NoteScan(tracker);
+        unwritten = tracker.Base is { } snapshot ? new UnwrittenPages(snapshot, same, application.Tracking == WriteTracking.Verify) : null;
+    }
+
+    private WriteTracker? BeginTracking(ProcessStat stat)
+    {
+        Tracee thread = threads.GetValueOrDefault(Pid) ?? threads.Values.First();
+        WriteTracker? begun;
+        try
+        {
+            ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
+            using InjectedCalls calls = new(
+                thread, memory, gadgets!, slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid))
+            { Filters = filters };
+            begun = WriteTracker.TryCreate(Inspection!.View, calls);
+        }
+        catch (BridgeException e) when (e.Code is "inject.stack" or SeccompFilters.Code)
+        {
+            return null;
+        }
+
+        if (begun is not null)
+        {
+            application.Trackers.Add(Pid, stat, begun);
+        }
+
+        return begun;
+    }
+
+    /// <summary>
+    /// Flags that were assumed are compared with those of the process after it went on: what changed between the look before it was stopped and the one now would
+    /// show, unless it was changed and changed back meanwhile. To ask while it stands would take several times as long as all else that is done to it then.
+    /// A program of which that was seen to change has its flags compared while it stands from then on.
+    /// </summary>
+    private void CompareFlagsAfterwards(WriteTracker known)
+    {
+        if (!Inspection!.FlagsAreAssumed)
+        {
+            return;
+        }
+
+        List<MemoryMap> now = MemoryMap.ReadWithFlags(Pid);
+        int at = 0;
+        foreach (MemoryMap map in Inspection.Maps.Where(map => map.Name != "[vsyscall]"))
+        {
+            while (at < now.Count && now[at].End <= map.Start)
+            {
+                at++;
+            }
+
+            bool seen = false;
+            for (int i = at; i < now.Count && now[i].Start < map.End; i++)
+            {
+                seen = map.HasFlagsOf(now[i]);
+                if (!seen)
+                {
+                    break;
+                }
+            }
+
+            if (!seen)
+            {
+                known.ComparesFlagsAtOnce = true;
+                throw FlagsChanged(map);
+            }
+        }
+    }
+}
