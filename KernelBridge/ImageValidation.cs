@@ -77,6 +77,7 @@ internal static class ImageValidation
                 FifoImage fifo => IsPath(fifo.Path) && (fifo.Contents is null || IsPipe(fifo.Contents)),
                 EpollImage epoll => epoll.Entries.All(entry => entry is { Number: >= 0 and < 1 << 20, File: >= 0 } && entry.File < image.OpenFiles.Count),
                 SocketImage or HungUpTerminalImage => true,
+                PosixQueueEndImage end => image.SystemV?.PosixQueues.Any(queue => queue.Id == end.Queue) == true,
                 TerminalMasterImage master => image.Terminals.Any(terminal => terminal.Index == master.Terminal),
                 TerminalSlaveImage slave => slave.IsValid(image),
                 _ => false,
@@ -141,6 +142,7 @@ internal static class ImageValidation
             Require(thread.Tid is > 0 and < 1 << 22 && (thread.Tid == process.Pid || numbers.Add(thread.Tid)), $"{who}: thread {thread.Tid} is out of range or there twice");
             Require(thread.Registers.Length == Marshal.SizeOf<UserRegisters>(), $"{who}: {thread.Registers.Length} bytes of registers");
             Require(thread.ExtendedState.Length is >= 576 and <= 65536, $"{who}: {thread.ExtendedState.Length} bytes of extended state");
+            Require(MemoryPolicies.IsValid(thread.MemoryPolicy), $"{who}: memory policy of thread {thread.Tid}");
             Require(thread.PendingSignals.All(info => info.Length == 128), $"{who}: a siginfo is not 128 bytes");
             Require(MemoryMarshal.Read<UserRegisters>(thread.Registers).Cs == X64.UserCodeSegment, $"{who}: thread {thread.Tid} is not a 64-bit one");
             Require(thread.Credentials.UserIds.Length == 4 && thread.Credentials.GroupIds.Length == 4, $"{who}: credentials of thread {thread.Tid}");

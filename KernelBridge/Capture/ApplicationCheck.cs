@@ -53,7 +53,7 @@ internal static class ApplicationCheck
     /// <summary>What no interface shows, or what belongs to the surroundings rather than to the application: a restore does not bring it back.</summary>
     private static IEnumerable<string> Caveats(IReadOnlyList<ProcessInspection> inspections)
     {
-        yield return "not kept, as no interface shows it: keyrings, mlockall(MCL_FUTURE), directory notifications (F_NOTIFY), NUMA policies, settings of speculation control";
+        yield return "not kept, as no interface shows it: keyrings, mlockall(MCL_FUTURE), directory notifications (F_NOTIFY), " + MemoryPolicies.Caveat + ", settings of speculation control";
         yield return "a write to a pipe that a stop interrupts half-way returns the part that was written, as after SIGSTOP";
         int pid = inspections[0].View.Pid;
         if (!IpcNamespace.HasOwn(pid))

@@ -19,14 +19,16 @@ internal static class ApplicationInspection
         List<Refusal> refusals = [];
         HashSet<int> pids = [.. inspections.Select(inspection => inspection.View.Pid)];
         List<DescriptorFacts> descriptors = [.. inspections.SelectMany(inspection => inspection.Descriptors)];
-        List<DescriptorFacts> pipes = [.. descriptors.Where(facts => DescriptorKinds.Of(facts) is Pipes)];
-        outsidePipes = Pipes.FromOutside(pipes, pids);
+        using DescriptorsInFlight flight = DescriptorsInFlight.Look(descriptors);
+        refusals.AddRange(flight.Refusals);
+        List<DescriptorFacts> pipes = [.. descriptors.Concat(flight.Orphans).Where(facts => DescriptorKinds.Of(facts) is Pipes)];
+        outsidePipes = Pipes.FromOutside(pipes, flight.Orphans.Count == 0 ? pids : new HashSet<int>([.. pids, Environment.ProcessId]));
         refusals.AddRange(outsidePipes.Values.Select(pipe => pipe.Refusal).OfType<Refusal>());
         refusals.AddRange(EpollSets.Refusals(descriptors));
         refusals.AddRange(PidFds.Refusals(descriptors, pids));
         refusals.AddRange(Fifos.Refusals(descriptors, pids));
         sockets = SocketCensus.Take(
-            [.. descriptors.Where(Sockets.IsSocket)], pids, target.RootPid);
+            [.. descriptors.Concat(flight.Orphans).Where(Sockets.IsSocket)], pids, target.RootPid);
         refusals.AddRange(sockets.Refusals);
         terminals = TerminalCensus.Take(inspections, pids, target.RootPid);
         refusals.AddRange(terminals.Refusals);

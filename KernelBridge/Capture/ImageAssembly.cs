@@ -12,6 +12,8 @@ internal sealed class ImageAssembly
     private readonly SocketCensus? sockets;
     private readonly TerminalCensus? terminals;
     private readonly IReadOnlyDictionary<int, byte[]> outputs;
+    private readonly SocketQueues queues;
+    private readonly PosixQueueContents posixQueues;
     private readonly List<(DescriptorFacts Facts, OpenFileImage File)> files = [];
     private readonly Dictionary<(ulong, ulong, int), List<int>> candidates = [];
     private readonly List<PipeImage> pipes = [];
@@ -24,7 +26,7 @@ internal sealed class ImageAssembly
 
     public ImageAssembly(
         ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes, SocketCensus? sockets,
-        TerminalCensus? terminals, IReadOnlyDictionary<int, byte[]> outputs)
+        TerminalCensus? terminals, IReadOnlyDictionary<int, byte[]> outputs, SocketQueues queues, PosixQueueContents posixQueues)
     {
         this.target = target;
         this.processes = processes;
@@ -32,6 +34,8 @@ internal sealed class ImageAssembly
         this.sockets = sockets;
         this.terminals = terminals;
         this.outputs = outputs;
+        this.queues = queues;
+        this.posixQueues = posixQueues;
     }
 
     /// <summary>Who has shared anonymous memory mapped, by its number.</summary>
@@ -42,6 +46,9 @@ internal sealed class ImageAssembly
 
     /// <summary>Where the contents of deleted files can be read, by their number.</summary>
     public Dictionary<int, string> GhostPaths { get; } = [];
+
+    /// <summary>Descriptors of our own through which deleted files are read that no process holds; the caller closes them.</summary>
+    public List<int> Reopened { get; } = [];
 
     public ApplicationImage Build()
     {
@@ -58,7 +65,9 @@ internal sealed class ImageAssembly
             }
         }
 
+        AssembleInFlight();
         AssembleEpolls(ordered);
+        systemV = systemV is null ? null : systemV with { PosixQueues = posixQueues.Images(files.Where(file => file.File is PosixQueueEndImage).Select(file => file.Facts)) };
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
@@ -87,19 +96,9 @@ internal sealed class ImageAssembly
     /// <summary>The number of an open file description; descriptors that share one (dup, fork) get the same.</summary>
     private int FileOf(DescriptorFacts facts, OpenFileImage image)
     {
-        (ulong, ulong, int) key = (facts.Identity.Device, facts.Identity.Inode, facts.Flags);
-        if (!candidates.TryGetValue(key, out List<int>? same))
+        if (KnownFile(facts, out List<int> same) is { } known)
         {
-            candidates[key] = same = [];
-        }
-
-        foreach (int index in same)
-        {
-            DescriptorFacts other = files[index].Facts;
-            if (Libc.kcmp(other.Pid, facts.Pid, Libc.KCMP_FILE, other.Number, facts.Number) == 0)
-            {
-                return index;
-            }
+            return known;
         }
 
         if (image is PipeEndImage end)
@@ -126,7 +125,7 @@ internal sealed class ImageAssembly
                 : sockets?.Complete(socket) ?? image;
         }
 
-        if (facts.Identity.Type == FileIdentity.Regular && facts.Deleted)
+        if (facts.Identity.Type == FileIdentity.Regular && facts.Deleted && image is not PosixQueueEndImage)
         {
             Ghost(facts.Identity, facts.Path, facts.MagicPath);
         }
@@ -139,6 +138,75 @@ internal sealed class ImageAssembly
         files.Add((facts, image with { Locks = FileLocks.OfFile(facts), Signals = SignalDrivenFiles.OfFile(facts, processes) }));
         same.Add(files.Count - 1);
         return files.Count - 1;
+    }
+
+    /// <summary>The number of an open file description that has been found before, or null.</summary>
+    private int? KnownFile(DescriptorFacts facts, out List<int> same)
+    {
+        (ulong, ulong, int) key = (facts.Identity.Device, facts.Identity.Inode, facts.Flags);
+        if (!candidates.TryGetValue(key, out List<int>? found))
+        {
+            candidates[key] = found = [];
+        }
+
+        same = found;
+        foreach (int index in found)
+        {
+            if (files[index].Facts.IsSameFile(facts))
+            {
+                return index;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Descriptors on their way in sockets: of files that processes hold, and of others.</summary>
+    private void AssembleInFlight()
+    {
+        for (int i = files.Count - 1; i >= 0; i--)
+        {
+            if (files[i].File is SocketImage socket)
+            {
+                files[i] = (files[i].Facts, queues.WithDescriptors(socket, facts => KnownFile(facts, out _) ?? Orphan(facts)));
+            }
+        }
+    }
+
+    /// <summary>The number of an open file that no process holds.</summary>
+    private int Orphan(DescriptorFacts facts)
+    {
+        if (DescriptorsInFlight.Check(facts) is { } refusal)
+        {
+            throw new BridgeException([refusal]);
+        }
+
+        OpenFileImage image = DescriptorKinds.Of(facts)!.Capture(facts);
+        int ghostsBefore = ghosts.Count;
+        int index = FileOf(facts, image);
+        if (files[index].File is SocketImage socket)
+        {
+            files[index] = (facts, sockets?.Known.ContainsKey(facts.Identity.Inode) == true
+                ? SocketQueues.OfOrphan(facts, socket)
+                : throw new BridgeException([new Refusal(
+                    DescriptorsInFlight.Code, facts.InnerPid, facts.ReportedNumber, facts.Carrier!.Link, $"{socket.Description}, which is on its way behind other descriptors in its queue, cannot be looked at",
+                    "let them be received, and try again")]));
+        }
+
+        if (ghosts.Count > ghostsBefore)
+        {
+            // What is read after the application runs again is read through an open file of our own.
+            int own = Libc.open(facts.MagicPath, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
+            if (own < 0)
+            {
+                throw new BridgeException("file.unreadable", $"opening {facts.Link}, which is on its way in {facts.Carrier!.Link} of process {facts.InnerPid}", Errno.Text(Libc.LastError));
+            }
+
+            Reopened.Add(own);
+            GhostPaths[ghosts.Count - 1] = $"/proc/{Environment.ProcessId}/fd/{own}";
+        }
+
+        return index;
     }
 
     /// <summary>What epoll sets watch, by the number of the open file.</summary>

@@ -123,6 +123,17 @@ internal sealed partial class InjectedCalls
         return address;
     }
 
+    /// <summary>Makes what is left of a row, and lets what was reserved be reserved again.</summary>
+    public void FinishRow()
+    {
+        while (rest.Count > 0)
+        {
+            _ = Next();
+        }
+
+        ReleaseReserved();
+    }
+
     /// <summary>Makes the next call of a row.</summary>
     /// <returns>What the kernel returned: -4095…-1 are errors.</returns>
     public long Next()

@@ -133,6 +133,9 @@ internal sealed partial class InjectedCalls : IDisposable
         };
     }
 
+    /// <summary>Whether filters let a call pass.</summary>
+    public bool Allows(InjectedCall call) => Filters?.Allows(call, gadgets.SyscallReturn + 2) ?? true;
+
     /// <summary>The instruction pointer that a filter sees is behind the two bytes of the instruction.</summary>
     private void Require(InjectedCall call) => Filters?.Require(call, gadgets.SyscallReturn + 2);
 

@@ -216,14 +216,16 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
                 image.SeccompFilters = filters?.Images ?? [];
                 image.Memory = AddressSpaces.Capture(view, inspection.Areas, calls);
-                application.SocketQueues.Copy(inspection.Descriptors, calls);
+                application.SocketQueues.Copy(inspection.Descriptors, application.Sockets, calls);
                 application.TerminalOutput.Copy(inspection.Descriptors, calls);
+                application.EventSemaphores.Ask(inspection.Descriptors, calls);
+                application.PosixQueues.Copy(application.ReferencePid, Pid, inspection.Descriptors, calls);
             }
         }
 
         notes.Write(waits);
         image.Threads = captured;
-        image.Captured = [.. inspection.Descriptors.Select(facts => (facts, application.SocketQueues.With(facts, DescriptorKinds.Of(facts)!.Capture(facts))))];
+        image.Captured = [.. inspection.Descriptors.Select(facts => (facts, application.EventSemaphores.With(facts, application.SocketQueues.With(facts, DescriptorKinds.Of(facts)!.Capture(facts)))))];
         return image;
     }
 

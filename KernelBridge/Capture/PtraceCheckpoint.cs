@@ -13,6 +13,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private readonly Lock gate = new();
     private readonly Dictionary<int, IReadOnlyList<SegmentUser>> sharedMemory = [];
     private readonly Dictionary<int, string> ghosts = [];
+    private readonly List<int> reopened = [];
     private IReadOnlyDictionary<int, SegmentUser> segments = new Dictionary<int, SegmentUser>();
     private List<SharedMemoryImage> sharedImages = [];
     private List<GhostFileImage> ghostImages = [];
@@ -51,6 +52,15 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>What has been written to pseudo-terminals and nobody has read.</summary>
     public TerminalOutput TerminalOutput { get; } = new();
 
+    /// <summary>The application's sockets, once they have been looked at.</summary>
+    public SocketCensus? Sockets => sockets;
+
+    /// <summary>Which eventfds are semaphores.</summary>
+    public EventSemaphores EventSemaphores { get; } = new();
+
+    /// <summary>What is in POSIX message queues.</summary>
+    public PosixQueueContents PosixQueues { get; } = new();
+
     public TimeSpan FreezeTime => firstStop == 0 || lastResume == 0 ? TimeSpan.Zero : TimeSpan.FromTicks((lastResume - firstStop) / 100);
 
     /// <summary>Whether a process of the application is a child subreaper (prctl(2)): it would become the parent of whatever its descendants leave behind.</summary>
@@ -86,8 +96,10 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
         HasSubreaper = processes.Any(process => process.Attributes?.ChildSubreaper == true);
-        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs);
+        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs, SocketQueues, PosixQueues);
         ApplicationImage image = assembly.Build();
+        reopened.AddRange(assembly.Reopened);
+        SocketQueues.Dispose();
         sharedImages = [.. image.SharedMemory];
         ghostImages = [.. image.GhostFiles];
         segments = assembly.SegmentUsers;
@@ -142,7 +154,13 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         }
     }
 
-    public void Dispose() => Thaw();
+    public void Dispose()
+    {
+        Thaw();
+        SocketQueues.Dispose();
+        reopened.ForEach(number => _ = Libc.close(number));
+        reopened.Clear();
+    }
 
     /// <summary>The number that the application's own pid namespace gives a process; 0 for one outside.</summary>
     public int InnerPid(int pid) =>

@@ -116,6 +116,8 @@ internal static unsafe partial class Libc
 
     public static long timerfd_gettime(int fd, void* value) => syscall(287, fd, (long)value, 0, 0, 0, 0);
 
+    public static int mq_getsetattr(int queue, long* wanted, long* found) => (int)syscall(245, queue, (long)wanted, (long)found, 0, 0, 0);
+
     public static int userfaultfd(int flags) => (int)syscall(323, flags, 0, 0, 0, 0, 0);
 
     [LibraryImport("libc", SetLastError = true)]

@@ -38,7 +38,7 @@ internal sealed unsafe class SocketCopy : IDisposable
     }
 
     /// <summary>A number of four bytes; 0 where there is none.</summary>
-    public int Number(int level, int option) => Get(level, option, 4) is { Length: 4 } bytes ? BinaryPrimitives.ReadInt32LittleEndian(bytes) : 0;
+    public int Number(int level, int option) => Get(level, option, 4) is { Length: >= 4 } bytes ? BinaryPrimitives.ReadInt32LittleEndian(bytes) : 0;
 
     /// <returns>0, or the error.</returns>
     public int Set(int level, int option, ReadOnlySpan<byte> value)
@@ -102,6 +102,13 @@ internal sealed unsafe class SocketCopy : IDisposable
             // There may be more than the buffer holds.
             bytes = new byte[bytes.Length * 4L];
         }
+    }
+
+    /// <summary>Looks at the first byte of a stream; it stays there.</summary>
+    public void PeekByte()
+    {
+        byte one;
+        _ = recv(Fd, &one, 1, MSG_PEEK | MSG_DONTWAIT);
     }
 
     public void Dispose() => _ = Libc.close(Fd);

@@ -14,12 +14,14 @@ internal static class X64
         Setfsuid = 122, Setfsgid = 123, Capset = 126, RtSigpending = 127, RtSigtimedwait = 128, RtSigqueueinfo = 129, Sigaltstack = 131, Personality = 135,
         Setpriority = 141, Mlock = 149, Mlock2 = 325, Prctl = 157, ArchPrctl = 158, Chroot = 161, Gettid = 186, Futex = 202, SchedSetaffinity = 203,
         SetTidAddress = 218, RestartSyscall = 219, Semtimedop = 220, ClockNanosleep = 230, ExitGroup = 231, EpollWait = 232, Waitid = 247, IoprioSet = 251,
-        Dup3 = 292, Pipe2 = 293, SetRobustList = 273, EpollPwait = 281, RtTgsigqueueinfo = 297, Prlimit64 = 302, SchedSetattr = 314, Seccomp = 317, Membarrier = 324, Rseq = 334,
+        Dup3 = 292, Pipe2 = 293, SetRobustList = 273, EpollPwait = 281, RtTgsigqueueinfo = 297, Prlimit64 = 302, SchedSetattr = 314, Seccomp = 317, Membarrier = 324, Preadv2 = 327, Rseq = 334,
         Clone3 = 435, CloseRange = 436, EpollPwait2 = 441;
 
     public const int Ioctl = 16, Flock = 73, Ftruncate = 77, Mkdir = 83, Chmod = 90, Fchmod = 91, Chown = 92, Fchown = 93, EpollCtl = 233, InotifyAddWatch = 254, TimerfdCreate = 283, TimerfdSettime = 286,
         Signalfd4 = 289, Eventfd2 = 290, EpollCreate1 = 291, InotifyInit1 = 294, MemfdCreate = 319, PidfdOpen = 434, PidfdGetfd = 438, Userfaultfd = 323;
     public const int Shmget = 29, Shmat = 30, Shmctl = 31, Semget = 64, Semop = 65, Semctl = 66, Msgget = 68, Msgsnd = 69, Msgrcv = 70, Msgctl = 71;
+    public const int SetMempolicy = 238, GetMempolicy = 239;
+    public const int MqOpen = 240, MqUnlink = 241, MqTimedsend = 242, MqTimedreceive = 243;
     public const int TimerCreate = 222, TimerSettime = 223, TimerGettime = 224, TimerDelete = 226;
     public const int Socket = 41, Connect = 42, Bind = 49, Listen = 50, Socketpair = 53, Sendmsg = 46, Recvmsg = 47, Setsockopt = 54, Accept4 = 288;
 

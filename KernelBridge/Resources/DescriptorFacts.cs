@@ -28,6 +28,12 @@ internal sealed class DescriptorFacts
 
     public required IReadOnlyList<string> Locks { get; init; }
 
+    /// <summary>For one of ours, of what was found in the queue of a socket: the application's descriptor of that socket. Else null.</summary>
+    public DescriptorFacts? Carrier { get; private init; }
+
+    /// <summary>The number to tell a user: that of the socket in whose queue it is, or its own.</summary>
+    public int ReportedNumber => Carrier?.Number ?? Number;
+
     /// <summary>The text of /proc/PID/fdinfo; empty when there was none.</summary>
     public string Info { get; init; } = string.Empty;
 
@@ -83,6 +89,21 @@ internal sealed class DescriptorFacts
         }
     }
 
+    /// <summary>Whether both refer to one open file description.</summary>
+    public bool IsSameFile(DescriptorFacts other) =>
+        Identity.SameFile(other.Identity) && Flags == other.Flags && Libc.kcmp(Pid, other.Pid, Libc.KCMP_FILE, Number, other.Number) == 0;
+
+    /// <summary>A descriptor of this process's own, which came out of the queue of a socket.</summary>
+    /// <param name="number">Its number here.</param>
+    /// <param name="carrier">The application's descriptor of the socket.</param>
+    public static DescriptorFacts? OfOurs(int number, DescriptorFacts carrier)
+    {
+        int pidfd = Libc.pidfd_open(Environment.ProcessId);
+        DescriptorFacts? facts = Read(pidfd, Environment.ProcessId, carrier.InnerPid, number, carrier);
+        _ = pidfd >= 0 ? Libc.close(pidfd) : 0;
+        return facts;
+    }
+
     /// <summary>Every descriptor of a process; one that closes meanwhile is left out.</summary>
     public static List<DescriptorFacts> ReadAll(int pid, int innerPid)
     {
@@ -90,64 +111,71 @@ internal sealed class DescriptorFacts
         int pidfd = Libc.pidfd_open(pid);
         foreach (int number in ProcFs.Numbers($"/proc/{pid}/fd"))
         {
-            // A process that runs may close and open a number all the time: a gap between two of these looks like a file that says nothing of itself.
-            string? link;
-            FileIdentity? identity;
-            string? info;
-            int tries = 0;
-            do
+            if (Read(pidfd, pid, innerPid, number, null) is { } facts)
             {
-                link = ProcFs.TryLink($"/proc/{pid}/fd/{number}");
-                identity = FileIdentity.TryOf($"/proc/{pid}/fd/{number}");
-                info = ProcFs.TryText($"/proc/{pid}/fdinfo/{number}");
+                all.Add(facts);
             }
-            while (link is not null && (identity is null || info is null) && ++tries < 10);
-
-            if (link is null)
-            {
-                continue;
-            }
-
-            if (identity is null || info is null)
-            {
-                // A file of a dead FUSE or network server, for example. It is there, so it must not be missing in an image.
-                all.Add(new DescriptorFacts
-                {
-                    Pid = pid, InnerPid = innerPid, Number = number, Link = link, Identity = new FileIdentity(0, 0, 0, 0, 0, 0, 0, 0), Flags = 0, CloseOnExec = false,
-                    Position = 0, Locks = [],
-                });
-                continue;
-            }
-
-            int flags = 0;
-            long position = 0;
-            List<string> locks = [];
-            foreach (string line in info.Split('\n'))
-            {
-                if (line.StartsWith("pos:", StringComparison.Ordinal))
-                {
-                    position = long.Parse(line.AsSpan(4).Trim(), CultureInfo.InvariantCulture);
-                }
-                else if (line.StartsWith("flags:", StringComparison.Ordinal))
-                {
-                    flags = Convert.ToInt32(line[6..].Trim(), 8);
-                }
-                else if (line.StartsWith("lock:", StringComparison.Ordinal))
-                {
-                    locks.Add(line[5..].Trim());
-                }
-            }
-
-            all.Add(new DescriptorFacts
-            {
-                Pid = pid, InnerPid = innerPid, Number = number, Link = link, Identity = identity,
-                Flags = flags & ~(Libc.O_CLOEXEC | Libc.O_LARGEFILE | SignalDrivenFiles.O_ASYNC), CloseOnExec = (flags & Libc.O_CLOEXEC) != 0, Position = position, Locks = locks, Info = info,
-                Signals = AskSignals(pidfd, number, (flags & SignalDrivenFiles.O_ASYNC) != 0),
-            });
         }
 
         _ = pidfd >= 0 ? Libc.close(pidfd) : 0;
         return all;
+    }
+
+    private static DescriptorFacts? Read(int pidfd, int pid, int innerPid, int number, DescriptorFacts? carrier)
+    {
+        // A process that runs may close and open a number all the time: a gap between two of these looks like a file that says nothing of itself.
+        string? link;
+        FileIdentity? identity;
+        string? info;
+        int tries = 0;
+        do
+        {
+            link = ProcFs.TryLink($"/proc/{pid}/fd/{number}");
+            identity = FileIdentity.TryOf($"/proc/{pid}/fd/{number}");
+            info = ProcFs.TryText($"/proc/{pid}/fdinfo/{number}");
+        }
+        while (link is not null && (identity is null || info is null) && ++tries < 10);
+
+        if (link is null)
+        {
+            return null;
+        }
+
+        if (identity is null || info is null)
+        {
+            // A file of a dead FUSE or network server, for example. It is there, so it must not be missing in an image.
+            return new DescriptorFacts
+            {
+                Pid = pid, InnerPid = innerPid, Number = number, Carrier = carrier, Link = link, Identity = new FileIdentity(0, 0, 0, 0, 0, 0, 0, 0), Flags = 0, CloseOnExec = false,
+                Position = 0, Locks = [],
+            };
+        }
+
+        int flags = 0;
+        long position = 0;
+        List<string> locks = [];
+        foreach (string line in info.Split('\n'))
+        {
+            if (line.StartsWith("pos:", StringComparison.Ordinal))
+            {
+                position = long.Parse(line.AsSpan(4).Trim(), CultureInfo.InvariantCulture);
+            }
+            else if (line.StartsWith("flags:", StringComparison.Ordinal))
+            {
+                flags = Convert.ToInt32(line[6..].Trim(), 8);
+            }
+            else if (line.StartsWith("lock:", StringComparison.Ordinal))
+            {
+                locks.Add(line[5..].Trim());
+            }
+        }
+
+        return new DescriptorFacts
+        {
+            Pid = pid, InnerPid = innerPid, Number = number, Carrier = carrier, Link = link, Identity = identity,
+            Flags = flags & ~(Libc.O_CLOEXEC | Libc.O_LARGEFILE | SignalDrivenFiles.O_ASYNC), CloseOnExec = (flags & Libc.O_CLOEXEC) != 0, Position = position, Locks = locks, Info = info,
+            Signals = AskSignals(pidfd, number, (flags & SignalDrivenFiles.O_ASYNC) != 0),
+        };
     }
 
     /// <summary>Asks the open file description itself, through a copy of the descriptor (pidfd_getfd(2)) that lives for the moment of the question.</summary>
@@ -164,5 +192,5 @@ internal sealed class DescriptorFacts
         return signals;
     }
 
-    public Refusal Refuse(string code, string why, string remedy) => new(code, InnerPid, Number, Link, why, remedy);
+    public Refusal Refuse(string code, string why, string remedy) => new(code, InnerPid, ReportedNumber, Link, why, remedy);
 }

@@ -38,6 +38,7 @@ internal interface IDescriptorKind
 [JsonDerivedType(typeof(TerminalMasterImage), "master")]
 [JsonDerivedType(typeof(TerminalSlaveImage), "terminal")]
 [JsonDerivedType(typeof(HungUpTerminalImage), "hung-up")]
+[JsonDerivedType(typeof(PosixQueueEndImage), "mqueue")]
 internal abstract record OpenFileImage
 {
     /// <summary>Flags of open(2) and fcntl(2) F_SETFL.</summary>

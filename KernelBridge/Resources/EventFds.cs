@@ -11,13 +11,20 @@ internal sealed class EventFds : IDescriptorKind
     public bool Recognise(DescriptorFacts facts) => facts.IsAnonymous("eventfd");
 
     public Refusal? Check(DescriptorFacts facts) =>
-        facts.Field("eventfd-semaphore") is null ? facts.Refuse("fd.eventfd", "this kernel does not show whether it is a semaphore", "close it before the checkpoint, or use Linux 6.5 or newer")
+        !SaysWhatItIs(facts) && facts.Carrier is not null ? facts.Refuse("fd.eventfd", "this kernel does not show whether it is a semaphore", "use Linux 6.5 or newer")
         : Count(facts) == ulong.MaxValue ? facts.Refuse("fd.eventfd", "its counter has overflown", "read it before the checkpoint")
         : null;
 
-    public OpenFileImage Capture(DescriptorFacts facts) => new EventFdImage { Flags = facts.Flags, Count = Count(facts), Semaphore = facts.Field("eventfd-semaphore") != "0" };
+    public string? Caveat(DescriptorFacts facts) => SaysWhatItIs(facts) ? null
+        : "whether it is a semaphore this kernel does not show (before 6.5): it is found out when it stands, by taking from it and giving back, so that an edge-triggered wait for it may end once more";
 
-    private static ulong Count(DescriptorFacts facts) => ulong.Parse(facts.Field("eventfd-count") ?? "0", NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+    /// <summary>Whether this kernel says if it is a semaphore; else <see cref="EventSemaphores"/> finds it out.</summary>
+    public static bool SaysWhatItIs(DescriptorFacts facts) => facts.Field("eventfd-semaphore") is not null;
+
+    public OpenFileImage Capture(DescriptorFacts facts) => new EventFdImage { Flags = facts.Flags, Count = Count(facts), Semaphore = facts.Field("eventfd-semaphore") is not (null or "0") };
+
+    /// <summary>What it counts.</summary>
+    public static ulong Count(DescriptorFacts facts) => ulong.Parse(facts.Field("eventfd-count") ?? "0", NumberStyles.HexNumber, CultureInfo.InvariantCulture);
 }
 
 /// <summary>An event counter.</summary>

@@ -9,12 +9,6 @@ namespace Holdfast.KernelBridge.Resources;
 /// </summary>
 internal static class InterProcessCommunication
 {
-    private const int CLONE_NEWNS = 0x00020000;
-    private const ulong MS_REC = 0x4000, MS_PRIVATE = 0x40000;
-
-    // On which the queues are listed, in mount namespaces of our own.
-    private const string Place = "/dev";
-
     /// <summary>What of them cannot be captured.</summary>
     /// <param name="rootPid">A process whose namespaces all others share.</param>
     /// <param name="pids">All processes, as the host sees them.</param>
@@ -22,7 +16,7 @@ internal static class InterProcessCommunication
     {
         try
         {
-            return IpcNamespace.HasOwn(rootPid) ? IpcNamespace.Ask(rootPid, () => Own(rootPid)) : IpcNamespace.Ask(Environment.ProcessId, () => Used(pids));
+            return IpcNamespace.HasOwn(rootPid) ? IpcNamespace.Ask(rootPid, Own) : IpcNamespace.Ask(Environment.ProcessId, () => Used(pids));
         }
         catch (BridgeException e) when (e.Code == "rights.missing")
         {
@@ -30,17 +24,7 @@ internal static class InterProcessCommunication
         }
     }
 
-    private static List<Refusal> Own(int rootPid)
-    {
-        List<Refusal> refusals = [.. SystemVMemory.Refusals(), .. MessageQueues.Refusals()];
-        if (Libc.unshare(CLONE_NEWNS) == 0 && Libc.mount("none", "/", null, MS_REC | MS_PRIVATE, 0) == 0 && Libc.mount("mqueue", Place, "mqueue", 0, 0) == 0
-            && Directory.EnumerateFileSystemEntries(Place).Any())
-        {
-            refusals.Add(new Refusal("ipc.queue", 0, null, "IPC namespace", "a POSIX message queue cannot be captured", "remove it before the checkpoint (mq_unlink)"));
-        }
-
-        return refusals;
-    }
+    private static List<Refusal> Own() => [.. SystemVMemory.Refusals(), .. MessageQueues.Refusals(), .. PosixQueues.Refusals()];
 
     /// <summary>Objects of the host in which the number of a process of the application stands: as maker or as the last that used it.</summary>
     private static List<Refusal> Used(IReadOnlySet<int> pids)
@@ -95,13 +79,26 @@ internal sealed record IpcPermissions(int Id, int Key, int Mode, uint Owner, uin
 }
 
 /// <summary>The System V IPC of an application: what its IPC namespace holds.</summary>
-/// <param name="Settings">Limits of the namespace: names in /proc/sys/kernel with their values.</param>
+/// <param name="Settings">Limits of the namespace: names with their values.</param>
 /// <param name="Sets">Semaphores.</param>
 /// <param name="Queues">Message queues.</param>
 internal sealed record SystemVImage(IReadOnlyList<IpcSettingImage> Settings, IReadOnlyList<SemaphoreSetImage> Sets, IReadOnlyList<MessageQueueImage> Queues)
 {
+    /// <summary>In the names of settings of POSIX message queues; see mq_overview(7).</summary>
+    private const string Mqueue = "mqueue/";
+
     /// <summary>Settings that every IPC namespace has for itself; see proc(5).</summary>
-    public static readonly string[] SettingNames = ["shmmax", "shmall", "shmmni", "shm_rmid_forced", "sem", "msgmax", "msgmnb", "msgmni"];
+    public static readonly string[] SettingNames =
+    [
+        "shmmax", "shmall", "shmmni", "shm_rmid_forced", "sem", "msgmax", "msgmnb", "msgmni",
+        Mqueue + "queues_max", Mqueue + "msg_max", Mqueue + "msgsize_max", Mqueue + "msg_default", Mqueue + "msgsize_default",
+    ];
+
+    /// <summary>POSIX message queues; empty in images that do not say.</summary>
+    public IReadOnlyList<PosixQueueImage> PosixQueues { get; init; } = [];
+
+    /// <summary>Where a setting is.</summary>
+    public static string PathOf(string setting) => (setting.StartsWith(Mqueue, StringComparison.Ordinal) ? "/proc/sys/fs/" : "/proc/sys/kernel/") + setting;
 
     /// <summary>Captures it. The application stands.</summary>
     /// <param name="rootPid">A process in the namespace.</param>
@@ -111,7 +108,7 @@ internal sealed record SystemVImage(IReadOnlyList<IpcSettingImage> Settings, IRe
 
     /// <summary>The settings of the namespace in which the thread is.</summary>
     public static IReadOnlyList<IpcSettingImage> ReadSettings() =>
-        [.. SettingNames.Select(name => new IpcSettingImage(name, ProcFs.TryText("/proc/sys/kernel/" + name)?.Trim() ?? string.Empty)).Where(setting => setting.Value.Length > 0)];
+        [.. SettingNames.Select(name => new IpcSettingImage(name, ProcFs.TryText(PathOf(name))?.Trim() ?? string.Empty)).Where(setting => setting.Value.Length > 0)];
 
     /// <summary>What is wrong with it in an image, or null.</summary>
     public string? Problem() =>
@@ -119,6 +116,8 @@ internal sealed record SystemVImage(IReadOnlyList<IpcSettingImage> Settings, IRe
             ? "a setting of the IPC namespace is impossible"
         : Sets.Any(set => set is null || !set.IsValid) || Sets.DistinctBy(set => set?.Permissions.Id).Count() != Sets.Count ? "a semaphore set is impossible"
         : Queues.Any(queue => queue is null || !queue.IsValid) || Queues.DistinctBy(queue => queue?.Permissions.Id).Count() != Queues.Count ? "a message queue is impossible"
+        : PosixQueues.Any(queue => queue is not { IsValid: true }) || PosixQueues.DistinctBy(queue => queue.Id).Count() != PosixQueues.Count
+            || PosixQueues.Where(queue => !queue.Removed).DistinctBy(queue => queue.Name).Count() != PosixQueues.Count(queue => !queue.Removed) ? "a POSIX message queue is impossible"
         : null;
 }
 

@@ -157,7 +157,8 @@ internal sealed class SeccompFilters
         return images;
     }
 
-    private bool Allows(InjectedCall call, ulong instruction)
+    /// <summary>Whether all filters let a call pass.</summary>
+    public bool Allows(InjectedCall call, ulong instruction)
     {
         ReadOnlySpan<ulong> arguments = [call.A0, call.A1, call.A2, call.A3, call.A4, call.A5];
         foreach (SeccompProgram program in programs)

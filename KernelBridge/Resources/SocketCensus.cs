@@ -151,6 +151,9 @@ internal sealed class SocketFacts
 
     public SocketFileImage? File { get; set; }
 
+    /// <summary>Another socket of the application that has sent bytes to this one which are still there, since this one has no room.</summary>
+    public SocketFacts? Sender { get; set; }
+
     public string What => SocketImage.Describe(Family, Type, Protocol, Local, Remote);
 
     public static SocketFacts? TryRead(DescriptorFacts descriptor)
@@ -166,10 +169,10 @@ internal sealed class SocketFacts
         return new SocketFacts
         {
             Descriptor = descriptor, Family = socket.Number(SOL_SOCKET, SO_DOMAIN), Type = type, Protocol = protocol, Local = socket.Name(), Remote = socket.PeerName(),
-            Events = socket.Poll(POLLRDHUP), Listens = socket.Number(SOL_SOCKET, 30) != 0, Unsent = socket.Ask(SIOCOUTQ),
+            Events = socket.Poll(POLLRDHUP), Listens = socket.Number(SOL_SOCKET, SO_ACCEPTCONN) != 0, Unsent = socket.Ask(SIOCOUTQ),
             Tcp = type == SOCK_STREAM && protocol == IPPROTO_TCP ? TcpCounts.Read(socket) : default,
         };
     }
 
-    public Refusal Refuse(string code, string why, string remedy) => new(code, Descriptor.InnerPid, Descriptor.Number, What, why, remedy);
+    public Refusal Refuse(string code, string why, string remedy) => new(code, Descriptor.InnerPid, Descriptor.ReportedNumber, What, why, remedy);
 }

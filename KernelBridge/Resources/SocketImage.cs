@@ -31,7 +31,15 @@ internal enum SocketState
 /// <param name="Bytes">The bytes.</param>
 /// <param name="From">Address of the sender; empty where there is none.</param>
 /// <param name="Sender">Pid, user and group that come along with it (SO_PASSCRED), or null. The pid is that inside the application, 0 when it is of no process there.</param>
-internal sealed record SocketMessageImage(byte[] Bytes, byte[] From, SenderImage? Sender);
+internal sealed record SocketMessageImage(byte[] Bytes, byte[] From, SenderImage? Sender)
+{
+    /// <summary>Descriptors that come with it (SCM_RIGHTS): numbers in <see cref="ApplicationImage.OpenFiles"/>; null for none.</summary>
+    public IReadOnlyList<int>? Descriptors { get; init; }
+
+    /// <summary>While it is captured, our own descriptors for them; not part of the image.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public IReadOnlyList<int> Caught { get; init; } = [];
+}
 
 /// <summary>Credentials of a sender; see unix(7).</summary>
 internal sealed record SenderImage(int Pid, uint User, uint Group);
@@ -81,6 +89,10 @@ internal sealed record SocketImage : OpenFileImage
     public required IReadOnlyList<SocketOptionImage> Options { get; init; }
 
     public required IReadOnlyList<SocketMessageImage> Queue { get; init; }
+
+    /// <summary>Descriptors are on their way in its queue, which is filled when all open files are there.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool FilledLate => Queue.Any(message => message.Descriptors?.Count > 0);
 
     /// <summary>A TCP socket.</summary>
     [System.Text.Json.Serialization.JsonIgnore]

@@ -12,32 +12,41 @@ namespace Holdfast.KernelBridge.Resources;
 /// copying or when this process dies before that.
 /// </summary>
 /// <remarks>A socket that several processes hold is looked at once: an empty datagram behind others is shown to the first look only.</remarks>
-internal sealed class SocketQueues
+internal sealed class SocketQueues : IDisposable
 {
     /// <summary>Longer than any datagram that a socket takes at its largest buffer by default.</summary>
     private const int MaximumMessage = 4 << 20;
 
     private readonly Lock gate = new();
     private readonly Dictionary<ulong, List<SocketMessageImage>> queues = [];
+    private readonly Dictionary<ulong, DescriptorFacts> carriers = [];
+    private readonly List<int> caught = [];
     private readonly Lazy<byte[]> buffer = new(() => GC.AllocateUninitializedArray<byte>(MaximumMessage));
 
     /// <summary>Copies the queues of a process's sockets.</summary>
     /// <param name="descriptors">Its descriptors.</param>
+    /// <param name="census">What is known of the application's sockets.</param>
     /// <param name="calls">A way to make calls in it.</param>
-    public void Copy(IEnumerable<DescriptorFacts> descriptors, InjectedCalls calls)
+    public void Copy(IEnumerable<DescriptorFacts> descriptors, SocketCensus? census, InjectedCalls calls)
     {
         using Lock.Scope scope = gate.EnterScope();
         foreach (DescriptorFacts facts in descriptors.Where(facts => Sockets.IsSocket(facts) && !queues.ContainsKey(facts.Identity.Inode)).DistinctBy(facts => facts.Identity.Inode))
         {
             using SocketCopy? socket = SocketCopy.TryTake(facts.Pid, facts.Number);
-            if (socket is not null && socket.Number(SOL_SOCKET, 30) == 0)
+            if (socket is not null && socket.Number(SOL_SOCKET, SO_ACCEPTCONN) == 0)
             {
                 int family = socket.Number(SOL_SOCKET, SO_DOMAIN);
                 int type = socket.Number(SOL_SOCKET, SO_TYPE);
 
+                if (census?.Known.GetValueOrDefault(facts.Identity.Inode) is { Sender: not null } receiver)
+                {
+                    TcpSockets.ReceiveAll(socket, receiver, (ulong)facts.Number, calls);
+                }
+
                 // A look into an empty queue would take away an error that waits to be told.
                 bool error = (socket.Poll(0) & POLLERR) != 0;
-                bool stream = type == SOCK_STREAM && (family != AF_UNIX || error || socket.Number(SOL_SOCKET, SO_PASSCRED) == 0);
+                bool stream = type == SOCK_STREAM && (family != AF_UNIX || error || (socket.Number(SOL_SOCKET, SO_PASSCRED) == 0 && DescriptorsInFlight.Count(facts) == 0));
+                carriers[facts.Identity.Inode] = facts;
                 queues[facts.Identity.Inode] = family is not (AF_UNIX or AF_INET or AF_INET6) ? []
                     : !stream ? error ? [] : Messages(socket, facts, calls, buffer.Value)
                     : socket.Ask(SIOCINQ) > 0 && socket.PeekStream() is { Length: > 0 } bytes ? [new SocketMessageImage(bytes, [], null)]
@@ -53,9 +62,48 @@ internal sealed class SocketQueues
         return file is SocketImage socket && queues.TryGetValue(facts.Identity.Inode, out List<SocketMessageImage>? queue) ? socket with { Queue = queue } : file;
     }
 
-    private static List<SocketMessageImage> Messages(SocketCopy socket, DescriptorFacts facts, InjectedCalls calls, byte[] buffer)
+    /// <summary>The queue of a socket that no process holds: a stream, or one that holds nothing (<see cref="DescriptorsInFlight.Check"/>).</summary>
+    /// <param name="facts">Our own descriptor of it.</param>
+    /// <param name="image">The socket.</param>
+    public static SocketImage OfOrphan(DescriptorFacts facts, SocketImage image)
     {
-        if (Peek(socket, buffer, facts) is null)
+        using SocketCopy? socket = image is { Type: SOCK_STREAM, State: not (SocketState.Listening or SocketState.Reset) } ? SocketCopy.TryTake(facts.Pid, facts.Number) : null;
+        return socket is not null && socket.Ask(SIOCINQ) > 0 && socket.PeekStream() is { Length: > 0 } bytes ? image with { Queue = [new SocketMessageImage(bytes, [], null)] } : image;
+    }
+
+    /// <summary>Gives the descriptors on their way in a socket's queue, which are ours until now, their places in the image.</summary>
+    /// <param name="socket">The socket with its queue.</param>
+    /// <param name="place">The number of an open file of the image.</param>
+    public SocketImage WithDescriptors(SocketImage socket, Func<DescriptorFacts, int> place)
+    {
+        if (!socket.Queue.Any(message => message.Caught.Count > 0))
+        {
+            return socket;
+        }
+
+        DescriptorFacts carrier = carriers[(ulong)socket.Id];
+        return socket with
+        {
+            Queue = [.. socket.Queue.Select(message => message.Caught.Count == 0 ? message : message with
+            {
+                Caught = [],
+                Descriptors = [.. message.Caught.Select(number => place(DescriptorFacts.OfOurs(number, carrier)
+                    ?? throw new BridgeException("socket.unreadable", $"looking at what is in the queue of {carrier.Link} of process {carrier.InnerPid}", "a descriptor is gone")))],
+            })],
+        };
+    }
+
+    /// <summary>Closes what came out of queues.</summary>
+    public void Dispose()
+    {
+        using Lock.Scope scope = gate.EnterScope();
+        caught.ForEach(number => _ = Libc.close(number));
+        caught.Clear();
+    }
+
+    private List<SocketMessageImage> Messages(SocketCopy socket, DescriptorFacts facts, InjectedCalls calls, byte[] buffer)
+    {
+        if (Peek(socket, buffer, facts, keep: false) is null)
         {
             return [];
         }
@@ -71,9 +119,19 @@ internal sealed class SocketQueues
             }
 
             bool ends = (socket.Poll(POLLRDHUP) & (POLLRDHUP | POLLHUP)) != 0;
-            while (Peek(socket, buffer, facts) is { } message && !(ends && message.Bytes.Length == 0))
+            bool stream = socket.Number(SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
+            int at = 0;
+            while (Peek(socket, buffer, facts, keep: true) is { } message && !(ends && message.Bytes.Length == 0))
             {
+                int plain = stream && message.Caught.Count > 0 ? BytesBefore(socket, at, message.Bytes.Length, buffer) : 0;
+                if (plain > 0)
+                {
+                    messages.Add(message with { Bytes = message.Bytes[..plain], Caught = [] });
+                    message = message with { Bytes = message.Bytes[plain..] };
+                }
+
                 messages.Add(message);
+                at += plain + message.Bytes.Length;
             }
         }
         finally
@@ -84,15 +142,45 @@ internal sealed class SocketQueues
         return messages;
     }
 
+    /// <summary>
+    /// A look into a stream shows bytes before those that bring descriptors together with them, but a reader of fewer bytes gets no descriptors yet. How many are before?
+    /// The kernel copies piece by piece, each whole or not at all: where the last byte has no room, it stops in front of the piece with the descriptors.
+    /// </summary>
+    /// <param name="socket">The socket; its SO_PEEK_OFF ends where it is now.</param>
+    /// <param name="at">Where what was shown begins in the queue.</param>
+    /// <param name="length">Its bytes, of which the last came with descriptors.</param>
+    /// <param name="buffer">For bytes that nobody looks at.</param>
+    private static unsafe int BytesBefore(SocketCopy socket, int at, int length, byte[] buffer)
+    {
+        // Nothing is ever mapped at the first addresses (vm.mmap_min_addr).
+        Libc.Iovec* parts = stackalloc Libc.Iovec[2];
+        parts[1] = new() { Base = 8, Length = 1 };
+        nint before;
+        _ = socket.Set(SOL_SOCKET, SO_PEEK_OFF, at);
+        fixed (byte* p = buffer)
+        {
+            parts[0] = new() { Base = (ulong)p, Length = (ulong)length - 1 };
+            MessageHeader header = new() { Parts = parts, PartCount = 2 };
+            before = recvmsg(socket.Fd, &header, MSG_PEEK | MSG_DONTWAIT);
+        }
+
+        _ = socket.Set(SOL_SOCKET, SO_PEEK_OFF, at + length);
+        return (int)Math.Max(0, before);
+    }
+
     /// <summary>The next message; null when there is none.</summary>
-    private static unsafe SocketMessageImage? Peek(SocketCopy socket, byte[] buffer, DescriptorFacts facts)
+    /// <param name="socket">The socket.</param>
+    /// <param name="buffer">For its bytes.</param>
+    /// <param name="facts">The application's descriptor of it.</param>
+    /// <param name="keep">Whether descriptors that come with it stay open until <see cref="Dispose"/>.</param>
+    private unsafe SocketMessageImage? Peek(SocketCopy socket, byte[] buffer, DescriptorFacts facts, bool keep)
     {
         byte* name = stackalloc byte[128];
-        byte* control = stackalloc byte[256];
+        byte* control = stackalloc byte[DescriptorsInFlight.ControlSize];
         fixed (byte* p = buffer)
         {
             Libc.Iovec part = new() { Base = (ulong)p, Length = (ulong)buffer.Length };
-            MessageHeader header = new() { Name = name, NameLength = 128, Parts = &part, PartCount = 1, Control = control, ControlLength = 256 };
+            MessageHeader header = new() { Name = name, NameLength = 128, Parts = &part, PartCount = 1, Control = control, ControlLength = DescriptorsInFlight.ControlSize };
             nint length = recvmsg(socket.Fd, &header, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
             if (length < 0)
             {
@@ -101,18 +189,38 @@ internal sealed class SocketQueues
                     : throw new BridgeException("socket.unreadable", $"reading the queue of {facts.Link} of process {facts.InnerPid}", Errno.Text(Libc.LastError));
             }
 
+            ReadOnlySpan<byte> messages = new(control, (int)header.ControlLength);
+            List<int> descriptors = DescriptorsInFlight.Received(messages);
+            if (keep)
+            {
+                caught.AddRange(descriptors);
+            }
+            else
+            {
+                descriptors.ForEach(number => _ = Libc.close(number));
+            }
+
+            if ((header.Flags & MSG_CTRUNC) != 0)
+            {
+                throw new BridgeException(
+                    "socket.unreadable", $"reading the queue of {facts.Link} of process {facts.InnerPid}", "not all descriptors in it could be looked at", "raise the limit of open files (ulimit -n) of Holdfast");
+            }
+
             if (length > buffer.Length)
             {
                 throw new BridgeException("socket.unreadable", $"reading the queue of {facts.Link} of process {facts.InnerPid}", $"a message of {length} bytes is longer than {buffer.Length}");
             }
 
-            return new SocketMessageImage(buffer[..(int)length], new ReadOnlySpan<byte>(name, (int)header.NameLength).ToArray(), Sender(new ReadOnlySpan<byte>(control, (int)header.ControlLength)));
+            return new SocketMessageImage(buffer[..(int)length], new ReadOnlySpan<byte>(name, (int)header.NameLength).ToArray(), Sender(messages))
+            {
+                Caught = keep ? descriptors : [],
+            };
         }
     }
 
     private const int ENOTCONN = 107;
 
-    /// <summary>Credentials among the control messages (cmsg(3)); descriptors were refused before, and any that came all the same is closed.</summary>
+    /// <summary>Credentials among the control messages (cmsg(3)).</summary>
     private static SenderImage? Sender(ReadOnlySpan<byte> control)
     {
         SenderImage? sender = null;
@@ -132,13 +240,6 @@ internal sealed class SocketQueues
                 int pid = BinaryPrimitives.ReadInt32LittleEndian(data);
                 sender = new SenderImage(
                     pid > 0 ? ProcessStatus.TryRead(pid)?.Innermost("NSpid") ?? 0 : 0, BinaryPrimitives.ReadUInt32LittleEndian(data[4..]), BinaryPrimitives.ReadUInt32LittleEndian(data[8..]));
-            }
-            else if (level == SOL_SOCKET && type is SCM_RIGHTS or 4)
-            {
-                for (int i = 0; i + 4 <= data.Length; i += 4)
-                {
-                    _ = Libc.close(BinaryPrimitives.ReadInt32LittleEndian(data[i..]));
-                }
             }
 
             control = control[Math.Min(control.Length, (length + 7) & ~7)..];

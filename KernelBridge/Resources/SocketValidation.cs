@@ -18,6 +18,15 @@ internal static class SocketValidation
             }
         }
 
+        HashSet<int> held = [.. image.Processes.SelectMany(process => process.Descriptors).Select(descriptor => descriptor.File)];
+        for (int i = 0; i < image.OpenFiles.Count; i++)
+        {
+            if (image.OpenFiles[i] is SocketImage carrier && ProblemInFlight(image, carrier, held.Contains(i), held) is { } wrong)
+            {
+                return $"socket {carrier.Id}: {wrong}";
+            }
+        }
+
         return known.Values.Select(socket => Problem(socket, known) is { } problem ? $"socket {socket.Id}: {problem}" : null).FirstOrDefault(problem => problem is not null);
     }
 
@@ -68,6 +77,18 @@ internal static class SocketValidation
         };
         return !fits ? "its peer is not there, or does not fit"
             : socket.State is SocketState.Connected or SocketState.Pending && socket.Family != AF_UNIX && !(SocketName.IsNamed(socket.Local) && SocketName.IsNamed(socket.Remote)) ? "a connection without addresses"
+            : null;
+    }
+
+    /// <summary>Descriptors on their way: of Unix sockets that a process holds; to files that a process holds, or that nobody needs to hold, so that none is in itself.</summary>
+    private static string? ProblemInFlight(ApplicationImage image, SocketImage carrier, bool isHeld, HashSet<int> held)
+    {
+        List<SocketMessageImage> messages = [.. (carrier.Queue ?? []).Where(message => message?.Descriptors is not null)];
+        return messages.Count == 0 ? null
+            : carrier.Family != AF_UNIX || !isHeld ? "descriptors are on their way in a socket that cannot have some"
+            : messages.Exists(message => message.Descriptors!.Count > DescriptorsInFlight.MostOfMessage) ? "too many descriptors are on their way in one message"
+            : messages.SelectMany(message => message.Descriptors!).Any(file => file < 0 || file >= image.OpenFiles.Count || !(held.Contains(file) || DescriptorsInFlight.IsKept(image.OpenFiles[file])))
+                ? "a descriptor on its way is of an impossible file"
             : null;
     }
 

@@ -27,7 +27,7 @@ internal sealed class Sockets : IDescriptorKind
         int type = socket.Number(SOL_SOCKET, SO_TYPE);
         int protocol = socket.Number(SOL_SOCKET, SO_PROTOCOL);
         string what = SocketImage.Describe(family, type, protocol, socket.Name(), socket.PeerName());
-        Refusal Refuse(string code, string why, string remedy) => new(code, facts.InnerPid, facts.Number, what, why, remedy);
+        Refusal Refuse(string code, string why, string remedy) => new(code, facts.InnerPid, facts.ReportedNumber, what, why, remedy);
         if (!IsKnown(family, type, protocol))
         {
             return Refuse("fd.socket", "sockets of this kind cannot be captured", "close it before the checkpoint");
@@ -50,15 +50,12 @@ internal sealed class Sockets : IDescriptorKind
             return Refuse("socket.urgent", "urgent data (MSG_OOB) wait in it", "let it be read, and try again");
         }
 
-        if (family == AF_UNIX && DescriptorsInFlight(facts) is > 0 and var count)
-        {
-            return Refuse("socket.rights", $"{count} descriptors are on their way in its queue (SCM_RIGHTS)", "let them be received, and try again");
-        }
-
         return type == SOCK_DGRAM && family != AF_UNIX && MemberOf(socket, facts.Pid) is { } multicast
             ? Refuse("socket.multicast", $"it is a member of multicast group {multicast}", "leave the group before the checkpoint")
             : null;
     }
+
+    public string? Caveat(DescriptorFacts facts) => DescriptorsInFlight.Caveat(facts);
 
     public OpenFileImage Capture(DescriptorFacts facts)
     {
@@ -82,20 +79,6 @@ internal sealed class Sockets : IDescriptorKind
         (AF_NETLINK, SOCK_RAW or SOCK_DGRAM) => true,
         _ => false,
     };
-
-    /// <summary>scm_fds of proc(5) fdinfo: for a listening socket those of connections that wait in it, too.</summary>
-    private static int DescriptorsInFlight(DescriptorFacts facts)
-    {
-        foreach (string line in (ProcFs.TryText($"/proc/{facts.Pid}/fdinfo/{facts.Number}") ?? string.Empty).Split('\n'))
-        {
-            if (line.StartsWith("scm_fds:", StringComparison.Ordinal))
-            {
-                return int.Parse(line.AsSpan(8).Trim(), CultureInfo.InvariantCulture);
-            }
-        }
-
-        return 0;
-    }
 
     /// <summary>
     /// A multicast group of which the socket is a member, or null. No interface lists a socket's groups; but of each group that anybody on the host has joined,

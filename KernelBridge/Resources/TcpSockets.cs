@@ -1,6 +1,8 @@
 using System.Buffers.Binary;
 using System.Net;
+using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Spaces;
 using static Holdfast.KernelBridge.Linux.SocketCalls;
 
@@ -15,6 +17,9 @@ internal static class TcpSockets
     /// <summary>Code and words of the refusal where connections cannot be made in repair mode.</summary>
     public const string Rights = "rights.tcp", WithoutRights = "a connection of the host's network can only be made again with CAP_NET_ADMIN, which an ordinary user does not have",
         RightsRemedy = "give the application a network of its own (run --isolate pid,mount,uts,ipc,time,shm,net), or run as root";
+
+    /// <summary>Most bytes that a receiver without room is made to take: a connection that is made again carries as many at once.</summary>
+    private const long MostUnsent = 32 << 20;
 
     private const int TCP_REPAIR = 19;
 
@@ -120,12 +125,72 @@ internal static class TcpSockets
 
         socket.State = SocketState.Connected;
         socket.Peer = other.Inode;
-        long missing = socket.Tcp.Sent - other.Tcp.Received + socket.Tcp.Unsent;
-        if (missing != 0)
+        long missing = Missing(socket.Tcp, other.Tcp);
+        if (missing is > 0 and <= MostUnsent)
+        {
+            other.Sender = socket;
+        }
+        else if (missing != 0)
         {
             census.Refusals.Add(socket.Refuse(
                 "socket.unsent", $"{Math.Abs(missing)} bytes of it are still on their way to process {other.Descriptor.InnerPid}, fd {other.Descriptor.Number}, whose receive buffer is full",
                 "let that process read, and try again"));
+        }
+    }
+
+    /// <summary>Bytes that one end has written and the other has not yet received.</summary>
+    private static long Missing(TcpCounts sender, TcpCounts receiver) => sender.Sent - receiver.Received + sender.Unsent;
+
+    /// <summary>
+    /// Lets bytes come in for which a receiver has no room: its buffer becomes large for a moment, and the kernel of both ends sends them over. The application stands; it
+    /// finds them where it would have found them a little later. A thread of it stands before the calls that make the buffer what it was.
+    /// </summary>
+    /// <param name="receiver">Our copy of the receiver.</param>
+    /// <param name="facts">What is known of it.</param>
+    /// <param name="number">Its descriptor in the process of the calls.</param>
+    /// <param name="calls">A way to make calls in that process.</param>
+    /// <exception cref="BridgeException"><c>socket.unsent</c>: they did not come.</exception>
+    public static void ReceiveAll(SocketCopy receiver, SocketFacts facts, ulong number, InjectedCalls calls)
+    {
+        using SocketCopy? sender = SocketCopy.TryTake(facts.Sender!.Descriptor.Pid, facts.Sender.Descriptor.Number);
+        long missing = sender is null ? 0 : Missing(TcpCounts.Read(sender), TcpCounts.Read(receiver));
+        if (sender is null || missing <= 0)
+        {
+            return;
+        }
+
+        int size = receiver.Number(SOL_SOCKET, SO_RCVBUF);
+        int locks = receiver.Number(SOL_SOCKET, SO_BUF_LOCK);
+        ulong half = calls.Reserve(4);
+        ulong before = calls.Reserve(4);
+        calls.Write(half, BitConverter.GetBytes(size / 2));
+        calls.Write(before, BitConverter.GetBytes(locks));
+        calls.Begin(
+            new InjectedCall(X64.Getpid), new InjectedCall(X64.Setsockopt, number, SOL_SOCKET, SO_RCVBUF, half, 4), new InjectedCall(X64.Setsockopt, number, SOL_SOCKET, SO_BUF_LOCK, before, 4));
+        try
+        {
+            // What lies there already takes room too, and a byte in a small segment more than one: SK_MEMINFO_RMEM_ALLOC is the first of SO_MEMINFO.
+            receiver.SetBuffer(SO_RCVBUF, (int)Math.Min(1 << 29, (4 * missing) + size + receiver.Number(SOL_SOCKET, SO_MEMINFO)));
+            long deadline = Environment.TickCount64 + 2000;
+            while (Missing(TcpCounts.Read(sender), TcpCounts.Read(receiver)) != 0)
+            {
+                // A look makes the receiver say how much room it has.
+                receiver.PeekByte();
+                if (Environment.TickCount64 > deadline)
+                {
+                    throw new BridgeException([facts.Sender.Refuse("socket.unsent", $"{missing} bytes of it are still on their way to process {facts.Descriptor.InnerPid}, and do not arrive", "let that process read, and try again")]);
+                }
+
+                _ = Libc.usleep(200);
+            }
+        }
+        finally
+        {
+            calls.FinishRow();
+
+            // A process may not set as much as the kernel has found right by itself.
+            receiver.SetBuffer(SO_RCVBUF, size / 2);
+            receiver.Set(SOL_SOCKET, SO_BUF_LOCK, locks);
         }
     }
 

@@ -74,6 +74,7 @@ internal static unsafe class Threads
             PendingSignals = PtraceCall.PeekSignals(tid, shared: false),
             RemainingWait = remaining,
             Credentials = Credentials.Capture(status, calls),
+            MemoryPolicy = MemoryPolicies.Capture(calls),
         };
     }
 
@@ -144,6 +145,8 @@ internal static unsafe class Threads
         {
             tape.Add("I/O priority", X64.IoprioSet, 1, 0, (ulong)image.IoPriority);
         }
+
+        MemoryPolicies.Restore(image.MemoryPolicy, tape);
 
         // A real-time thread keeps a nice value for later, which sched_setattr does not take.
         tape.Add("nice", X64.Setpriority, 0, 0, (ulong)(long)image.Nice);
@@ -227,4 +230,7 @@ internal sealed record ThreadImage
     public required long? RemainingWait { get; init; }
 
     public required CredentialsImage Credentials { get; init; }
+
+    /// <summary>From which NUMA nodes it gets memory; null for the default policy.</summary>
+    public MemoryPolicyImage? MemoryPolicy { get; init; }
 }

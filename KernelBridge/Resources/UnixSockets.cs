@@ -117,7 +117,7 @@ internal static class UnixSockets
             return null;
         }
 
-        string full = Path.Combine(ProcFs.TryLink($"/proc/{socket.Descriptor.Pid}/cwd") ?? "/", path);
+        string full = Path.Combine(ProcFs.TryLink($"/proc/{(socket.Descriptor.Carrier ?? socket.Descriptor).Pid}/cwd") ?? "/", path);
         FileIdentity? identity = FileIdentity.TryOfLink(full);
 
         // The kernel says the lower 32 bits of the inode, and the device as major << 20 | minor.

@@ -23,6 +23,7 @@ internal sealed partial class PtraceRestore
         MakeSystemV();
         OpenLate();
         FinishTerminals();
+        FinishSockets();
         FillEpolls();
         foreach (ProcessImage process in Living)
         {
@@ -59,13 +60,18 @@ internal sealed partial class PtraceRestore
         firstOpen = firstMapped + Image.MappedFiles.Count;
         // The number behind the open files is free for a moment's use.
         context.NextSpare = firstOpen + Image.OpenFiles.Count + 1;
-        RaiseDescriptorLimit(root, (ulong)(context.NextSpare + Image.OpenFiles.Count(file => file is FifoImage or HungUpTerminalImage) + TerminalNumbers + 64));
+        int helpers = Image.OpenFiles.Any(file => file is SocketImage { FilledLate: true }) ? 2 * Image.OpenFiles.Count(file => file is SocketImage) : 0;
+        RaiseDescriptorLimit(root, (ulong)(context.NextSpare + Image.OpenFiles.Count(file => file is FifoImage or HungUpTerminalImage) + TerminalNumbers + helpers + (Image.SystemV?.PosixQueues.Count ?? 0) + 64));
         MakePipes(root);
         MakeGhosts(root, firstGhost);
         MakeTerminals(root);
-        using (SocketBuilder sockets = new(root, Image, firstOpen, madeFiles, kept?.Sockets))
+        MakePosixQueues(root);
+        sockets = new SocketBuilder(root, Image, firstOpen, madeFiles, context.Spare, kept?.Sockets);
+        sockets.Build();
+        if (!sockets.IsLate)
         {
-            sockets.Build();
+            sockets.Dispose();
+            sockets = null;
         }
 
         SyscallTape tape = root.NewTape();
@@ -93,6 +99,50 @@ internal sealed partial class PtraceRestore
         root.Run(tape);
         MakeSharedMemory(root);
     }
+
+    /// <summary>Queues without a name first, since their names may be those of others now.</summary>
+    private void MakePosixQueues(Stub root)
+    {
+        IReadOnlyList<PosixQueueImage> queues = Image.SystemV?.PosixQueues ?? [];
+        if (queues.Count == 0)
+        {
+            return;
+        }
+
+        SetIpcLimits(root);
+        foreach (PosixQueueImage queue in queues.OrderBy(queue => !queue.Removed))
+        {
+            SyscallTape tape = root.NewTape();
+            queue.Make(tape, context.PosixQueues[queue.Id] = context.Spare());
+            root.Run(tape);
+        }
+    }
+
+    /// <summary>Descriptors on their way: sent again by a process that has all open files, those too that were opened late.</summary>
+    private void FinishSockets()
+    {
+        if (sockets is null)
+        {
+            return;
+        }
+
+        ProcessImage sender = Living.First();
+        SyscallTape tape = stubs[sender.Pid].NewTape();
+        foreach (int file in Image.OpenFiles.OfType<SocketImage>().SelectMany(socket => socket.Queue).SelectMany(message => message.Descriptors ?? []).Distinct())
+        {
+            if (Image.OpenFiles[file].OpenedLate && Living.Where(process => process.Descriptors.Any(descriptor => descriptor.File == file)).ToList() is var holders && !holders.Contains(sender))
+            {
+                TakeOver(tape, Image.OpenFiles[file].Description, firstOpen + file, holders[0].Pid);
+            }
+        }
+
+        stubs[sender.Pid].Run(tape);
+        sockets.Finish(stubs[sender.Pid]);
+        sockets.Dispose();
+        sockets = null;
+    }
+
+    private SocketBuilder? sockets;
 
     /// <summary>Raises RLIMIT_NOFILE for the time of the build. What was there is put back by the image's own limits.</summary>
     private void RaiseDescriptorLimit(Stub root, ulong needed)

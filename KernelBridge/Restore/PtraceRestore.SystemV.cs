@@ -29,7 +29,7 @@ internal sealed partial class PtraceRestore
             return;
         }
 
-        SetIpcLimits();
+        SetIpcLimits(stubs[plan.Root!.Pid]);
         foreach (SharedMemoryImage shared in Segments)
         {
             MakeSegment(shared, shared.Segment!);
@@ -87,9 +87,8 @@ internal sealed partial class PtraceRestore
     /// <summary>The process of that number, or the first one when it is gone.</summary>
     private Stub StubOr(int pid) => stubs.TryGetValue(pid, out Stub? stub) ? stub : stubs[plan.Root!.Pid];
 
-    private void SetIpcLimits()
+    private void SetIpcLimits(Stub root)
     {
-        Stub root = stubs[plan.Root!.Pid];
         IReadOnlyList<IpcSettingImage> now = IpcNamespace.Ask(root.HostPid, SystemVImage.ReadSettings);
         SyscallTape tape = root.NewTape();
         foreach (IpcSettingImage setting in Image.SystemV?.Settings.Except(now) ?? [])
@@ -104,7 +103,7 @@ internal sealed partial class PtraceRestore
     {
         byte[] text = Encoding.ASCII.GetBytes(value);
         string purpose = $"setting {name} to {value}";
-        tape.Add(purpose, X64.Open, tape.Place("/proc/sys/kernel/" + name), Libc.O_WRONLY, 0);
+        tape.Add(purpose, X64.Open, tape.Place(SystemVImage.PathOf(name)), Libc.O_WRONLY, 0);
         tape.AddWith(purpose, X64.Write, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0, tape.Place(text), (ulong)text.Length);
         tape.AddWith(purpose, X64.Close, TapeFlags.FirstIsKept | TapeFlags.LeaveKept, 0);
     }

@@ -22,6 +22,9 @@ internal sealed class RestoreContext(ApplicationImage image)
     /// <summary>Numbers of master and slave of pseudo-terminals, by their own; a slave that nobody needs is not open.</summary>
     public Dictionary<int, (int Master, int Slave)> Terminals { get; } = [];
 
+    /// <summary>Numbers of POSIX message queues, by their own.</summary>
+    public Dictionary<long, int> PosixQueues { get; } = [];
+
     /// <summary>When the application's clocks began to go on, by our CLOCK_MONOTONIC.</summary>
     public long ClocksBegan { get; set; }
 

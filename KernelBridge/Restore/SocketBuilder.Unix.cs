@@ -12,6 +12,7 @@ internal sealed partial class SocketBuilder
 {
     private readonly Dictionary<string, BuiltSocket> listeners = [];
     private readonly List<string> unlinked = [];
+    private readonly List<Action> fillings = [];
 
     private void BuildUnix()
     {
@@ -45,6 +46,13 @@ internal sealed partial class SocketBuilder
             }
         }
 
+    }
+
+    /// <summary>What is in the queues, then what forbids to fill them.</summary>
+    private void FinishUnix()
+    {
+        fillings.ForEach(fill => fill());
+        List<SocketImage> all = [.. All.Where(socket => socket.Family == AF_UNIX)];
         foreach (SocketImage socket in all.Where(socket => socket.Type == SOCK_DGRAM))
         {
             FillDatagrams(built[socket.Id]);
@@ -171,21 +179,32 @@ internal sealed partial class SocketBuilder
             (one, other) = accepted ? (server, client) : (client, server);
         }
 
-        FillStream(one, other);
-        if (peer is not null)
+        if (isLate)
         {
-            FillStream(other, one);
+            fillings.Add(() => FillConnection(one, other, peer is not null));
         }
         else
         {
-            if (socket.Error)
-            {
-                // Who closes with bytes unread leaves ECONNRESET behind.
-                Send(one, new SocketMessageImage([0], [], null), null, socket);
-            }
-
-            Close(other);
+            FillConnection(one, other, peer is not null);
         }
+    }
+
+    private void FillConnection(BuiltSocket one, BuiltSocket other, bool both)
+    {
+        FillStream(one, other);
+        if (both)
+        {
+            FillStream(other, one);
+            return;
+        }
+
+        if (one.Image.Error)
+        {
+            // Who closes with bytes unread leaves ECONNRESET behind.
+            Send(one, new SocketMessageImage([0], [], null), null, one.Image);
+        }
+
+        Close(other);
     }
 
     private void FillStream(BuiltSocket to, BuiltSocket from)

@@ -19,35 +19,45 @@ internal sealed record BuiltSocket(SocketImage Image, int Number, SocketCopy Cop
 /// </summary>
 internal sealed partial class SocketBuilder : IDisposable
 {
-    private readonly Stub root;
     private readonly ApplicationImage image;
+    private readonly Func<int> spare;
+    private readonly bool isLate;
     private readonly Dictionary<long, int> numbers = [];
     private readonly Dictionary<long, BuiltSocket> built = [];
     private readonly List<BuiltSocket> helpers = [];
     private readonly List<string> madeFiles;
+    private readonly int firstOpen;
+    private Stub root;
     private readonly IReadOnlyDictionary<long, SocketCopy> kept;
 
     /// <param name="root">The first process.</param>
     /// <param name="image">The image.</param>
     /// <param name="firstOpen">The descriptor at which the first of <see cref="ApplicationImage.OpenFiles"/> belongs.</param>
     /// <param name="madeFiles">Takes the paths of socket files that were not there before.</param>
+    /// <param name="spare">Gives numbers that nothing else uses while the application is built.</param>
     /// <param name="kept">Sockets that are still there, by their number in the image; null for none.</param>
-    public SocketBuilder(Stub root, ApplicationImage image, int firstOpen, List<string> madeFiles, IReadOnlyDictionary<long, SocketCopy>? kept = null)
+    public SocketBuilder(Stub root, ApplicationImage image, int firstOpen, List<string> madeFiles, Func<int> spare, IReadOnlyDictionary<long, SocketCopy>? kept = null)
     {
         this.kept = kept ?? new Dictionary<long, SocketCopy>();
         this.madeFiles = madeFiles;
+        this.spare = spare;
         this.root = root;
         this.image = image;
+        this.firstOpen = firstOpen;
         for (int i = 0; i < image.OpenFiles.Count; i++)
         {
             if (image.OpenFiles[i] is SocketImage socket)
             {
                 numbers[socket.Id] = firstOpen + i;
+                isLate |= socket.FilledLate;
             }
         }
     }
 
     private IEnumerable<SocketImage> All => image.OpenFiles.OfType<SocketImage>();
+
+    /// <summary>Whether descriptors are on their way in sockets: then <see cref="Finish"/> is called when all open files are there, else at once.</summary>
+    public bool IsLate => isLate;
 
     public void Build()
     {
@@ -65,6 +75,18 @@ internal sealed partial class SocketBuilder : IDisposable
             Create(netlink);
         }
 
+        if (!isLate)
+        {
+            Finish(root);
+        }
+    }
+
+    /// <summary>Fills what was left, and gives all sockets their settings.</summary>
+    /// <param name="holder">A process that has all open files of the image at their numbers.</param>
+    public void Finish(Stub holder)
+    {
+        root = holder;
+        FinishUnix();
         foreach (BuiltSocket socket in built.Values)
         {
             SocketOptions.Write(socket.Copy, socket.Image);
@@ -109,7 +131,8 @@ internal sealed partial class SocketBuilder : IDisposable
     /// <summary>Puts a new descriptor where it belongs.</summary>
     private BuiltSocket Take(SocketImage socket, int number, int? place)
     {
-        if (place is { } wanted)
+        // Processes that are made before a helper is closed inherit it: its number is one that they close at their end.
+        if ((place ?? (isLate ? spare() : null)) is { } wanted)
         {
             SyscallTape tape = root.NewTape();
             tape.Add("placing a socket", X64.Dup2, (ulong)number, (ulong)wanted);
@@ -180,10 +203,11 @@ internal sealed partial class SocketBuilder : IDisposable
                     header.ControlLength = 32;
                 }
 
-                nint count = sendmsg(from.Copy.Fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
-                if (count < 0 && Libc.LastError == Errno.EPERM && message.Sender is { } named)
+                bool inside = done == 0 && message.Descriptors?.Count > 0;
+                nint count = inside ? SendInside(from, message.Bytes, to, message.Sender, message.Descriptors!) : sendmsg(from.Copy.Fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+                if (count < 0 && Libc.LastError == Errno.EPERM && message.Sender is { } named && !inside)
                 {
-                    count = SendInside(from, message.Bytes.AsSpan(done), to, named);
+                    count = SendInside(from, message.Bytes.AsSpan(done), to, named, []);
                 }
 
                 if (count < 0 && (Libc.LastError != Errno.EAGAIN || receiver.Type != SOCK_STREAM || Environment.TickCount64 > deadline))
@@ -203,20 +227,47 @@ internal sealed partial class SocketBuilder : IDisposable
     }
 
     /// <summary>
-    /// The same inside the process. To name another process as the sender takes CAP_SYS_ADMIN over the pid namespace of who sends, which we have over the space's only.
+    /// The same inside the process, which has the open files that go along. To name another process as the sender takes CAP_SYS_ADMIN over the pid namespace of who
+    /// sends, which we have over the space's only.
     /// </summary>
-    private nint SendInside(BuiltSocket from, ReadOnlySpan<byte> bytes, byte[]? to, SenderImage sender)
+    private nint SendInside(BuiltSocket from, ReadOnlySpan<byte> bytes, byte[]? to, SenderImage? sender, IReadOnlyList<int> files)
     {
-        byte[] control = new byte[32];
-        Credentials(control, ProcessStatus.Read(root.HostPid).Innermost("NSpid"), sender);
+        byte[] rights = Rights(files);
+        byte[] control = new byte[rights.Length + (sender is null ? 0 : 32)];
+        rights.CopyTo(control, 0);
+        if (sender is not null)
+        {
+            Credentials(control.AsSpan(rights.Length), ProcessStatus.Read(root.HostPid).Innermost("NSpid"), sender);
+        }
+
         SyscallTape tape = root.NewTape();
         ulong part = tape.Place((tape.Place(bytes), (ulong)bytes.Length));
         ulong name = to is null ? 0 : tape.Place(to);
-        ulong header = tape.Place((name, (ulong)(to?.Length ?? 0), part, 1ul, tape.Place(control), 32ul, 0ul));
+        ulong header = tape.Place((name, (ulong)(to?.Length ?? 0), part, 1ul, tape.Place(control), (ulong)control.Length, 0ul));
         tape.AddWith("filling a queue", X64.Sendmsg, TapeFlags.MayFail, (ulong)from.Number, header, MSG_DONTWAIT | MSG_NOSIGNAL);
         long count = root.Run(tape)[0];
         Marshal.SetLastPInvokeError((int)-Math.Min(0, count));
         return (nint)count;
+    }
+
+    /// <summary>A control message with descriptors (SCM_RIGHTS of unix(7)), padded; empty for none.</summary>
+    private byte[] Rights(IReadOnlyList<int> files)
+    {
+        if (files.Count == 0)
+        {
+            return [];
+        }
+
+        byte[] control = new byte[(16 + (4 * files.Count) + 7) & ~7];
+        MemoryMarshal.Write(control, 16L + (4 * files.Count));
+        MemoryMarshal.Write(control.AsSpan(8), SOL_SOCKET);
+        MemoryMarshal.Write(control.AsSpan(12), SCM_RIGHTS);
+        for (int i = 0; i < files.Count; i++)
+        {
+            MemoryMarshal.Write(control.AsSpan(16 + (4 * i)), firstOpen + files[i]);
+        }
+
+        return control;
     }
 
     /// <summary>A control message with <c>struct ucred</c>; see cmsg(3), unix(7).</summary>

@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: urgent scm_rights multicast fanotify io_uring userfaultfd seccomp_kills seccomp_thread perf netlink
+ * Cases: urgent multicast fanotify io_uring userfaultfd seccomp_kills seccomp_thread perf netlink
  * Refused: yes
  */
 #include "state.h"
@@ -45,25 +45,6 @@ static void connect_pair(void)
 	first = MUST(accept(third, NULL, NULL));
 }
 
-/* A descriptor on its way from second to first. */
-static void send_descriptor(void)
-{
-	int pair[2];
-	char room[CMSG_SPACE(sizeof(int))] = "", byte = 'x';
-	struct iovec part = {&byte, 1};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
-	struct cmsghdr *control = CMSG_FIRSTHDR(&message);
-
-	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-	first = pair[0];
-	second = pair[1];
-	control->cmsg_level = SOL_SOCKET;
-	control->cmsg_type = SCM_RIGHTS;
-	control->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(control), &second, sizeof(int));
-	EQUAL(sendmsg(second, &message, 0), 1);
-}
-
 /* One system call gets an answer of its own; all else is allowed. */
 static void filter(unsigned int call, unsigned int answer)
 {
@@ -96,8 +77,6 @@ static void build(void)
 	if (IS("urgent")) {
 		connect_pair();
 		EQUAL(send(second, "!", 1, MSG_OOB), 1);
-	} else if (IS("scm_rights")) {
-		send_descriptor();
 	} else if (IS("multicast")) {
 		struct ip_mreqn group = {.imr_multiaddr.s_addr = htonl(0xe00000fb), .imr_address.s_addr = htonl(INADDR_LOOPBACK)};
 
@@ -147,13 +126,6 @@ static void check(void)
 
 		EQUAL(recv(first, &byte, 1, MSG_OOB), 1);
 		EQUAL(byte, '!');
-	} else if (IS("scm_rights")) {
-		char room[CMSG_SPACE(sizeof(int))] = "", byte = 0;
-		struct iovec part = {&byte, 1};
-		struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
-
-		EQUAL(recvmsg(first, &message, 0), 1);
-		CHECK(CMSG_FIRSTHDR(&message) != NULL, "the descriptor is gone");
 	} else if (IS("perf")) {
 		uint64_t value = 0;
 

@@ -23,6 +23,14 @@ public static class CaptureHelpers
         return 0;
     });
 
+    /// <summary>Finds out which of a process's eventfds are semaphores, as on kernels that do not say it; a line for each to a file. Arguments: the pid, the file.</summary>
+    public static int AskEventFds(string[] args) => Inside(args, (pid, calls) =>
+    {
+        File.WriteAllLines(args[1], DescriptorFacts.ReadAll(pid, pid).Where(facts => DescriptorKinds.Of(facts) is EventFds)
+            .Select(facts => $"{facts.Number} {(EventSemaphores.IsSemaphore(facts, EventFds.Count(facts), calls) ? 1 : 0)}"));
+        return 0;
+    });
+
     private static int Inside(string[] args, Func<int, InjectedCalls, int> body) => Driver.OnThread(() =>
     {
         int pid = int.Parse(args[0], CultureInfo.InvariantCulture);

@@ -89,6 +89,7 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             m = mmap.mmap(-1, 8192)
             f = open(out + '/gone', 'w+'); f.write('x'); f.flush(); os.unlink(out + '/gone')
             a, b = socket.socketpair(); a.send(b'bytes'); u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            x, y = socket.socketpair(); n = os.pipe(); socket.send_fds(x, [b'x'], [n[1], r]); os.close(n[1])
             d = os.open('/', os.O_RDONLY); p = os.open('/', os.O_PATH)
             libc = ctypes.CDLL(None)
             e = select.epoll(); e.register(r, select.EPOLLIN | select.EPOLLET); e.register(os.eventfd(3), select.EPOLLONESHOT)

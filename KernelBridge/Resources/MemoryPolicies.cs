@@ -1,0 +1,111 @@
+using System.Globalization;
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Tape;
+
+namespace Holdfast.KernelBridge.Resources;
+
+/// <summary>
+/// From which NUMA nodes a thread gets memory; see set_mempolicy(2), get_mempolicy(2). Policies of single areas (mbind(2)) are not kept: no file tells them from the
+/// thread's, and a question for each area would take longer than all else.
+/// </summary>
+internal static class MemoryPolicies
+{
+    /// <summary>What a restore does not bring back.</summary>
+    public const string Caveat = "NUMA policies of single areas (mbind)";
+
+    /// <summary>Bits of a mask of nodes: the most that a kernel is built for.</summary>
+    private const int MostNodes = 1024;
+
+    /// <summary>MPOL_WEIGHTED_INTERLEAVE of include/uapi/linux/mempolicy.h is the last mode; above are MPOL_F_NUMA_BALANCING, MPOL_F_RELATIVE_NODES and MPOL_F_STATIC_NODES.</summary>
+    private const int LastMode = 6, Flags = 0xe000;
+
+    /// <summary>The policy of the thread in which calls are made; null for the default one.</summary>
+    /// <param name="calls">Calls in it.</param>
+    /// <exception cref="BridgeException"><c>memory.policy</c>.</exception>
+    public static MemoryPolicyImage? Capture(InjectedCalls calls)
+    {
+        ulong mode = calls.Scratch;
+        ulong nodes = calls.Scratch + 8;
+        InjectedCall ask = new(X64.GetMempolicy, mode, nodes, MostNodes, 0, 0);
+        if (!calls.Allows(ask))
+        {
+            // A filter that forbids to ask forbids to set.
+            return null;
+        }
+
+        long result = calls.Call(ask.Number, ask.A0, ask.A1, ask.A2, ask.A3, ask.A4);
+        if (result < 0)
+        {
+            return result is -Errno.ENOSYS or -Errno.EPERM ? null : throw new BridgeException("memory.policy", "asking a thread for its memory policy", Errno.Text((int)-result));
+        }
+
+        byte[] answer = calls.Read(mode, 8 + (MostNodes / 8));
+        int found = BitConverter.ToInt32(answer);
+        int used = answer.AsSpan(8).LastIndexOfAnyExcept((byte)0) + 1;
+        return found == 0 ? null : new MemoryPolicyImage(found, answer[8..(8 + used)]);
+    }
+
+    /// <summary>Nodes that a policy names and this host lacks; null when there are none.</summary>
+    public static Refusal? CheckRestore(ProcessImage process)
+    {
+        if (!process.Threads.Any(thread => thread.MemoryPolicy is not null))
+        {
+            return null;
+        }
+
+        HashSet<int> here = Nodes(ProcFs.TryText("/sys/devices/system/node/has_memory") ?? "0");
+        foreach (ThreadImage thread in process.Threads)
+        {
+            if (thread.MemoryPolicy is { } policy && policy.NodeNumbers.Where(node => !here.Contains(node)).ToList() is { Count: > 0 } missing)
+            {
+                return new Refusal(
+                    "memory.policy", process.Pid, null, $"NUMA policy of thread {thread.Tid}", $"it names node {string.Join(", ", missing)}, which this host does not have", "restore on a host with these nodes");
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Composes what sets a thread's policy; what is inherited from the builder is the default one.</summary>
+    public static void Restore(MemoryPolicyImage? policy, SyscallTape tape)
+    {
+        if (policy is null)
+        {
+            return;
+        }
+
+        byte[] mask = new byte[MostNodes / 8];
+        policy.Nodes.CopyTo(mask, 0);
+        // The kernel takes one bit less than it is told (set_mempolicy(2), BUGS of the library's manual).
+        tape.Add("memory policy", X64.SetMempolicy, (ulong)policy.Mode, policy.Nodes.Length == 0 ? 0 : tape.Place(mask), policy.Nodes.Length == 0 ? 0 : (ulong)MostNodes);
+    }
+
+    /// <summary>Whether a policy of an image may be one.</summary>
+    public static bool IsValid(MemoryPolicyImage? policy) =>
+        policy is null || ((policy.Mode & ~Flags) is > 0 and <= LastMode && policy.Nodes is { Length: <= MostNodes / 8 });
+
+    private static HashSet<int> Nodes(string list)
+    {
+        HashSet<int> nodes = [];
+        foreach (string part in list.Trim().Split(',', StringSplitOptions.RemoveEmptyEntries))
+        {
+            string[] ends = part.Split('-');
+            int first = int.Parse(ends[0], CultureInfo.InvariantCulture);
+            nodes.UnionWith(Enumerable.Range(first, int.Parse(ends[^1], CultureInfo.InvariantCulture) - first + 1));
+        }
+
+        return nodes;
+    }
+}
+
+/// <summary>A NUMA policy.</summary>
+/// <param name="Mode">As set_mempolicy(2) takes it, flags included.</param>
+/// <param name="Nodes">Mask of nodes, without zeros at its end; empty for none.</param>
+internal sealed record MemoryPolicyImage(int Mode, byte[] Nodes)
+{
+    /// <summary>The nodes.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public IEnumerable<int> NodeNumbers => Enumerable.Range(0, Nodes.Length * 8).Where(node => (Nodes[node / 8] >> (node % 8) & 1) != 0);
+}

@@ -1,0 +1,42 @@
+namespace Holdfast.Kmod.Tests;
+
+/// <summary>
+/// State programs are checkpointed and restored on Debian 12's kernel, which lacks much that newer ones have: PAGEMAP_SCAN, what an eventfd is, guard pages. Some by
+/// default, many with --long. Not beside the guests of the other tests: both are slow enough alone.
+/// </summary>
+[Collection(nameof(Guests))]
+public sealed class StateProgramTests
+{
+    private static readonly string[] Some = ["threads", "private_memory", "eventfd_counters", "unix_pairs"];
+
+    private static readonly string[] Many =
+    [
+        .. Some, "pipe_bytes", "epoll_sets", "descriptors_in_flight", "posix_queues", "tcp_sockets:v4", "tcp_without_room:four", "memfd_files", "pidfds", "timerfd_timers", "signalfd_masks",
+        "pseudo_terminals", "terminal_output", "posix_timers", "robust_mutex", "madvise_flags", "sleeps", "system_v_queues", "file_locks", "shared_memory", "copy_on_write", "zombies",
+    ];
+
+    [KernelFact]
+    public void State_programs_go_on_after_a_restore_on_an_older_kernel()
+    {
+        string root = Path.GetFullPath(Path.Combine(Shell.Harness, "..", ".."));
+        string[] programs = Environment.GetEnvironmentVariable("HOLDFAST_LONG") == "1" ? Many : Some;
+        string binaries = Directory.CreateTempSubdirectory("holdfast-programs-").FullName;
+        try
+        {
+            CommandResult built = Shell.Run(Path.Combine(root, "holdfast"), "--version");
+            Assert.True(built.Status == 0, built.ToString());
+            CommandResult compiled = Shell.Run("sh", [Path.Combine(root, "tests", "programs", "build.sh"), binaries, .. programs.Select(program => program.Split(':')[0])]);
+            Assert.True(compiled.Status == 0, compiled.ToString());
+            CommandResult run = Shell.Run(
+                Path.Combine(Shell.Harness, "run"),
+                ["--kernel", "6.1", "--module", "none", "--memory", "2000", "--timeout", $"{300 + (programs.Length * 120)}",
+                    Path.Combine(Shell.Harness, "state-programs"), Path.Combine(root, ".build", "app", "holdfast"), binaries, .. programs]);
+
+            Assert.Equal((0, string.Join('\n', programs.Select(program => $"pass {program}"))), (run.Status, run.Output.Trim()));
+        }
+        finally
+        {
+            Directory.Delete(binaries, recursive: true);
+        }
+    }
+}
