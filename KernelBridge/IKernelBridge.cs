@@ -33,6 +33,10 @@ public interface IKernelBridge
     /// <summary>Opens a checkpoint of a running application. Nothing is stopped yet.</summary>
     ICheckpoint BeginCheckpoint(ApplicationTarget target);
 
+    /// <summary>Opens the barrier of an application that was launched with <see cref="LaunchRequest.Intercept"/>; null for another one.</summary>
+    /// <exception cref="BridgeException">What belongs to it was changed by the application (<c>intercept.board</c>).</exception>
+    IRendezvous? BeginRendezvous(ApplicationTarget target) => null;
+
     /// <summary>Opens a restore. Nothing is built yet. The result must be used from one OS thread only.</summary>
     IRestore BeginRestore(RestoreRequest request);
 }

@@ -15,8 +15,12 @@ internal sealed record CheckpointJson(
 {
     public VolumeCountsJson? Volumes { get; init; }
 
+    public InterceptedJson? Intercepted { get; init; }
+
     public string? Warning { get; init; }
 }
+
+internal sealed record InterceptedJson(int Ready, int Unflushed, double Ms, IReadOnlyList<string> Without, IReadOnlyList<string> Late);
 
 internal sealed record VolumeCountsJson(int Count, long Files, long BytesBefore, long BytesInside, int Clones, double FreezeMs);
 
@@ -45,6 +49,8 @@ internal sealed record ApplicationDetailJson(
     IReadOnlyList<string> Command, string? RestoredFrom, double? EverySeconds, string Directory, IReadOnlyList<SnapshotJson> Snapshots)
 {
     public IReadOnlyList<string> Volumes { get; init; } = [];
+
+    public bool Intercepted { get; init; }
 }
 
 internal sealed record SnapshotJson(
