@@ -95,7 +95,8 @@ static FILE *take_one(FILE *const *skipped, int count, bool *busy)
 		if (is_listed(skipped, count, stream) || __fsetlocking(stream, FSETLOCKING_QUERY) == FSETLOCKING_BYCALLER)
 			continue;
 		if (ftrylockfile(stream)) {
-			*busy = true;
+			// Only a hint, without its lock: who waits for input with it may do so for ever.
+			*busy |= __fwriting(stream) && __fpending(stream);
 			continue;
 		}
 		if (fileno_unlocked(stream) >= 0 && __fwriting(stream) && __fpending(stream))

@@ -36,12 +36,12 @@ struct ckpt_board {
 };
 
 /* Messages of one datagram each (SOCK_SEQPACKET), over the abstract socket "\0holdfast-ckpt-%016x" with the nonce. */
-#define CKPT_HELLO 1   /* process: here I am */
-#define CKPT_PREPARE 2 /* supervisor: value is the time for it in ms, second is how long to hold */
-#define CKPT_STAGE 3   /* process: text says what it waits for */
-#define CKPT_READY 4   /* process: value is 1 when stdio was not flushed */
-#define CKPT_REFUSED 5 /* process: text says why */
-#define CKPT_HOLD 6    /* supervisor: all are ready; close this, and wait for the board */
+#define CKPT_SAY_HELLO 1   /* process: here I am */
+#define CKPT_SAY_PREPARE 2 /* supervisor: value is the time for it in ms, second is how long to hold */
+#define CKPT_SAY_STAGE 3   /* process: text says what it waits for */
+#define CKPT_SAY_READY 4   /* process: value is 1 when stdio was not flushed */
+#define CKPT_SAY_REFUSED 5 /* process: text says why */
+#define CKPT_SAY_HOLD 6    /* supervisor: all are ready; close this, and wait for the board */
 
 #define CKPT_TEXT 104
 

@@ -98,7 +98,7 @@ static void lead(void)
 	unsigned int staged = 0;
 	int fd = reach();
 
-	if (fd < 0 || !send_message(fd, CKPT_HELLO, 0, NULL) || !receive(fd, CKPT_PREPARE, 10000, &message))
+	if (fd < 0 || !send_message(fd, CKPT_SAY_HELLO, 0, NULL) || !receive(fd, CKPT_SAY_PREPARE, 10000, &message))
 		return;
 	talk.time = message.value;
 	atomic_store(&talk.turn, WORKING);
@@ -109,16 +109,16 @@ static void lead(void)
 		if (hears_the_end(fd))
 			return;
 		if (said != staged) {
-			send_message(fd, CKPT_STAGE, 0, talk.stage);
+			send_message(fd, CKPT_SAY_STAGE, 0, talk.stage);
 			staged = said;
 		}
 		wait_while(&talk.turn, WORKING, 20000000);
 	}
 	if (talk.refused) {
-		send_message(fd, CKPT_REFUSED, 0, talk.refusal);
+		send_message(fd, CKPT_SAY_REFUSED, 0, talk.refusal);
 		return;
 	}
-	if (send_message(fd, CKPT_READY, talk.unflushed, NULL) && receive(fd, CKPT_HOLD, talk.time + 10000, &message))
+	if (send_message(fd, CKPT_SAY_READY, talk.unflushed, NULL) && receive(fd, CKPT_SAY_HOLD, talk.time + 10000, &message))
 		talk.hold = message.second;
 }
 

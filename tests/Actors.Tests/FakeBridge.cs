@@ -43,6 +43,9 @@ internal sealed class FakeBridge : IKernelBridge
 
     public IReadOnlyList<Refusal> RestoreRefusals { get; set; } = [];
 
+    /// <summary>The barrier of an application that is intercepted.</summary>
+    public Func<IRendezvous?> Rendezvous { get; set; } = () => null;
+
     /// <summary>Runs at the start of every call, with its name and pid (0 for the application): throws, hangs, or changes the world.</summary>
     public Action<string, int> Before { get; set; } = (_, _) => { };
 
@@ -85,6 +88,8 @@ internal sealed class FakeBridge : IKernelBridge
         OpenCheckpoints++;
         return new Checkpoint(this);
     }
+
+    public IRendezvous? BeginRendezvous(ApplicationTarget target) => Rendezvous();
 
     public IRestore BeginRestore(RestoreRequest request)
     {

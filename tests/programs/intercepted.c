@@ -1,6 +1,6 @@
 /*
  * Subject: what the interceptor does for an application, and what it must not do to it.
- * Cases: live restored stdio sections endless refuses closes namespaces rights seccomp ends spawns daemons forks raw
+ * Cases: live restored stdio sections endless refuses stuck closes namespaces rights seccomp ends spawns daemons forks raw
  * Suite: intercept
  */
 #include "state.h"
@@ -205,6 +205,24 @@ static void refuses(void)
 	state_wait_go();
 	/* The first to answer is the last that is asked. */
 	CHECK(strncmp(order, "2ab", 3) == 0, "hooks were called as %s", order);
+}
+
+static int wait_to_leave(void *argument)
+{
+	(void)argument;
+	state_await("leave");
+	return 0;
+}
+
+/* Not ready before the driver says so. */
+static void stuck(void)
+{
+	ckpt_on_prepare(wait_to_leave, NULL);
+	register_hooks();
+	state_ready();
+	state_wait_go();
+	UNTIL(strlen(order) >= 4);
+	CHECK(strncmp(order, "21ab", 4) == 0, "hooks were called as %s", order);
 }
 
 static void *close_everything(void *argument)
@@ -550,13 +568,14 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*body)(void);
 	} cases[] = {
-		{ "stdio", stdio }, { "sections", sections }, { "endless", endless }, { "refuses", refuses }, { "closes", closes },
+		{ "stdio", stdio }, { "sections", sections }, { "endless", endless }, { "refuses", refuses }, { "stuck", stuck }, { "closes", closes },
 		{ "namespaces", namespaces }, { "rights", rights }, { "seccomp", seccomp }, { "ends", ends }, { "spawns", spawns },
 		{ "daemons", daemons }, { "forks", forks }, { "raw", raw },
 	};
 
 	state_begin(argc, argv);
-	CHECK(ckpt_intercepted(), "the interceptor is not there");
+	if (!ckpt_intercepted())
+		state_skip("it does not run under the interceptor");
 	require_thread();
 	if (strcmp(state_case, "live") == 0)
 		hooks("21ab");

@@ -41,11 +41,11 @@ internal sealed class TestApplication : IDisposable
     public bool Skipped { get; private set; }
 
     /// <summary>Starts a state program and waits until it is ready.</summary>
-    public static TestApplication StartProgram(string program, string programCase, double seconds = 4, OrdinaryUser? user = null, IReadOnlyList<string>? options = null)
+    public static TestApplication StartProgram(string program, string programCase, double seconds = 4, OrdinaryUser? user = null, IReadOnlyList<string>? options = null, string configuration = "")
     {
         // Half of the programs, by the seed, are copied by clone(2) however small they are.
         var copied = (LongMode.Seed + $"{program} {programCase}".Sum(c => c)) % 2 == 0;
-        TestApplication application = new(program.Replace('_', '-'), $"{(copied ? "holdfast.checkpoint.hold-up-to = 1B" : "")}\n{(StateProgram.Named(program).Refused ? "holdfast.checkpoint.retry-for = 200ms" : "")}", new Dictionary<string, string>
+        TestApplication application = new(program.Replace('_', '-'), $"{(copied ? "holdfast.checkpoint.hold-up-to = 1B" : "")}\n{(StateProgram.Named(program).Refused ? "holdfast.checkpoint.retry-for = 200ms" : "")}\n{configuration}", new Dictionary<string, string>
         {
             ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
             ["STATE_BOUND"] = LongMode.Count(600, 6 * 3600).ToString(CultureInfo.InvariantCulture),
@@ -63,9 +63,9 @@ internal sealed class TestApplication : IDisposable
     public static TestApplication NotStarted(string name, OrdinaryUser? user = null, IReadOnlyDictionary<string, string>? environment = null) => new(name, "", environment, user);
 
     /// <summary>Starts any command that follows the protocol; WORK in its arguments stands for the work directory.</summary>
-    public static TestApplication StartCommand(string name, IReadOnlyList<string> command)
+    public static TestApplication StartCommand(string name, IReadOnlyList<string> command, IReadOnlyList<string>? options = null)
     {
-        TestApplication application = new(name, null);
+        TestApplication application = new(name, null) { Options = options ?? [] };
         return application.Launch([.. command.Select(word => word.Replace("WORK", application.Work.Path, StringComparison.Ordinal))]);
     }
 
@@ -152,6 +152,9 @@ internal sealed class TestApplication : IDisposable
 
     /// <summary>Directories whose files belong to its snapshots; to be set before it is started.</summary>
     public IReadOnlyList<string> Volumes { get; set; } = [];
+
+    /// <summary>Further options of <c>run</c>; to be set before it is started.</summary>
+    public IReadOnlyList<string> Options { get; set; } = [];
 
     /// <summary>Starts a command in an application that was not started, and waits until it is ready.</summary>
     public void Start(IReadOnlyList<string> command) => Launch(command);
@@ -252,7 +255,7 @@ internal sealed class TestApplication : IDisposable
     {
         try
         {
-            Holdfast("run", ["--detach", "--name", Name, .. Volumes.SelectMany(v => (string[])["--volume", v]), .. options ?? [], "--", .. command]).Required();
+            Holdfast("run", ["--detach", "--name", Name, .. Volumes.SelectMany(v => (string[])["--volume", v]), .. Options, .. options ?? [], "--", .. command]).Required();
             Until.Required(() => Work.Has("ready") || Work.Result is not null, () => $"{Name} did not get ready: {Describe()}");
             if (Work.Result is { } early)
             {
