@@ -60,7 +60,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     private static IEnumerable<CheckRow> Intercepted(ApplicationTarget target)
     {
         using InterceptBoard? board = target.Scope == ApplicationScope.Space ? InterceptBoard.TryOpen(target.RootPid) : null;
-        return board is null ? [] : [InterceptedProcesses.Row(InterceptedProcesses.Of(target))];
+        return board is null ? [] : [InterceptedProcesses.Row(InterceptedProcesses.Of(target, board.Filters))];
     }
 
     /// <summary>Looks at a process that runs on: what is found while it executes a program or ends is looked at again. Null when it is gone.</summary>

@@ -16,6 +16,8 @@ internal static class InterceptAbi
 
     public const int BoardSize = 4096;
 
+    public const int MostLeftOut = 1000;
+
     public const ulong Magic = 0x31304452414f4248;
 
     public const uint WakeAll = 0x8000_0000;
@@ -45,14 +47,15 @@ internal enum InterceptMessageKind : uint
 
 /// <summary><c>struct ckpt_board</c>.</summary>
 [StructLayout(LayoutKind.Sequential)]
-internal struct BoardContents
+internal unsafe struct BoardContents
 {
     public ulong Magic;
     public uint Generation;
     public BoardOperation Operation;
     public ulong Nonce;
     public uint Filters;
-    public uint Reserved;
+    public uint LeftOut;
+    public fixed uint Pids[InterceptAbi.MostLeftOut];
 }
 
 /// <summary><c>struct ckpt_message</c>.</summary>

@@ -77,8 +77,9 @@ internal sealed unsafe class InterceptBoard : IDisposable
     /// <summary>Tells every process.</summary>
     /// <param name="operation">What.</param>
     /// <param name="nonce">Of <see cref="BoardOperation.Gather"/>: where they find us.</param>
+    /// <param name="leftOut">Of the same: the application's pids of processes that must not call.</param>
     /// <exception cref="BridgeException">It cannot be written.</exception>
-    public void Publish(BoardOperation operation, ulong nonce)
+    public void Publish(BoardOperation operation, ulong nonce = 0, IReadOnlyList<int>? leftOut = null)
     {
         BoardContents now = Read();
         // Odd while it changes: who reads meanwhile looks again. A supervisor that died in between left it odd.
@@ -86,6 +87,12 @@ internal sealed unsafe class InterceptBoard : IDisposable
         Write(8, &writing, sizeof(uint));
         Write(12, &operation, sizeof(uint));
         Write(16, &nonce, sizeof(ulong));
+        uint[] list = [(uint)(leftOut?.Count ?? 0), .. (leftOut ?? []).Select(pid => (uint)pid)];
+        fixed (uint* pids = list)
+        {
+            Write(28, pids, list.Length * sizeof(uint));
+        }
+
         uint written = writing + 1;
         Write(8, &written, sizeof(uint));
         Wake();

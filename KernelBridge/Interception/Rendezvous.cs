@@ -37,7 +37,7 @@ internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard
         if (begun)
         {
             begun = false;
-            board.Publish(BoardOperation.Resume, 0);
+            board.Publish(BoardOperation.Resume);
         }
     }
 
@@ -69,12 +69,18 @@ internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard
     private RendezvousReport GatherAlone(RendezvousOrder order, CancellationToken cancellation)
     {
         clock.Restart();
-        List<InterceptedProcess> all = InterceptedProcesses.Of(target);
+        List<InterceptedProcess> all = InterceptedProcesses.Of(target, board.Filters);
         expected = all.Where(process => process is { Intercepted: true, Stopped: false }).ToDictionary(process => process.Pid);
         space = ProcFs.TryLink($"/proc/{target.RootPid}/ns/pid");
         using InterceptListener listener = InterceptListener.In(target.RootPid);
         begun = true;
-        board.Publish(BoardOperation.Gather, listener.Nonce);
+        List<int> leftOut = [.. all.Where(process => process.Filtered).Select(process => process.InnerPid)];
+        if (leftOut.Count > InterceptAbi.MostLeftOut)
+        {
+            throw new BridgeException("intercept.filters", "calling the application together", $"more than {InterceptAbi.MostLeftOut} of its processes have seccomp filters of their own", "run it without --intercept");
+        }
+
+        board.Publish(BoardOperation.Gather, listener.Nonce, leftOut);
         TimeSpan looked = clock.Elapsed;
         while (expected.Keys.Except(Ready).Any() || peers.Exists(peer => peer.State is PeerState.Silent or PeerState.Preparing))
         {
@@ -101,6 +107,8 @@ internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard
 
         int ready = Ready.Distinct().Count();
         End(order.Hold, order.Deadline);
+        // Whoever begins from here on, before all is frozen, has nobody to call.
+        board.Publish(BoardOperation.Quiet);
         return new RendezvousReport(
             ready, [.. all.Where(process => !process.Intercepted).Select(process => process.Program)], [.. late.Select(refusal => refusal.ToString())],
             peers.Count(peer => peer is { State: PeerState.Ready, Unflushed: true }), clock.Elapsed);

@@ -108,7 +108,7 @@ internal sealed partial class PtraceRestore
         {
             // The checkpoint threads find it when they look for the first time.
             using InterceptBoard? board = InterceptBoard.TryOpen(space.InitPid);
-            board?.Publish(BoardOperation.Restored, 0);
+            board?.Publish(BoardOperation.Restored);
         }
 
         // From here on nobody is killed with us: first all lose the bond, then all go. A builder that dies between two of these would let some run without

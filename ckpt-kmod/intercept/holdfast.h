@@ -44,7 +44,7 @@ static inline int ckpt_intercepted(void)
 
 /*
  * Has a function called before each checkpoint, on a thread of the interceptor, while the whole application runs. All signals are blocked on that
- * thread. Anything but 0 means "not now": the checkpoint is refused, and names the process and the number. Hooks are called last in, first out.
+ * thread, its stack has 256 KiB, and what changes the rights or namespaces of the process has to wait until it has returned. Anything but 0 means "not now": the checkpoint is refused, and names the process and the number. Hooks are called last in, first out.
  * They stay over fork(2) and are gone after execve(2).
  * Returns 0; ENOSYS without the interceptor; ENOSPC when there are 32 of this kind.
  */

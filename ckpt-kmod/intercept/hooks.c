@@ -96,6 +96,9 @@ EXPORTED void ckpt_section_begin(const char *name)
 	value = atomic_load(&gate);
 	do {
 		while (value & CLOSED) {
+			// A child that a bare system call made has a copy of a gate that nobody opens.
+			if (!ckpt_has_thread())
+				atomic_fetch_and(&gate, ~CLOSED);
 			wait_while(&gate, value, -1);
 			value = atomic_load(&gate);
 		}

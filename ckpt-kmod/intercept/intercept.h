@@ -71,6 +71,8 @@ bool ckpt_step_aside(void);
 void ckpt_come_back(void);
 /* The same, but it is not made again before execve(2). */
 void ckpt_stay_away(void);
+/* Whether this process, not only one whose memory it shares or has a copy of, has had its thread made. */
+bool ckpt_has_thread(void);
 /* In the child, when fork(2) is over. */
 void ckpt_after_fork(void);
 

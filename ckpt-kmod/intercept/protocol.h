@@ -15,6 +15,7 @@
 #define CKPT_LIBRARY CKPT_DIRECTORY "/libckpt-intercept.so"
 #define CKPT_THREAD "holdfast-ckpt"
 #define CKPT_BOARD_SIZE 4096
+#define CKPT_MOST_LEFT_OUT 1000
 #define CKPT_MAGIC 0x31304452414f4248ULL /* "HBOARD01" */
 
 /* What is on the board. */
@@ -32,7 +33,8 @@ struct ckpt_board {
 	uint32_t operation;
 	uint64_t nonce;	  /* of GATHER: where the supervisor listens */
 	uint32_t filters; /* seccomp filters that everything in the space has from the start */
-	uint32_t reserved;
+	uint32_t left_out; /* of GATHER: so many pids follow, of processes that might not survive a call to the supervisor */
+	uint32_t pids[CKPT_MOST_LEFT_OUT];
 };
 
 /* Messages of one datagram each (SOCK_SEQPACKET), over the abstract socket "\0holdfast-ckpt-%016x" with the nonce. */

@@ -363,8 +363,8 @@ static void rights(void)
 	state_wait_go();
 }
 
-/* A filter that kills whoever makes a socket: the interceptor's way to say anything. */
-static void forbid_sockets(void)
+/* A filter that kills whoever makes a socket: the interceptor's way to say anything. Past the library: on all threads, by a call that it does not see. */
+static void forbid_sockets(int past_the_library)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -375,16 +375,27 @@ static void forbid_sockets(void)
 	struct sock_fprog program = { sizeof(code) / sizeof(*code), code };
 
 	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	MUST(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+	if (past_the_library) {
+		long result;
+
+		__asm__ volatile("syscall"
+				 : "=a"(result)
+				 : "a"(SYS_seccomp), "D"(SECCOMP_SET_MODE_FILTER), "S"(SECCOMP_FILTER_FLAG_TSYNC), "d"(&program)
+				 : "rcx", "r11", "memory");
+		EQUAL(result, 0);
+		EQUAL(threads_called(THREAD), 1);
+	} else {
+		MUST(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+		EQUAL(threads_called(NULL), 1);
+	}
 }
 
 static void seccomp(void)
 {
-	pid_t child = state_fork(), executed;
+	pid_t child = state_fork(), unseen, executed;
 
 	if (child == 0) {
-		forbid_sockets();
-		EQUAL(threads_called(NULL), 1);
+		forbid_sockets(0);
 		executed = state_fork();
 		if (executed == 0)
 			execl("/bin/sleep", "sleep", "1000", NULL);
@@ -395,10 +406,20 @@ static void seccomp(void)
 		waitpid(executed, NULL, 0);
 		_exit(0);
 	}
+	unseen = state_fork();
+	if (unseen == 0) {
+		require_thread();
+		forbid_sockets(1);
+		state_mark("unseen");
+		state_wait_go();
+		_exit(0);
+	}
 	state_await("child");
+	state_await("unseen");
 	state_ready();
 	state_wait_go();
 	state_join(child);
+	state_join(unseen);
 }
 
 static void *end_a_little_later(void *argument)

@@ -54,7 +54,7 @@ public sealed partial class InterceptLibraryTests
             ("CKPT_DIRECTORY", $"\"{InterceptAbi.Directory}\""), ("CKPT_BOARD", $"CKPT_DIRECTORY \"{InterceptAbi.Board[InterceptAbi.Directory.Length..]}\""),
             ("CKPT_LIBRARY", $"CKPT_DIRECTORY \"{InterceptAbi.Library[InterceptAbi.Directory.Length..]}\""), ("CKPT_THREAD", $"\"{InterceptAbi.ThreadName}\""),
             ("CKPT_BOARD_SIZE", $"{InterceptAbi.BoardSize}"), ("CKPT_MAGIC", $"0x{InterceptAbi.Magic:x}ULL"), ("CKPT_WAKE_ALL", $"0x{InterceptAbi.WakeAll:x}u"),
-            ("CKPT_TEXT", $"{InterceptAbi.TextLength}"),
+            ("CKPT_MOST_LEFT_OUT", $"{InterceptAbi.MostLeftOut}"), ("CKPT_TEXT", $"{InterceptAbi.TextLength}"),
             .. Enum.GetValues<BoardOperation>().Select(value => ($"CKPT_BOARD_{value.ToString().ToUpperInvariant()}", $"{(uint)value}")),
             .. Enum.GetValues<InterceptMessageKind>().Select(value => ($"CKPT_SAY_{value.ToString().ToUpperInvariant()}", $"{(uint)value}")),
         ];
@@ -74,7 +74,7 @@ public sealed partial class InterceptLibraryTests
             [
                 ("ckpt_board", "magic", Offset<BoardContents>("Magic")), ("ckpt_board", "generation", Offset<BoardContents>("Generation")),
                 ("ckpt_board", "operation", Offset<BoardContents>("Operation")), ("ckpt_board", "nonce", Offset<BoardContents>("Nonce")),
-                ("ckpt_board", "filters", Offset<BoardContents>("Filters")), ("ckpt_message", "kind", Offset<InterceptMessage>("Kind")),
+                ("ckpt_board", "filters", Offset<BoardContents>("Filters")), ("ckpt_board", "left_out", Offset<BoardContents>("LeftOut")), ("ckpt_board", "pids", Offset<BoardContents>("Pids")), ("ckpt_message", "kind", Offset<InterceptMessage>("Kind")),
                 ("ckpt_message", "value", Offset<InterceptMessage>("Value")), ("ckpt_message", "second", Offset<InterceptMessage>("Second")),
                 ("ckpt_message", "text", Offset<InterceptMessage>("Text")),
             ];
