@@ -45,7 +45,8 @@ internal sealed unsafe class InterceptPeer(int descriptor, int pid) : IDisposabl
     /// <param name="time">What it gets when it says hello.</param>
     public void Receive(TimeSpan time)
     {
-        while (State != PeerState.Gone)
+        // Who refuses has nothing more to say, and hangs up.
+        while (State is not (PeerState.Gone or PeerState.Refused))
         {
             InterceptMessage message;
             nint length = SocketCalls.recv(Descriptor, &message, (nuint)sizeof(InterceptMessage), SocketCalls.MSG_DONTWAIT | SocketCalls.MSG_TRUNC);

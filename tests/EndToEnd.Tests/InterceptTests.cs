@@ -16,7 +16,7 @@ public sealed class InterceptTests
 
     public static TheoryData<string> Restored => [.. Cases().Except(OfTheDriver).Except(NotRestored).Append("restored")];
 
-    public static TheoryData<string, string> Programs => StateProgramScenarios.Some(1);
+    public static TheoryData<string, string> Programs => StateProgramScenarios.Some(8);
 
     [Theory]
     [MemberData(nameof(LeftRunning))]
@@ -198,7 +198,9 @@ public sealed class InterceptTests
     public void It_needs_a_shared_memory_directory_of_its_own()
     {
         using var application = TestApplication.NotStarted("shm");
-        Assert.Contains("shm", application.Holdfast("run", "--intercept", "--isolate", "pid,mount", "--", "true").RequiredToBeRefused().Error, StringComparison.Ordinal);
+        var refused = application.Holdfast("run", "--intercept", "--isolate", "pid,mount", "--", "true");
+        Assert.Equal("usage", refused.ErrorCode);
+        Assert.Contains("leave shm in --isolate", refused.Text("message"), StringComparison.Ordinal);
     }
 
     private static TestApplication Start(string programCase, string configuration = "")

@@ -378,6 +378,8 @@ static void forbid_sockets(int past_the_library)
 	if (past_the_library) {
 		long result;
 
+		/* Made again by the call above. */
+		require_thread();
 		__asm__ volatile("syscall"
 				 : "=a"(result)
 				 : "a"(SYS_seccomp), "D"(SECCOMP_SET_MODE_FILTER), "S"(SECCOMP_FILTER_FLAG_TSYNC), "d"(&program)
