@@ -194,6 +194,17 @@ public sealed class InterceptTests
         application.RequirePass();
     }
 
+    [OrdinaryUserFact]
+    public void An_ordinary_users_application_takes_part_as_well()
+    {
+        using var application = TestApplication.StartProgram("intercepted", "restored", user: new OrdinaryUser(OrdinaryUser.UsualId), options: Intercept);
+        Assert.False(application.Skipped);
+        Assert.Equal(2, Intercepted(application.Checkpoint(), "ready").GetInt32());
+        application.KillByForce();
+        application.Restore();
+        application.RequirePass();
+    }
+
     [Fact]
     public void It_needs_a_shared_memory_directory_of_its_own()
     {

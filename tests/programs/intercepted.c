@@ -1,6 +1,6 @@
 /*
  * Subject: what the interceptor does for an application, and what it must not do to it.
- * Cases: live restored stdio sections endless refuses stuck closes namespaces rights seccomp ends spawns daemons forks raw
+ * Cases: live restored stdio sections endless refuses stuck closes namespaces rights seccomp ends spawns daemons forks raw crowd
  * Suite: intercept
  */
 #include "state.h"
@@ -536,6 +536,41 @@ static void forks(void)
 	UNTIL(strlen(order) >= 4);
 }
 
+static void *wait_for_the_end(void *argument)
+{
+	state_wait_go();
+	return argument;
+}
+
+/* Many processes of four threads each: CROWD of them, else 24. */
+static void crowd(void)
+{
+	int count = getenv("CROWD") ? atoi(getenv("CROWD")) : 24;
+
+	register_hooks();
+	for (int i = 0; i < count; i++) {
+		if (state_fork() == 0) {
+			pthread_t threads[3];
+
+			for (int j = 0; j < 3; j++)
+				threads[j] = state_thread(wait_for_the_end, NULL);
+			require_thread();
+			state_markf("member%d", i);
+			for (int j = 0; j < 3; j++)
+				pthread_join(threads[j], NULL);
+			UNTIL(strlen(order) >= 4);
+			CHECK(strncmp(order, "21", 2) == 0, "hooks were called as %s", order);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < count; i++)
+		state_awaitf("member%d", i);
+	state_ready();
+	state_wait_go();
+	for (int i = 0; i < count; i++)
+		state_join(state_children[i]);
+}
+
 /* Calls wherever a checkpoint thread may call, and says what nobody says. */
 static void molest(void)
 {
@@ -593,7 +628,7 @@ int main(int argc, char **argv)
 	} cases[] = {
 		{ "stdio", stdio }, { "sections", sections }, { "endless", endless }, { "refuses", refuses }, { "stuck", stuck }, { "closes", closes },
 		{ "namespaces", namespaces }, { "rights", rights }, { "seccomp", seccomp }, { "ends", ends }, { "spawns", spawns },
-		{ "daemons", daemons }, { "forks", forks }, { "raw", raw },
+		{ "daemons", daemons }, { "forks", forks }, { "raw", raw }, { "crowd", crowd },
 	};
 
 	state_begin(argc, argv);

@@ -124,9 +124,11 @@ internal static class RestoreCommand
             Detach = options.Detach,
             Files = options.Files,
             Volumes = volumes,
+            KeptConnections = options.Copy is null && options.From is null ? directory.Connections(snapshot.Id) : null,
             StandardStreams = log < 0 ? [0, 1, 2] : [0, log, log],
         };
         Remains.Remove(session, before);
+        directory.DropConnections(except: snapshot.Id);
         string command = snapshot.Tags.GetValueOrDefault(ApplicationSnapshots.CommandTag, name);
         ApplicationRecord template = new()
         {
@@ -200,7 +202,10 @@ internal static class RestoreCommand
         RestoreReport report = answer.Restore!;
         return new RestoreJson(
             name, snapshot, report.Processes, report.Threads, Math.Round(report.ResumeTime.TotalMilliseconds, 3),
-            Math.Round(report.TotalTime.TotalMilliseconds, 3), report.BytesRead, answer.MainPid);
+            Math.Round(report.TotalTime.TotalMilliseconds, 3), report.BytesRead, answer.MainPid)
+        {
+            ConnectionsKept = report.ConnectionsKept > 0 ? report.ConnectionsKept : null,
+        };
     }
 
     private static Store DumpStore(Session session, string directory) => Directory.Exists(directory)

@@ -160,9 +160,9 @@ internal sealed class TestApplication : IDisposable
     public void Start(IReadOnlyList<string> command) => Launch(command);
 
     /// <summary>Takes a snapshot that ends the application: nothing that it does afterwards can be lost.</summary>
-    public CommandResult CheckpointAndStop()
+    public CommandResult CheckpointAndStop(params IReadOnlyList<string> options)
     {
-        var result = Holdfast("checkpoint", Name, "--stop").Required();
+        var result = Holdfast("checkpoint", [Name, "--stop", .. options]).Required();
         Work.Remember();
         RequireNoProcess();
         return result;
