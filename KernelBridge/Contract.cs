@@ -53,6 +53,9 @@ public sealed record LaunchRequest
     /// always made.
     /// </summary>
     public IReadOnlySet<string> Isolate { get; init; } = new HashSet<string> { "pid", "mount", "uts", "ipc", "time", "shm" };
+
+    /// <summary>True: every dynamic program in it loads the interceptor, and <see cref="IKernelBridge.BeginRendezvous"/> works. Takes <c>shm</c> of <see cref="Isolate"/>.</summary>
+    public bool Intercept { get; init; }
 }
 
 /// <summary>What to do about files that changed since the capture.</summary>

@@ -38,6 +38,10 @@ public interface IKernelBridge
     /// <summary>Private memory of all of a running application's processes at this moment, in bytes; 0 where that is not known.</summary>
     long PrivateMemory(ApplicationTarget target) => 0;
 
+    /// <summary>Opens the barrier of an application that was launched with <see cref="LaunchRequest.Intercept"/>; null for another one.</summary>
+    /// <exception cref="BridgeException">What belongs to it was changed by the application (<c>intercept.board</c>).</exception>
+    IRendezvous? BeginRendezvous(ApplicationTarget target) => null;
+
     /// <summary>Opens a restore. Nothing is built yet. The result must be used from one OS thread only.</summary>
     IRestore BeginRestore(RestoreRequest request);
 }

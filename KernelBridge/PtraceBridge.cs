@@ -1,4 +1,5 @@
 using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Interception;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Restore;
@@ -28,7 +29,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     {
         List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, target.RootPid)).OfType<ProcessInspection>()];
         List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out _, out SocketCensus sockets, out TerminalCensus terminals)];
-        return [.. ApplicationCheck.Rows(inspections, refusals, sockets, terminals)];
+        return [.. Intercepted(target), .. ApplicationCheck.Rows(inspections, refusals, sockets, terminals)];
     }
 
     /// <inheritdoc/>
@@ -37,7 +38,8 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
         ArgumentNullException.ThrowIfNull(request);
         using SpaceHandle space = Space.Start(new SpaceRequest
         {
-            Mode = SpaceMode.Run, Name = request.Name, StateDirectory = request.StateDirectory, Command = request.Command, Environment = request.Environment,
+            Mode = SpaceMode.Run, Name = request.Name, StateDirectory = request.StateDirectory, Command = request.Command,
+            Environment = request.Intercept ? InterceptLibrary.Environment(request.Environment) : request.Environment, Intercept = request.Intercept,
             WorkingDirectory = request.WorkingDirectory, Detach = request.Detach, StandardStreams = request.StandardStreams, HostName = request.HostName,
             Isolate = request.Isolate,
         });
@@ -54,8 +56,17 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public long PrivateMemory(ApplicationTarget target) =>
         ApplicationProcesses.Find(target).Sum(pid => ProcessStatus.TryRead(pid) is { } status ? (status.Kibibytes("RssAnon") + status.Kibibytes("VmSwap")) * 1024 : 0);
 
+    public IRendezvous? BeginRendezvous(ApplicationTarget target) =>
+        target.Scope == ApplicationScope.Space && InterceptBoard.TryOpen(target.RootPid) is { } board ? new Rendezvous(target, board) : null;
+
     /// <inheritdoc/>
     public IRestore BeginRestore(RestoreRequest request) => new PtraceRestore(request);
+
+    private static IEnumerable<CheckRow> Intercepted(ApplicationTarget target)
+    {
+        using InterceptBoard? board = target.Scope == ApplicationScope.Space ? InterceptBoard.TryOpen(target.RootPid) : null;
+        return board is null ? [] : [InterceptedProcesses.Row(InterceptedProcesses.Of(target, board.Filters))];
+    }
 
     /// <summary>Looks at a process that runs on: what is found while it executes a program or ends is looked at again. Null when it is gone.</summary>
     private static ProcessInspection? Look(int pid, int reference)

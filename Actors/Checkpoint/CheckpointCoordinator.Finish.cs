@@ -115,7 +115,16 @@ internal sealed partial class CheckpointCoordinator
 
             case HooksDone m:
                 // Of the two only the second can still fail for itself: with the first one the checkpoint has failed.
-                return EverythingLetGo(data with { HooksPending = false, Warning = data.AfterResumeIsDue ? null : m.Cause?.Message });
+                return EverythingLetGo((data with { HooksPending = false }).Warned(data.AfterResumeIsDue ? null : m.Cause?.Message));
+
+            case RendezvousOpened m:
+                return EverythingLetGo(data with { RendezvousPending = false, Rendezvous = m.Rendezvous });
+
+            case RendezvousDone:
+                return EverythingLetGo(data with { RendezvousPending = false });
+
+            case RendezvousOver m:
+                return EverythingLetGo((data with { RendezvousPending = false }).Warned(m.Cause?.Message));
 
             case CommitFailed:
                 return EverythingLetGo(data with { CommitPending = false });
@@ -147,27 +156,34 @@ internal sealed partial class CheckpointCoordinator
     /// <summary>Committed or not, this is the writer's end; a snapshot that was not committed is dropped by it.</summary>
     private State<CheckpointPhase, CheckpointData> EverythingLetGo(CheckpointData data)
     {
-        if (data.Closing || !data.Waiting.IsEmpty || !data.ApplicationLetGo || data.WriterPending || data.CommitPending || data.VolumesPending || data.HooksPending)
+        if (data.Closing || !data.Waiting.IsEmpty || !data.ApplicationLetGo || data.WriterPending || data.CommitPending || data.VolumesPending || data.HooksPending || data.RendezvousPending)
         {
             return Stay().Using(data);
         }
 
         // Who was made ready for the freeze is told that it is over, also where there was none.
-        data = data.Failure is null && _request.Message.EndAfterwards ? data : StartAfterResume(data, data.Image is not null);
-        if (data.HooksPending)
+        bool ended = data.Failure is null && _request.Message.EndAfterwards;
+        data = ended ? data : StartAfterResume(StartLetGo(data), data.Image is not null);
+        if (data.HooksPending || data.RendezvousPending)
         {
             return Stay().Using(data);
         }
 
-        ISnapshotWriter? writer = data.Writer;
+        (ISnapshotWriter? writer, IRendezvous? rendezvous) = (data.Writer, data.Rendezvous);
         Attempt(
             () =>
             {
+                if (ended)
+                {
+                    rendezvous?.Abandon();
+                }
+
+                rendezvous?.Dispose();
                 writer?.Dispose();
                 return new WriterClosed(null);
             },
             cause => new WriterClosed(cause));
-        return Stay().Using(data with { Writer = null, Closing = true });
+        return Stay().Using(data with { Writer = null, Rendezvous = null, Closing = true });
     }
 
     /// <summary>Threads that hang in the kernel hold what they hold until it lets them go; they resume their processes then.</summary>
@@ -176,6 +192,7 @@ internal sealed partial class CheckpointCoordinator
         IEnumerable<string> held = data.Waiting.Order().Select(pid => pid == 0 ? "the application" : $"process {pid}");
         held = data.VolumesPending ? held.Append("its volumes") : held;
         held = data.HooksPending ? held.Append("its hooks") : held;
+        held = data.RendezvousPending ? held.Append("its checkpoint threads") : held;
         held = data.CommitPending || data.WriterPending ? held.Append("the snapshot") : held;
         OperationFailure failure = data.Failure ?? new OperationFailure(StateName.ToString(), OperationFailure.TimeoutCode, "not everything could be let go");
         return failure with { Message = $"{failure.Message} (still held: {string.Join(", ", held)})" };
@@ -184,7 +201,7 @@ internal sealed partial class CheckpointCoordinator
     private State<CheckpointPhase, CheckpointData> Answer(CheckpointData data)
     {
         Context.Parent.Tell(data.Failure is null && data.Receipt is not null
-            ? new CheckpointTaken(data.Receipt, data.Processes.Count, data.Threads, data.FreezeTime, Elapsed, data.Pages) { Warning = data.Warning, ConnectionsKept = data.ConnectionsKept }
+            ? new CheckpointTaken(data.Receipt, data.Processes.Count, data.Threads, data.FreezeTime, Elapsed, data.Pages) { Warning = data.Warning, Gathered = data.Gathered, ConnectionsKept = data.ConnectionsKept }
             : new CheckpointFailed(data.Failure ?? new OperationFailure(StateName.ToString(), OperationFailure.InternalCode, "the checkpoint ended without an outcome")));
         return Stop(Normal.Instance, data);
     }

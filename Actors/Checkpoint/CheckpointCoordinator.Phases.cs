@@ -15,6 +15,9 @@ internal sealed partial class CheckpointCoordinator
                 _sink.Attach(m.Writer);
                 return Prepared(data with { WriterPending = false, Writer = m.Writer });
 
+            case RendezvousOpened m:
+                return Prepared(data with { RendezvousPending = false, Rendezvous = m.Rendezvous });
+
             case SnapshotRefused m:
                 return Abort(data with { WriterPending = false }, OperationFailure.From(StateName.ToString(), m.Cause));
 
@@ -51,7 +54,7 @@ internal sealed partial class CheckpointCoordinator
 
     private State<CheckpointPhase, CheckpointData> Prepared(CheckpointData data)
     {
-        if (!data.Waiting.IsEmpty || data.WriterPending)
+        if (!data.Waiting.IsEmpty || data.WriterPending || data.RendezvousPending)
         {
             return Stay().Using(data);
         }
@@ -156,6 +159,45 @@ internal sealed partial class CheckpointCoordinator
     private State<CheckpointPhase, CheckpointData> Volumes(Event<CheckpointData> e) =>
         e.FsmEvent is VolumesCopied ? EnterNext(e.StateData with { VolumesPending = false }) : null!;
 
+    private CheckpointData StartRendezvous(CheckpointData data)
+    {
+        IRendezvous rendezvous = data.Rendezvous!;
+        // Who holds still does so until everything stands, and a little longer: after that it runs only when it is let go, or nobody came.
+        RendezvousOrder order = new(
+            _settings.Deadline(CheckpointPhase.Rendezvous) * ShareOfBridge, _settings.Deadline(CheckpointPhase.Quiesce) + holdLonger, _settings.WithoutTheLate);
+        Attempt(() => new RendezvousDone(rendezvous.Gather(order, _calledOff.Token), null), cause => new RendezvousDone(null, cause));
+        return data with { RendezvousPending = true, LetGoIsDue = true };
+    }
+
+    private State<CheckpointPhase, CheckpointData> Rendezvous(Event<CheckpointData> e)
+    {
+        if (e.FsmEvent is not RendezvousDone { Report: { } report })
+        {
+            return null!;
+        }
+
+        CheckpointData data = e.StateData with { RendezvousPending = false, Gathered = report };
+        return EnterNext(data.Warned(report.Late.Count == 0 ? null : string.Join("; ", report.Late)));
+    }
+
+    private CheckpointData StartLetGo(CheckpointData data)
+    {
+        if (!data.LetGoIsDue)
+        {
+            return data;
+        }
+
+        IRendezvous rendezvous = data.Rendezvous!;
+        Attempt(
+            () =>
+            {
+                rendezvous.Release();
+                return new RendezvousOver(null);
+            },
+            cause => new RendezvousOver(cause));
+        return data with { RendezvousPending = true, LetGoIsDue = false };
+    }
+
     private CheckpointData StartVolumeChanges(CheckpointData data)
     {
         if (data.Writer?.Volumes is not { } volumes)
@@ -251,7 +293,7 @@ internal sealed partial class CheckpointCoordinator
                 return Stay().Using(data.Waiting.IsEmpty ? AskApplication(new ReadFreezeTime(), data) : data);
 
             case FreezeTimeRead m:
-                return EnterNext(StartAfterResume(data.Answered(0) with { FreezeTime = m.FreezeTime }, true));
+                return EnterNext(StartAfterResume(StartLetGo(data.Answered(0) with { FreezeTime = m.FreezeTime }), true));
 
             default:
                 return null!;

@@ -18,6 +18,8 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     // The bridge is told less than the phase has, so that its answer, which names the culprit, comes before the phase's own time-out.
     private const double ShareOfBridge = 0.8;
 
+    private static readonly TimeSpan holdLonger = TimeSpan.FromSeconds(5);
+
     private readonly CheckpointRequest _request;
     private readonly CheckpointSettings _settings;
     private readonly AbortableSink _sink;
@@ -40,6 +42,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         When(CheckpointPhase.Prepare, Prepare);
         When(CheckpointPhase.Hooks, Hooks);
         When(CheckpointPhase.Volumes, Volumes);
+        When(CheckpointPhase.Rendezvous, Rendezvous);
         When(CheckpointPhase.Quiesce, Quiesce);
         When(CheckpointPhase.Locate, Locate);
         When(CheckpointPhase.Capture, Capture);
@@ -67,6 +70,8 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         ISnapshotStore store = _request.Store;
         (bool live, Compression compression) = (_request.Message.Live, _request.Message.Compression);
         Attempt(() => new SnapshotBegun(store.Begin(live, compression)), cause => new SnapshotRefused(cause));
+        (IKernelBridge bridge, ApplicationTarget target, bool isRound) = (_request.Bridge, _request.Target, _request.Message.IsRound);
+        Attempt(() => new RendezvousOpened(isRound ? null : bridge.BeginRendezvous(target)), cause => new RendezvousDone(null, cause));
         _application.Tell(new FindProcesses());
     }
 
@@ -75,6 +80,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         // Reached with all children gone. Only a crash of this actor leaves a writer here: Finish takes it out of the data.
         _calledOff.Cancel();
         StateData.Writer?.Dispose();
+        StateData.Rendezvous?.Dispose();
         base.PostStop();
     }
 
@@ -87,7 +93,14 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
 
     private State<CheckpointPhase, CheckpointData> Enter(CheckpointPhase phase, CheckpointData data)
     {
-        if ((phase == CheckpointPhase.Volumes && data.Writer?.Volumes is null) || (phase == CheckpointPhase.Hooks && (_request.Host.Hooks is null || _request.Message.IsRound)))
+        bool isLeftOut = phase switch
+        {
+            CheckpointPhase.Volumes => data.Writer?.Volumes is null,
+            CheckpointPhase.Hooks => _request.Host.Hooks is null || _request.Message.IsRound,
+            CheckpointPhase.Rendezvous => data.Rendezvous is null,
+            _ => false,
+        };
+        if (isLeftOut)
         {
             return Enter(_settings.Next(phase, _request.Message.EndAfterwards), data);
         }
@@ -99,6 +112,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         {
             CheckpointPhase.Hooks => StartHooks(data),
             CheckpointPhase.Volumes => StartVolumes(data),
+            CheckpointPhase.Rendezvous => StartRendezvous(data),
             CheckpointPhase.Quiesce => AskApplication(new FreezeApplication(ShareOfAttempt), data with { Attempt = 1 }),
             CheckpointPhase.Locate => AskAll(new FlushResources(phase), data),
             CheckpointPhase.Capture => AskAll(new CaptureState(), StartVolumeChanges(data)),
@@ -151,7 +165,9 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     {
         StepFailed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),
         VolumesFailed m => Abort(e.StateData with { VolumesPending = false }, OperationFailure.From(StateName.ToString(), m.Cause)),
-        HooksDone m => Stay().Using(e.StateData with { HooksPending = false, Warning = m.Cause?.Message }),
+        RendezvousDone { Report: null } m => Abort(e.StateData with { RendezvousPending = false }, OperationFailure.From(StateName.ToString(), m.Cause!)),
+        RendezvousOver m => Stay().Using((e.StateData with { RendezvousPending = false }).Warned(m.Cause?.Message)),
+        HooksDone m => Stay().Using((e.StateData with { HooksPending = false }).Warned(m.Cause?.Message)),
         ProcessGone m => Abort(e.StateData, new OperationFailure(
             StateName.ToString(), StepRunner.ProcessGoneCode, $"process {m.Pid} ended during the checkpoint: {m.Message}; try again")),
         ChildCrashed m => Abort(e.StateData, OperationFailure.From(StateName.ToString(), m.Cause)),

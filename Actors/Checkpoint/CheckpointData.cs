@@ -58,6 +58,18 @@ internal sealed record CheckpointData
     /// <summary>What runs before the freeze was begun, and what follows it was not.</summary>
     public bool AfterResumeIsDue { get; init; }
 
+    /// <summary>Where the processes of an intercepted application come together; null for another one.</summary>
+    public IRendezvous? Rendezvous { get; init; }
+
+    /// <summary>It is being opened, or they are being called together or let go.</summary>
+    public bool RendezvousPending { get; init; } = true;
+
+    /// <summary>They were called together, and not let go.</summary>
+    public bool LetGoIsDue { get; init; }
+
+    /// <summary>Who came.</summary>
+    public RendezvousReport? Gathered { get; init; }
+
     /// <summary>What went wrong without harm to the snapshot.</summary>
     public string? Warning { get; init; }
 
@@ -80,6 +92,10 @@ internal sealed record CheckpointData
 
     public CheckpointData With(int pid, Func<ProcessEntry, ProcessEntry> change) =>
         this with { Processes = Processes.SetItem(pid, change(Processes[pid])) };
+
+    /// <summary>With a warning more, unless it is null.</summary>
+    public CheckpointData Warned(string? warning) =>
+        warning is null ? this : this with { Warning = Warning is null ? warning : $"{Warning}; {warning}" };
 
     public CheckpointData Answered(int pid) => this with { Waiting = Waiting.Remove(pid) };
 

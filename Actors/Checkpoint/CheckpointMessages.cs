@@ -51,6 +51,9 @@ public sealed record CheckpointTaken(
     /// <summary>What was stored before the application stood; null where there were no rounds.</summary>
     public Supervision.PreCopyReport? PreCopy { get; init; }
 
+    /// <summary>Who came together before the freeze; null for an application that is not intercepted.</summary>
+    public RendezvousReport? Gathered { get; init; }
+
     /// <summary>TCP sockets that are held for a restore; see <see cref="TakeCheckpoint.KeepConnections"/>.</summary>
     public int ConnectionsKept { get; init; }
 }
@@ -131,6 +134,16 @@ internal sealed record SnapshotCommitted(SnapshotReceipt Receipt);
 
 /// <param name="Cause">Why a hook failed; null when none did.</param>
 internal sealed record HooksDone(Exception? Cause);
+
+/// <param name="Rendezvous">Null when the application is not intercepted.</param>
+internal sealed record RendezvousOpened(IRendezvous? Rendezvous);
+
+/// <param name="Report">Who came; null when it failed.</param>
+/// <param name="Cause">Why it failed.</param>
+internal sealed record RendezvousDone(RendezvousReport? Report, Exception? Cause);
+
+/// <param name="Cause">Why the processes could not be told; null when they were.</param>
+internal sealed record RendezvousOver(Exception? Cause);
 
 internal sealed record VolumesCopied;
 

@@ -12,6 +12,9 @@ public enum CheckpointPhase
     /// <summary>Only when the application has volumes: they are copied while everything runs.</summary>
     Volumes,
 
+    /// <summary>Only when the application is intercepted: its processes run their hooks, write what they have buffered, and hold still.</summary>
+    Rendezvous,
+
     /// <summary>Every thread of every process stops at the barrier; new processes are caught until the set is stable.</summary>
     Quiesce,
 

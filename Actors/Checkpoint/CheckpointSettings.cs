@@ -26,6 +26,9 @@ public sealed record CheckpointSettings
     /// <summary>For how long a checkpoint is tried again that was refused because of a moment, such as bytes on their way.</summary>
     public TimeSpan RetryFor { get; init; }
 
+    /// <summary>Whether processes that are not in time for <see cref="CheckpointPhase.Rendezvous"/> are captured as they are; otherwise the checkpoint is refused.</summary>
+    public bool WithoutTheLate { get; init; }
+
     /// <summary>How often progress is reported.</summary>
     public required TimeSpan ProgressInterval { get; init; }
 
@@ -49,7 +52,8 @@ public sealed record CheckpointSettings
     {
         (CheckpointPhase.Prepare, _, _) => CheckpointPhase.Hooks,
         (CheckpointPhase.Hooks, _, _) => CheckpointPhase.Volumes,
-        (CheckpointPhase.Volumes, _, _) => CheckpointPhase.Quiesce,
+        (CheckpointPhase.Volumes, _, _) => CheckpointPhase.Rendezvous,
+        (CheckpointPhase.Rendezvous, _, _) => CheckpointPhase.Quiesce,
         (CheckpointPhase.Quiesce, _, _) => CheckpointPhase.Locate,
         (CheckpointPhase.Locate, _, _) => CheckpointPhase.Capture,
 

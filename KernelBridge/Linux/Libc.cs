@@ -91,6 +91,9 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", SetLastError = true)]
     public static partial int usleep(uint microseconds);
 
+    /// <summary>A system call for which the C library may have no function: -1 and the error, as the others.</summary>
+    public static long Call(long number, long a0, long a1, long a2 = 0, long a3 = 0, long a4 = 0, long a5 = 0) => syscall(number, a0, a1, a2, a3, a4, a5);
+
     public static int LastError => Marshal.GetLastPInvokeError();
 
     /// <summary>ptrace(2) itself: the C library's wrapper treats PEEK requests differently, the system call does not.</summary>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Interception;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
@@ -103,6 +104,13 @@ internal sealed partial class PtraceRestore
 
     public IRunningApplication Run()
     {
+        if (space is not null)
+        {
+            // The checkpoint threads find it when they look for the first time.
+            using InterceptBoard? board = InterceptBoard.TryOpen(space.InitPid);
+            board?.Publish(BoardOperation.Restored);
+        }
+
         // From here on nobody is killed with us: first all lose the bond, then all go. A builder that dies between two of these would let some run without
         // the others; so they stand frozen until all are free. Frozen ones end with the init, which sees us die.
         string? group = space?.CgroupPath;

@@ -69,6 +69,11 @@ internal static class Space
                 SafeFileHandle main = Descriptors.Own(OpenPidfd(mainPid), "space.start", "pidfd_open of the main process");
                 try
                 {
+                    if (request.Intercept)
+                    {
+                        Interception.InterceptLibrary.Install(mainPid);
+                    }
+
                     Descriptors.WriteAll(go, "g"u8);
                     report.Read(reports, untilMain: false, startDeadline);
                     if (report.FailedStage != 0 || !report.Complete)

@@ -71,6 +71,9 @@ internal sealed record SpaceRequest
     /// <summary>More descriptors for the stub; <see cref="SpaceMode.Build"/> only.</summary>
     public IReadOnlyList<DescriptorPair> Extras { get; init; } = [];
 
+    /// <summary>Whether the interceptor is put into the space's /dev/shm before the program runs; <see cref="SpaceMode.Run"/> only.</summary>
+    public bool Intercept { get; init; }
+
     /// <summary>False: no cgroup, even where one could be made.</summary>
     public bool Grouped { get; init; } = true;
 
@@ -90,6 +93,7 @@ internal sealed record SpaceRequest
         StandardStreams = launch.StandardStreams,
         HostName = launch.HostName,
         Isolate = launch.Isolate,
+        Intercept = launch.Intercept,
     };
 }
 

@@ -27,6 +27,8 @@ internal sealed record CheckpointJson(
 
     public VolumeCountsJson? Volumes { get; init; }
 
+    public InterceptedJson? Intercepted { get; init; }
+
     public string? Warning { get; init; }
 
     /// <summary>With <c>--keep-connections</c>: TCP sockets that are held for a restore.</summary>
@@ -37,6 +39,8 @@ internal sealed record CheckpointJson(
 /// <param name="BytesBefore">Bytes of memory that they stored.</param>
 /// <param name="BytesPredicted">What was expected to be left for the end: compare with <c>bytesChanged</c>. Null after a single round.</param>
 internal sealed record PreCopyJson(int Rounds, long BytesBefore, long? BytesPredicted);
+
+internal sealed record InterceptedJson(int Ready, int Unflushed, double Ms, IReadOnlyList<string> Without, IReadOnlyList<string> Late);
 
 internal sealed record VolumeCountsJson(int Count, long Files, long BytesBefore, long BytesInside, int Clones, double FreezeMs);
 
@@ -68,6 +72,8 @@ internal sealed record ApplicationDetailJson(
     IReadOnlyList<string> Command, string? RestoredFrom, double? EverySeconds, string Directory, IReadOnlyList<SnapshotJson> Snapshots)
 {
     public IReadOnlyList<string> Volumes { get; init; } = [];
+
+    public bool Intercepted { get; init; }
 }
 
 internal sealed record SnapshotJson(

@@ -28,6 +28,9 @@ internal sealed record HoldfastSettings
 
     public required Supervision.HookSettings Hooks { get; init; }
 
+    /// <summary>Whether applications are run with the interceptor.</summary>
+    public required bool Intercept { get; init; }
+
     /// <summary>Reads the file that HOLDFAST_CONFIG names, else <c>STORE/holdfast.conf</c> if there is one, over the defaults.</summary>
     public static HoldfastSettings Load(string storeRoot)
     {
@@ -95,9 +98,21 @@ internal sealed record HoldfastSettings
                 PreCopyFrom = StorageSettings.Bytes(checkpoint, "holdfast.checkpoint", "pre-copy-from"),
                 ParallelPumps = pumps == 0 ? Environment.ProcessorCount : pumps,
                 Timeout = Time(checkpoint, "holdfast.checkpoint", "timeout"),
+                WithoutTheLate = config.GetString("holdfast.intercept.late") switch
+                {
+                    "refuse" => false,
+                    "go-on" => true,
+                    var other => throw Wrong($"holdfast.intercept.late is '{other}': refuse and go-on are possible"),
+                },
                 RetryFor = Time(checkpoint, "holdfast.checkpoint", "retry-for"),
                 ProgressInterval = Time(checkpoint, "holdfast.checkpoint", "progress-interval"),
                 Deadlines = Deadlines<CheckpointPhase>(config, "holdfast.checkpoint.deadlines", CheckpointPhase.End, CheckpointPhase.Finish),
+            },
+            Intercept = config.GetString("holdfast.intercept.enabled") switch
+            {
+                "on" => true,
+                "off" => false,
+                var other => throw Wrong($"holdfast.intercept.enabled is '{other}': on or off is expected"),
             },
             HoldUpTo = StorageSettings.Bytes(checkpoint, "holdfast.checkpoint", "hold-up-to"),
             Restores = new RestoreSettings { Deadlines = Deadlines<RestoreStep>(config, "holdfast.restore.deadlines", RestoreStep.Finish) },

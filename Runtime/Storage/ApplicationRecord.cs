@@ -45,6 +45,9 @@ internal sealed record ApplicationRecord
     /// <summary>Its hooks, each <c>STAGE=FILE</c>.</summary>
     public IReadOnlyList<string> Hooks { get; set; } = [];
 
+    /// <summary>Whether its programs load the interceptor.</summary>
+    public bool Intercepted { get; init; }
+
     /// <summary>When it was seen to have ended, UTC, or null.</summary>
     public DateTimeOffset? Ended { get; init; }
 

@@ -175,10 +175,24 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
 
     void IApplicationHost.Started(IRunningApplication application)
     {
-        _record = _template with { Target = application.Target, MainPid = application.MainPid };
+        _record = _template with { Target = application.Target, MainPid = application.MainPid, Intercepted = IsIntercepted(application.Target) };
         if (_keepsRecord)
         {
             _directory.Write(_record);
+        }
+    }
+
+    private bool IsIntercepted(ApplicationTarget target)
+    {
+        try
+        {
+            using IRendezvous? rendezvous = _session.Bridge.BeginRendezvous(target);
+            return rendezvous is not null;
+        }
+        catch (BridgeException)
+        {
+            // A checkpoint will say what is wrong with it.
+            return true;
         }
     }
 
@@ -211,6 +225,9 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     {
         Volumes = taken.Receipt.Volumes is { } v
             ? new VolumeCountsJson(v.Volumes, v.Files, v.BytesBefore, v.BytesInside, v.Clones, Math.Round(v.Inside.TotalMilliseconds, 3))
+            : null,
+        Intercepted = taken.Gathered is { } g
+            ? new InterceptedJson(g.Ready, g.Unflushed, Math.Round(g.Time.TotalMilliseconds, 3), g.Without, g.Late)
             : null,
         Warning = taken.Warning,
         ConnectionsKept = taken.ConnectionsKept > 0 ? taken.ConnectionsKept : null,

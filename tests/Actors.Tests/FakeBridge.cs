@@ -43,6 +43,9 @@ internal sealed class FakeBridge : IKernelBridge
 
     public IReadOnlyList<Refusal> RestoreRefusals { get; set; } = [];
 
+    /// <summary>The barrier of an application that is intercepted.</summary>
+    public Func<IRendezvous?> Rendezvous { get; set; } = () => null;
+
     /// <summary>Runs at the start of every call, with its name and pid (0 for the application): throws, hangs, or changes the world.</summary>
     public Action<string, int> Before { get; set; } = (_, _) => { };
 
@@ -90,6 +93,8 @@ internal sealed class FakeBridge : IKernelBridge
     public long Memory { get; set; } = 1000;
 
     public long PrivateMemory(ApplicationTarget target) => Memory;
+
+    public IRendezvous? BeginRendezvous(ApplicationTarget target) => Rendezvous();
 
     public IRestore BeginRestore(RestoreRequest request)
     {

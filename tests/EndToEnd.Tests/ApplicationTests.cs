@@ -22,7 +22,14 @@ public sealed class ApplicationTests
 
     [Theory]
     [MemberData(nameof(Applications))]
-    public void A_real_application_goes_on_with_the_right_next_line(string name, string command, string outputs)
+    public void A_real_application_goes_on_with_the_right_next_line(string name, string command, string outputs) => GoesOn(name, command, outputs, []);
+
+    [Theory]
+    [MemberData(nameof(Applications))]
+    public void A_real_application_that_takes_part_in_its_checkpoints_goes_on_with_the_right_next_line(string name, string command, string outputs) =>
+        GoesOn(name, command, outputs, ["--intercept"]);
+
+    private static void GoesOn(string name, string command, string outputs, IReadOnlyList<string> options)
     {
         if (Command(command) is not { } words)
         {
@@ -30,7 +37,7 @@ public sealed class ApplicationTests
             return;
         }
 
-        using var application = TestApplication.StartCommand(name, words);
+        using var application = TestApplication.StartCommand(name, words, options);
         string[] files = [.. outputs.Split(' ').Select(application.Work.In)];
         for (var round = 0; round < Rounds; round++)
         {

@@ -16,13 +16,22 @@ public sealed class ServerTests
     /// <summary>All of them in the long run; otherwise those whose turn it is.</summary>
     public static TheoryData<string, int> Servers => Rotation.Of(All, 3);
 
+    public static TheoryData<string, int> Intercepted => Rotation.Of(["redis", "prefork", "asyncio", "node", "java", "dotnet"], 1);
+
     public static TheoryData<string, int> OfFiles => Rotation.Of(Databases, 1);
 
     [Theory]
     [MemberData(nameof(Servers))]
-    public void A_server_goes_on_with_its_clients(string kind, int turn)
+    public void A_server_goes_on_with_its_clients(string kind, int turn) => GoesOn(kind, turn, []);
+
+    [Theory]
+    [MemberData(nameof(Intercepted))]
+    public void A_server_that_takes_part_in_its_checkpoints_goes_on_with_its_clients(string kind, int turn) => GoesOn(kind, turn, ["--intercept"]);
+
+    private static void GoesOn(string kind, int turn, IReadOnlyList<string> options)
     {
         using var application = TestApplication.NotStarted(kind);
+        application.Options = options;
         if (kind == "redis-aof")
         {
             // What it has written since the snapshot must be gone with what it knew of it.

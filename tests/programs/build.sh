@@ -11,7 +11,7 @@ failed=0
 for name; do
 	source=$here/$name.c
 	target=$out/$name
-	if [ "$target" -nt "$source" ] && [ "$target" -nt "$here/state.h" ] && [ "$target" -nt "$here/loopback.h" ] && [ "$target" -nt "$here/build.sh" ]; then
+	if [ "$target" -nt "$source" ] && [ "$target" -nt "$here/state.h" ] && [ "$target" -nt "$here/loopback.h" ] && [ "$target" -nt "$here/../../ckpt-kmod/intercept/holdfast.h" ] && [ "$target" -nt "$here/build.sh" ]; then
 		continue
 	fi
 	flags=$(sed -n 's/^ \* Build: //p' "$source")

@@ -48,5 +48,5 @@ internal static class CheckpointCommand
     }
 
     public static string Text(CheckpointJson c) =>
-        $"{c.Name}@{c.Snapshot}: {Output.ProcessesAndThreads(c.Processes, c.Threads)}, frozen {Output.Milliseconds(c.FreezeMs)}{(c.Volumes is { } v ? $" ({Output.Milliseconds(v.FreezeMs)} for volumes)" : "")} of {Output.Milliseconds(c.TotalMs)}, {Output.Bytes(c.BytesStored)} stored{(c.ConnectionsKept is { } kept ? $", {kept} {(kept == 1 ? "socket" : "sockets")} held" : "")}{Output.Behind(c.Warning)}";
+        $"{c.Name}@{c.Snapshot}: {Output.ProcessesAndThreads(c.Processes, c.Threads)}, frozen {Output.Milliseconds(c.FreezeMs)}{(c.Volumes is { } v ? $" ({Output.Milliseconds(v.FreezeMs)} for volumes)" : "")} of {Output.Milliseconds(c.TotalMs)}, {(c.Intercepted is { } i ? $"{i.Ready} intercepted, " : "")}{Output.Bytes(c.BytesStored)} stored{(c.ConnectionsKept is { } kept ? $", {kept} {(kept == 1 ? "socket" : "sockets")} held" : "")}{Output.Behind(c.Warning)}";
 }

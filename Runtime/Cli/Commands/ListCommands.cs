@@ -112,6 +112,7 @@ internal static class ListCommands
             record.EverySeconds, directory.Path, snapshots)
         {
             Volumes = record.Volumes,
+            Intercepted = record.Intercepted,
         };
         session.Output.Result(detail, OutputJson.Default.ApplicationDetailJson, d => Output.Table(
             ["name", d.Name],
@@ -125,6 +126,7 @@ internal static class ListCommands
                 ["restored from", d.RestoredFrom ?? ""],
                 ["checkpoint every", d.EverySeconds is { } s ? string.Create(CultureInfo.InvariantCulture, $"{s:0.###} s") : ""],
                 ["volumes", string.Join(", ", d.Volumes)],
+                ["intercepted", d.Intercepted ? "yes; 'holdfast check' says which processes" : ""],
                 ["directory", d.Directory],
                 ["snapshots", $"{d.Snapshots.Count}"],
             ]).Where(r => r[1].Length > 0)));

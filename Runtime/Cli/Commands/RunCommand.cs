@@ -23,6 +23,7 @@ internal static class RunCommand
         Option<string?> isolate = Options.Text("--isolate", "LIST", "Its own namespaces, of pid,mount,uts,ipc,time,net, and shm for /dev/shm (default: all but net; pid and mount always)");
         Option<bool> detach = Options.Flag("--detach", "Runs in the background; ends when the application runs");
         Option<string?> log = Options.Text("--log", "FILE", "Where its standard output and error are appended (default: inherited; with --detach: nowhere)");
+        Option<bool> intercept = Options.Flag("--intercept", "Loads a library into its dynamic programs that takes part in checkpoints: hooks, critical sections, buffered output");
         Option<string[]> policy = new("--policy") { Description = "Assigns the policies of a file to it before it runs; may be given several times", HelpName = "FILE" };
         Option<string[]> label = new("--label") { Description = "Marks it, so that it has the policies of that group; may be given several times", HelpName = "KEY=VALUE" };
         Option<string[]> volume = new("--volume") { Description = "A directory whose files belong to its snapshots and are put back by every restore; may be given several times", HelpName = "DIR" };
@@ -38,10 +39,11 @@ internal static class RunCommand
                 ("holdfast run --name web --policy gold.conf -- ./web.sh", "under the policies of a file: checkpoints, retention and triggers"),
                 ("holdfast run --name db --volume /srv/db --detach -- postgres -D /srv/db", "with its files: memory and files of a snapshot are of one moment"),
                 ("holdfast run --hook before-freeze=./flush.sh --hook after-resume=./go.sh -- ./web.sh", "with executables that are run around the freeze of each checkpoint"),
+                ("holdfast run --name db --intercept --detach -- ./server", "with checkpoints that its processes take part in: ckpt-kmod/intercept/holdfast.h is what they can ask for"),
                 ("holdfast run --adopt web", "supervises web again after its supervisor was lost"),
             ],
         };
-        foreach (Option option in (Option[])[name, every, isolate, detach, log, volume, hook, policy, label, adopt])
+        foreach (Option option in (Option[])[name, every, isolate, detach, log, volume, hook, intercept, policy, label, adopt])
         {
             command.Options.Add(option);
         }
@@ -55,14 +57,18 @@ internal static class RunCommand
             {
                 result.AddError("a command is missing");
             }
-            else if (adopts && (line.Length > 0 || result.GetValue(name) is not null || result.GetValue(isolate) is not null || result.GetValue(log) is not null || result.GetValue(volume)?.Length > 0 || result.GetValue(hook)?.Length > 0 || result.GetValue(label)?.Length > 0))
+            else if (adopts && (line.Length > 0 || result.GetValue(name) is not null || result.GetValue(isolate) is not null || result.GetValue(log) is not null || result.GetValue(volume)?.Length > 0 || result.GetValue(hook)?.Length > 0 || result.GetValue(intercept) || result.GetValue(label)?.Length > 0))
             {
-                result.AddError("--adopt takes the name of an application and neither a command nor --name, --isolate, --log, --volume, --hook or --label");
+                result.AddError("--adopt takes the name of an application and neither a command nor --name, --isolate, --log, --volume, --hook, --intercept or --label");
             }
             else if (line.Length > 0 && line[0].StartsWith('-') && executor.Arguments[^(line.Length + 1)] != "--")
             {
                 // What follows the first word is the application's; that word itself is a mistyped option of ours.
                 result.AddError(LaterCommands.Explain(line[0]) ?? $"{line[0]} is no option of run; write -- before a command that begins with '-'");
+            }
+            else if (result.GetValue(intercept) && result.GetValue(isolate)?.Split(',').Contains("shm") == false)
+            {
+                result.AddError("--intercept needs a /dev/shm of its own: leave shm in --isolate");
             }
             else if (result.GetValue(isolate)?.Split(',').FirstOrDefault(n => !Namespaces.Contains(n)) is { } unknown)
             {
@@ -77,6 +83,7 @@ internal static class RunCommand
             {
                 Policies = parsed.GetValue(policy) ?? [],
                 Volumes = parsed.GetValue(volume) ?? [],
+                Intercept = parsed.GetValue(intercept) || session.Settings.Intercept,
                 Hooks = [.. (parsed.GetValue(hook) ?? []).Select(Hooks.Checked)],
                 Labels = [.. (parsed.GetValue(label) ?? []).Select(PolicyTarget.CheckedLabel)],
             };
@@ -122,6 +129,7 @@ internal static class RunCommand
             StateDirectory = directory.Path,
             Detach = order.Detach,
             StandardStreams = log < 0 ? [0, 1, 2] : [0, log, log],
+            Intercept = order.Intercept,
             Isolate = order.Isolate is null ? Defaults() : [.. order.Isolate.Split(','), "pid", "mount"],
         };
         return Supervision.Supervision.RunAsync(session, new SupervisionOrder
@@ -192,5 +200,7 @@ internal static class RunCommand
         public string[] Labels { get; init; } = [];
 
         public string[] Hooks { get; init; } = [];
+
+        public bool Intercept { get; init; }
     }
 }

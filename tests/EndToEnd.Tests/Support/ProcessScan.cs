@@ -5,7 +5,7 @@ using System.Text;
 namespace Holdfast.EndToEnd.Tests.Support;
 
 /// <summary>One thread as /proc/PID/task/TID/status shows it.</summary>
-internal sealed record ThreadStatus(int Tid, char State, int TracerPid, string BlockedSignals);
+internal sealed record ThreadStatus(int Tid, char State, int TracerPid, string BlockedSignals, string Name);
 
 /// <summary>One process that carries a test's mark.</summary>
 internal sealed record MarkedProcess(int Pid, int Parent, IReadOnlyList<int> NamespacePids, string Executable, string CommandLine, char State)
@@ -66,7 +66,8 @@ internal static partial class ProcessScan
                     int.Parse(Path.GetFileName(task), CultureInfo.InvariantCulture),
                     fields.GetValueOrDefault("State", "?")[0],
                     int.Parse(fields.GetValueOrDefault("TracerPid", "0"), CultureInfo.InvariantCulture),
-                    fields.GetValueOrDefault("SigBlk", "")));
+                    fields.GetValueOrDefault("SigBlk", ""),
+                    fields.GetValueOrDefault("Name", "")));
             }
         }
         catch (IOException)

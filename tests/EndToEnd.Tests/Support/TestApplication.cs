@@ -63,9 +63,9 @@ internal sealed class TestApplication : IDisposable
     public static TestApplication NotStarted(string name, OrdinaryUser? user = null, IReadOnlyDictionary<string, string>? environment = null) => new(name, "", environment, user);
 
     /// <summary>Starts any command that follows the protocol; WORK in its arguments stands for the work directory.</summary>
-    public static TestApplication StartCommand(string name, IReadOnlyList<string> command)
+    public static TestApplication StartCommand(string name, IReadOnlyList<string> command, IReadOnlyList<string>? options = null)
     {
-        TestApplication application = new(name, null);
+        TestApplication application = new(name, null) { Options = options ?? [] };
         return application.Launch([.. command.Select(word => word.Replace("WORK", application.Work.Path, StringComparison.Ordinal))]);
     }
 
@@ -152,6 +152,9 @@ internal sealed class TestApplication : IDisposable
 
     /// <summary>Directories whose files belong to its snapshots; to be set before it is started.</summary>
     public IReadOnlyList<string> Volumes { get; set; } = [];
+
+    /// <summary>Further options of <c>run</c>; to be set before it is started.</summary>
+    public IReadOnlyList<string> Options { get; set; } = [];
 
     /// <summary>Starts a command in an application that was not started, and waits until it is ready.</summary>
     public void Start(IReadOnlyList<string> command) => Launch(command);
@@ -252,7 +255,7 @@ internal sealed class TestApplication : IDisposable
     {
         try
         {
-            Holdfast("run", ["--detach", "--name", Name, .. Volumes.SelectMany(v => (string[])["--volume", v]), .. options ?? [], "--", .. command]).Required();
+            Holdfast("run", ["--detach", "--name", Name, .. Volumes.SelectMany(v => (string[])["--volume", v]), .. Options, .. options ?? [], "--", .. command]).Required();
             Until.Required(() => Work.Has("ready") || Work.Result is not null, () => $"{Name} did not get ready: {Describe()}");
             if (Work.Result is { } early)
             {
