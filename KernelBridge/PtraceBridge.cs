@@ -56,6 +56,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public long PrivateMemory(ApplicationTarget target) =>
         ApplicationProcesses.Find(target).Sum(pid => ProcessStatus.TryRead(pid) is { } status ? (status.Kibibytes("RssAnon") + status.Kibibytes("VmSwap")) * 1024 : 0);
 
+    /// <inheritdoc/>
     public IRendezvous? BeginRendezvous(ApplicationTarget target) =>
         target.Scope == ApplicationScope.Space && InterceptBoard.TryOpen(target.RootPid) is { } board ? new Rendezvous(target, board) : null;
 
