@@ -98,6 +98,12 @@ public sealed record RestoreRequest
     /// </summary>
     public IReadOnlyList<string> Volumes { get; init; } = [];
 
+    /// <summary>True: it runs before its memory is loaded (<see cref="IRestore.Loading"/>).</summary>
+    public bool Lazy { get; init; }
+
+    /// <summary>Of a lazy restore: bytes a second that are loaded without being asked for, at most; null for no limit.</summary>
+    public long? LoadingRate { get; init; }
+
     /// <summary>True: it will not run (<see cref="Rehearsal"/>), so files that <see cref="ChangedFiles.Truncate"/> would cut stay as they are.</summary>
     public bool Rehearse { get; init; }
 }

@@ -49,6 +49,7 @@ internal sealed partial class PtraceRestore : IRestore
     {
         List<Refusal> refusals = [.. plan.Refusals];
         refusals.AddRange(CheckRights());
+        refusals.AddRange(CheckLazy());
 
         string[] lacking = [.. Image.Host.CpuFlags.Except(HostFacts.CpuFlags())];
         if (lacking.Length > 0)
@@ -153,6 +154,7 @@ internal sealed partial class PtraceRestore : IRestore
             stub.Dispose();
         }
 
+        lacking.ForEach(process => process.UserFault.Dispose());
         space?.Dispose();
         tree?.Dispose();
     }

@@ -22,8 +22,19 @@ internal sealed record VolumeCountsJson(int Count, long Files, long BytesBefore,
 
 internal sealed record RestoreJson(string Name, string Snapshot, int Processes, int Threads, double ResumeMs, double TotalMs, long BytesRead, int Pid)
 {
+    /// <summary>True when it runs before its memory is loaded.</summary>
+    public bool Lazy { get; init; }
+
+    /// <summary>How far the memory of a lazy restore was loaded when it ran; null when all was in place.</summary>
+    public LoadingJson? Loading { get; init; }
+
     public string? Warning { get; init; }
 }
+
+/// <summary>How far the memory of an application that runs already is loaded; <paramref name="Held"/> says why it cannot be.</summary>
+internal sealed record LoadingJson(int Percent, long Bytes, long BytesTotal, long Faults, string? Held);
+
+internal sealed record LoadedJson(string Name, string Snapshot, string State, double LoadedMs, long Bytes, long Faults);
 
 internal sealed record RehearsalJson(string Name, string Snapshot, int Processes, int Threads, double TotalMs, long Bytes)
 {
@@ -37,6 +48,8 @@ internal sealed record EndedJson(string Name, string State, int? ExitStatus);
 internal sealed record ApplicationJson(
     string Name, string State, int? Pid, bool Supervised, int? ExitStatus, DateTimeOffset Started, DateTimeOffset? Ended, int Snapshots, IReadOnlyList<string> Command)
 {
+    public LoadingJson? Loading { get; init; }
+
     public IReadOnlyList<string> Volumes { get; init; } = [];
 }
 
@@ -44,6 +57,11 @@ internal sealed record ApplicationDetailJson(
     string Name, string State, int? Pid, bool Supervised, int? SupervisorPid, int? ExitStatus, DateTimeOffset Started, DateTimeOffset? Ended,
     IReadOnlyList<string> Command, string? RestoredFrom, double? EverySeconds, string Directory, IReadOnlyList<SnapshotJson> Snapshots)
 {
+    public LoadingJson? Loading { get; init; }
+
+    /// <summary>Why Holdfast ended it, or null.</summary>
+    public string? EndedBecause { get; init; }
+
     public IReadOnlyList<string> Volumes { get; init; } = [];
 }
 
@@ -98,6 +116,7 @@ internal sealed record PolicyStatusJson(
 [JsonSerializable(typeof(ErrorJson))]
 [JsonSerializable(typeof(CheckpointJson))]
 [JsonSerializable(typeof(RestoreJson))]
+[JsonSerializable(typeof(LoadedJson))]
 [JsonSerializable(typeof(RehearsalJson))]
 [JsonSerializable(typeof(StartedJson))]
 [JsonSerializable(typeof(EndedJson))]
