@@ -11,6 +11,8 @@ namespace Holdfast.Runtime.Supervision;
 /// </summary>
 internal static class LazyMemory
 {
+    private const string Prefix = "application ", Suffix = " is still loading its memory from it";
+
     /// <summary>Keeps the snapshot that a record names from being forgotten.</summary>
     public static void Pin(SnapshotStore store, ApplicationRecord record)
     {
@@ -21,12 +23,31 @@ internal static class LazyMemory
     }
 
     /// <summary>Lets it be forgotten again. Does nothing when it is not pinned.</summary>
-    public static void Unpin(SnapshotStore store, ApplicationRecord record)
+    public static void Unpin(SnapshotStore store, ApplicationRecord record) => store.UnpinAll(Owner(record));
+
+    /// <summary>Takes away what a restore left that died before its application was on record, or a supervisor that died just after the last page.</summary>
+    public static void RemoveStale(Session session, SnapshotStore store, SnapshotInfo snapshot)
     {
-        if (record.Loading is not null)
+        foreach (string owner in store.PinsOf(snapshot))
         {
-            store.UnpinAll(Owner(record));
+            if (owner.StartsWith(Prefix, StringComparison.Ordinal) && owner.EndsWith(Suffix, StringComparison.Ordinal)
+                && owner[Prefix.Length..^Suffix.Length] is var name && ApplicationName.IsValid(name) && IsStale(session.Store.Application(name)))
+            {
+                store.Unpin(snapshot, owner);
+            }
         }
+    }
+
+    private static bool IsStale(ApplicationDirectory directory)
+    {
+        if (!directory.Exists)
+        {
+            return true;
+        }
+
+        // Who holds the lock may be restoring it at this moment.
+        using ApplicationLock? held = directory.TryLock();
+        return held is not null && (directory.Read() is not { Loading: not null } record || !ApplicationDirectory.Runs(record));
     }
 
     /// <summary>Opens it for going on; null when nothing is missing.</summary>
@@ -41,5 +62,5 @@ internal static class LazyMemory
         return new LoadingSource(reader.State, new SnapshotPages(reader)) { Rate = session.Settings.LoadingRate };
     };
 
-    private static string Owner(ApplicationRecord record) => $"application {record.Name} is still loading its memory from it";
+    private static string Owner(ApplicationRecord record) => Prefix + record.Name + Suffix;
 }

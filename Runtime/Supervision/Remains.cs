@@ -18,7 +18,7 @@ internal static class Remains
             return;
         }
 
-        if (record.Loading is not null)
+        if (session.Store.ExistingSnapshots() is not null)
         {
             LazyMemory.Unpin(session.Store.Snapshots(), record);
         }

@@ -106,7 +106,11 @@ internal static class Supervision
         {
             if (!started && snapshot is not null)
             {
-                LazyMemory.Unpin(session.Store.Snapshots(), order.Template);
+                if (order.Template.Loading is not null)
+                {
+                    LazyMemory.Unpin(session.Store.Snapshots(), order.Template);
+                }
+
                 _ = After(host!.Hooks, false, snapshot);
             }
 

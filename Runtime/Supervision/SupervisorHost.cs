@@ -182,7 +182,11 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     {
         if (_keepsRecord && _record is not null)
         {
-            LazyMemory.Unpin(_store, _record);
+            if (_record.Loading is not null)
+            {
+                LazyMemory.Unpin(_store, _record);
+            }
+
             _record = _record with { Ended = _time.GetUtcNow(), ExitStatus = status < 0 ? null : status, Loading = null };
             _directory.Write(_record);
         }

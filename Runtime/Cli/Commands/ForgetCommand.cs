@@ -73,7 +73,7 @@ internal static class ForgetCommand
         snapshots.ForEach(RefuseImmutable);
         foreach (SnapshotInfo snapshot in snapshots)
         {
-            Forget(session.Store.Snapshots(), snapshot, pinned);
+            Forget(session, session.Store.Snapshots(), snapshot, pinned);
             Confirm(session, snapshot);
         }
     }
@@ -99,8 +99,9 @@ internal static class ForgetCommand
         }
     }
 
-    private static void Forget(SnapshotStore store, SnapshotInfo snapshot, bool pinned)
+    private static void Forget(Session session, SnapshotStore store, SnapshotInfo snapshot, bool pinned)
     {
+        LazyMemory.RemoveStale(session, store, snapshot);
         foreach (string owner in pinned ? store.PinsOf(snapshot) : [])
         {
             store.Unpin(snapshot, owner);
@@ -130,7 +131,7 @@ internal static class ForgetCommand
 
         foreach (SnapshotInfo snapshot in snapshots)
         {
-            Forget(store!, snapshot, pinned);
+            Forget(session, store!, snapshot, pinned);
             Confirm(session, snapshot);
         }
 
