@@ -339,13 +339,21 @@ static void read_memories(void)
 /* Fills addresses that lack their pages; those that have them by now are left as they are. */
 static long fill(struct memory *m, u64 to, const u8 *bytes, u64 length)
 {
-	while (length) {
-		struct uffdio_copy copy = { to, (u64)bytes, length, 0, 0 };
-		long result = sc3(__NR_ioctl, m->fd, UFFDIO_COPY, &copy);
-		u64 done = result == 0 ? length : copy.copy > 0 ? (u64)copy.copy : 0;
+	u64 part = length;
 
+	while (length) {
+		struct uffdio_copy copy = { to, (u64)bytes, part < length ? part : length, 0, 0 };
+		long result = sc3(__NR_ioctl, m->fd, UFFDIO_COPY, &copy);
+		u64 done = result == 0 ? copy.len : copy.copy > 0 ? (u64)copy.copy : 0;
+
+		if (result == -ENOENT && !done && copy.len > PAGE) {
+			/* It refuses what lies in several areas, into which mprotect(2) for one may have parted this. */
+			part = copy.len / PAGE / 2 * PAGE;
+			continue;
+		}
+		part = length;
 		if (result != 0 && !done) {
-			/* EEXIST: there already. ENOENT: what a child of fork did not inherit (MADV_DONTFORK). */
+			/* EEXIST: there already. ENOENT of a page: what a child of fork did not inherit (MADV_DONTFORK). */
 			if (result != -EEXIST && result != -ENOENT)
 				return result;
 			wake(m, to, to + PAGE);

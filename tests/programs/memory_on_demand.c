@@ -1,7 +1,7 @@
 /*
  * Subject: private memory that is used in every way right after a restore, while it may still be loaded: by children of fork, after
- * MADV_DONTNEED, mremap, munmap and mmap, by system calls, by threads. No byte is lost, and no old one comes back.
- * Cases: children discarded moved unmapped calls threads random
+ * MADV_DONTNEED, mremap, munmap and mmap, mprotect, by system calls, by threads. No byte is lost, and no old one comes back.
+ * Cases: children discarded moved unmapped protected calls threads random
  */
 #include "state.h"
 
@@ -136,6 +136,22 @@ static void unmapped(void)
 	check_all();
 }
 
+/* Parts areas into many: bytes that come for several of them at once must reach each. */
+static void parted(void)
+{
+	for (int i = 0; i < AREAS; i++)
+		for (size_t page = i; page < PAGES; page += 3 + i)
+			MUST(mprotect(areas[i].at + page * PAGE, PAGE, i % 2 ? PROT_READ : PROT_NONE));
+	for (int i = 0; i < AREAS; i++)
+		for (size_t page = 0; page < PAGES; page += 7) {
+			MUST(mprotect(areas[i].at + page * PAGE, PAGE, PROT_READ | PROT_WRITE));
+			check_page(&areas[i], page);
+		}
+	for (int i = 0; i < AREAS; i++)
+		MUST(mprotect(areas[i].at, PAGES * PAGE, PROT_READ | PROT_WRITE));
+	check_all();
+}
+
 /* What state_fill would have made of a page. */
 static void expect_page(unsigned char *expected, uint32_t seed)
 {
@@ -242,6 +258,10 @@ static void random_steps(void)
 				in_child(check_all);
 			break;
 		case 4:
+			MUST(mprotect(area->at + from * PAGE, count * PAGE, PROT_READ));
+			check_page(area, from);
+			MUST(mprotect(area->at + from * PAGE, count * PAGE, PROT_READ | PROT_WRITE));
+			break;
 		case 5:
 			fill(area, from);
 			break;
@@ -260,7 +280,7 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} cases[] = {
 		{ "children", children }, { "discarded", discarded }, { "moved", moved },   { "unmapped", unmapped },
-		{ "calls", calls },	  { "threads", threads },     { "random", random_steps },
+		{ "protected", parted },  { "calls", calls },	      { "threads", threads },	  { "random", random_steps },
 	};
 
 	state_begin(argc, argv);
