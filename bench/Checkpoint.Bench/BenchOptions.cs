@@ -6,10 +6,11 @@ namespace Holdfast.Checkpoint.Bench;
 internal sealed record BenchOptions
 {
     private const string Usage = """
-        usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--json FILE] [--holdfast FILE]
+        usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--redis MIB] [--json FILE] [--holdfast FILE]
           --place DIR      where the store and the yardsticks' file are (default: /dev/shm)
           --pairs N        measured pairs of yardstick and operation per case, 1-99 (default: 5)
           --only CASES     some of PROCESSESxMIB, comma separated, such as 1x256,128x1 (default: 1x1,16x1,128x1,1x64,1x256,1x1024)
+          --redis MIB      then a redis server with so much in it: its first answer after either kind of restore (of --only 0: nothing else)
           --json FILE      writes every figure to FILE too
           --holdfast FILE  the program to measure (default: what ./holdfast builds)
         ends with 1 when an operation takes more than three times its yardstick at 256 MiB and above
@@ -20,6 +21,8 @@ internal sealed record BenchOptions
     public int Pairs { get; private init; } = 5;
 
     public IReadOnlyList<BenchCase> Cases { get; private init; } = BenchCase.All;
+
+    public int? Redis { get; private init; }
 
     public string? Json { get; private init; }
 
@@ -38,6 +41,8 @@ internal sealed record BenchOptions
                 ("--place", _) => options with { Place = Path.GetFullPath(value) },
                 ("--pairs", _) when int.TryParse(value, CultureInfo.InvariantCulture, out int pairs) && pairs is >= 1 and <= 99 => options with { Pairs = pairs },
                 ("--only", _) when ParseCases(value) is { } cases => options with { Cases = cases },
+                ("--only", "0") => options with { Cases = [] },
+                ("--redis", _) when int.TryParse(value, CultureInfo.InvariantCulture, out int redis) && redis is >= 1 and <= 65536 && RedisBench.IsInstalled => options with { Redis = redis },
                 ("--json", _) => options with { Json = Path.GetFullPath(value) },
                 ("--holdfast", _) => options with { Holdfast = Path.GetFullPath(value) },
                 _ => null,

@@ -41,6 +41,9 @@ internal sealed class FakeBridge : IKernelBridge
 
     public FakeRestore? Restore { get; set; }
 
+    /// <summary>What a lazy restore, or an adoption, still has to load.</summary>
+    public FakeLoading? Loading { get; init; }
+
     public IReadOnlyList<Refusal> RestoreRefusals { get; set; } = [];
 
     /// <summary>Runs at the start of every call, with its name and pid (0 for the application): throws, hangs, or changes the world.</summary>
@@ -71,6 +74,13 @@ internal sealed class FakeBridge : IKernelBridge
     {
         Call("Launch", 0);
         return Application;
+    }
+
+    public IMemoryLoading? ContinueLoading(ApplicationTarget target, Func<LoadingSource> source)
+    {
+        Call("ContinueLoading", 0);
+        _ = source();
+        return Loading;
     }
 
     public IRunningApplication? Find(ApplicationTarget target)

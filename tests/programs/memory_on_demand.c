@@ -1,6 +1,7 @@
 /*
  * Subject: private memory that is used in every way right after a restore, while it may still be loaded: by children of fork, after
  * MADV_DONTNEED, mremap, munmap and mmap, mprotect, by system calls, by threads. No byte is lost, and no old one comes back.
+ * Suite: lazy
  * Cases: children discarded moved unmapped protected calls threads random
  */
 #include "state.h"
