@@ -28,4 +28,14 @@ public interface IApplicationHost
     /// <summary>Sends SIGKILL to processes that stand at the barrier, so that none of them runs another instruction when it is let go.</summary>
     /// <param name="pids">Host pids; they stand, so that the pids cannot have passed to others.</param>
     void KillStanding(IReadOnlyList<int> pids);
+
+    /// <summary>The same, and holds their TCP connections with others for a restore of this snapshot.</summary>
+    /// <param name="pids">As above.</param>
+    /// <param name="image">What was captured of them.</param>
+    /// <param name="snapshot">The snapshot's id.</param>
+    /// <param name="time">How long they are held.</param>
+    /// <returns>How many sockets are held.</returns>
+    /// <exception cref="BridgeException">They cannot be held; nothing was killed.</exception>
+    int KillStanding(IReadOnlyList<int> pids, ApplicationImage image, string snapshot, TimeSpan time) =>
+        throw new NotSupportedException("this host holds no connections");
 }

@@ -104,6 +104,9 @@ public sealed record RestoreRequest
     /// <summary>Of a lazy restore: bytes a second that are loaded without being asked for, at most; null for no limit.</summary>
     public long? LoadingRate { get; init; }
 
+    /// <summary>Where the connections of this very snapshot may be held (<see cref="Spaces.KeptConnections"/>), or null: connections with others are reset.</summary>
+    public string? KeptConnections { get; init; }
+
     /// <summary>True: it will not run (<see cref="Rehearsal"/>), so files that <see cref="ChangedFiles.Truncate"/> would cut stay as they are.</summary>
     public bool Rehearse { get; init; }
 }
@@ -116,6 +119,35 @@ public interface IPageSink
     /// <param name="offset">Where they belong: for memory, the virtual address; page aligned for memory.</param>
     /// <param name="data">The bytes; only valid during the call. Ranges of one stream never overlap.</param>
     void Write(string stream, long offset, ReadOnlySpan<byte> data);
+
+    /// <summary>An earlier snapshot of the same application, of which ranges can be kept; null when there is none, and everything has to be written.</summary>
+    string? Base => null;
+
+    /// <summary>Takes over what <see cref="Base"/> has in a range, instead of bytes.</summary>
+    /// <param name="stream">The stream's name.</param>
+    /// <param name="offset">First byte; page aligned.</param>
+    /// <param name="length">Number of bytes, above 0. What the base does not have of them reads as zeros.</param>
+    /// <returns>False when that cannot be done: then they have to be written.</returns>
+    bool Keep(string stream, long offset, long length) => false;
+
+    /// <summary>Whether <see cref="Base"/> has these bytes in a range; what it does not store there counts as zeros.</summary>
+    /// <param name="stream">The stream's name.</param>
+    /// <param name="offset">First byte; page aligned.</param>
+    /// <param name="data">The bytes.</param>
+    bool Holds(string stream, long offset, ReadOnlySpan<byte> data) => false;
+}
+
+/// <summary>Whether writes of an application to its memory are tracked between checkpoints, so that the next one reads what changed only.</summary>
+public enum WriteTracking
+{
+    /// <summary>No: all memory is read.</summary>
+    Off,
+
+    /// <summary>Yes, where the kernel can.</summary>
+    On,
+
+    /// <summary>Yes, and all memory is read and compared with what the tracking says; a checkpoint fails where it differs.</summary>
+    Verify,
 }
 
 /// <summary>A run of stored bytes of a stream.</summary>
@@ -142,10 +174,14 @@ public interface IPageSource
 /// <param name="PagesUnchanged">Pages that did not change since the parent snapshot, or equal their file.</param>
 public readonly record struct PageCounts(long BytesScanned, long BytesWritten, long PagesZero, long PagesShared, long PagesUnchanged)
 {
+    /// <summary>Bytes that were known not to have changed since <see cref="IPageSink.Base"/>: not read, and kept there. Their pages are among <see cref="PagesUnchanged"/>.</summary>
+    public long BytesKept { get; init; }
+
     /// <summary>Adds field by field.</summary>
     public static PageCounts operator +(PageCounts a, PageCounts b) => new(
         a.BytesScanned + b.BytesScanned, a.BytesWritten + b.BytesWritten, a.PagesZero + b.PagesZero,
-        a.PagesShared + b.PagesShared, a.PagesUnchanged + b.PagesUnchanged);
+        a.PagesShared + b.PagesShared, a.PagesUnchanged + b.PagesUnchanged)
+    { BytesKept = a.BytesKept + b.BytesKept };
 }
 
 /// <summary>Something that cannot be captured or restored: an expected answer, not a failure.</summary>

@@ -32,6 +32,10 @@ internal static class HostCheck
         rows.Add(new CheckRow(
             "remaining time of waits", sleeps ? CheckVerdict.Yes : CheckVerdict.Caveat,
             sleeps ? "known" : "this kernel does not show it (/proc/PID/sched): relative waits start anew after a restore"));
+        string? obstacle = Capture.WriteTrackers.Obstacle;
+        rows.Add(new CheckRow(
+            "tracking of writes", obstacle is null ? CheckVerdict.Yes : CheckVerdict.Caveat,
+            obstacle is null ? "userfaultfd write protection and PAGEMAP_SCAN" : $"{obstacle}: every checkpoint reads all memory, and stores what differs"));
         return rows;
     }
 

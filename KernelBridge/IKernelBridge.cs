@@ -31,7 +31,9 @@ public interface IKernelBridge
     IRunningApplication? Find(ApplicationTarget target);
 
     /// <summary>Opens a checkpoint of a running application. Nothing is stopped yet.</summary>
-    ICheckpoint BeginCheckpoint(ApplicationTarget target);
+    /// <param name="target">The application.</param>
+    /// <param name="tracking">Whether writes to memory are tracked from this checkpoint on, and what an earlier one began is used.</param>
+    ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off);
 
     /// <summary>Goes on loading the memory of an application that was restored lazily.</summary>
     /// <param name="target">The application.</param>
@@ -87,6 +89,14 @@ public interface ICheckpoint : IDisposable
     PageCounts PumpShared(IPageSink sink);
 
     /// <summary>
+    /// A snapshot that holds all that was pumped, in the streams of the same names, was committed: later checkpoints may keep of it what is not written to
+    /// from now on (<see cref="IPageSink.Base"/>). Without this nothing is lost: what was found changed counts as changed the next time as well.
+    /// </summary>
+    void Committed(string snapshot)
+    {
+    }
+
+    /// <summary>
     /// From the first stop to the last resume so far, every stop included: the longest time for which any thread stood still is not longer.
     /// Zero until a process was resumed.
     /// </summary>
@@ -119,8 +129,9 @@ public interface IProcessCheckpoint : IDisposable
     /// Keeps private memory as it is now, in a copy-on-write copy or, where there is little, in memory of this process: <see cref="PumpPages"/> may then come
     /// after <see cref="Resume"/>. Does so at most once.
     /// </summary>
+    /// <param name="sink">Who will be given the pages; null when that is not known, so that nothing can be left out that its base has.</param>
     /// <returns>False when that is not possible: pages have to be pumped while the process stands.</returns>
-    bool KeepMemory();
+    bool KeepMemory(IPageSink? sink = null);
 
     /// <summary>Pumps the contents of private memory into the sink: what was kept, else what is there now.</summary>
     PageCounts PumpPages(IPageSink sink);
@@ -165,6 +176,9 @@ public interface IRestore : IDisposable
     /// <summary>Compares what was built with the image before anything runs.</summary>
     /// <exception cref="BridgeException">A difference (<c>restore.verify</c>).</exception>
     void Verify();
+
+    /// <summary>TCP sockets that were held since the capture, and that it goes on with; see <see cref="RestoreRequest.KeptConnections"/>.</summary>
+    int ConnectionsKept => 0;
 
     /// <summary>Lets all processes run together.</summary>
     IRunningApplication Run();

@@ -16,6 +16,8 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     /// <summary>What takes about as long to read as to copy, with all that belongs to that: 2 MiB.</summary>
     public const long DefaultHold = 2 << 20;
 
+    private readonly WriteTrackers trackers = new();
+
     /// <inheritdoc/>
     public string Name => "ptrace";
 
@@ -78,7 +80,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public IRunningApplication? Find(ApplicationTarget target) => ApplicationFinder.Find(target);
 
     /// <inheritdoc/>
-    public ICheckpoint BeginCheckpoint(ApplicationTarget target) => new PtraceCheckpoint(target, holdUpTo);
+    public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) => new PtraceCheckpoint(target, holdUpTo, trackers, tracking);
 
     /// <inheritdoc/>
     public IMemoryLoading? ContinueLoading(ApplicationTarget target, Func<LoadingSource> source)

@@ -12,8 +12,19 @@ internal sealed partial class CheckpointCoordinator
         ISnapshotWriter writer = data.Writer!;
         ApplicationImage image = data.Image!;
         SnapshotFacts facts = new(data.Processes.Count, data.Threads, data.FreezeTime, data.Pages) { Tags = _request.Message.Tags, Elapsed = Elapsed };
-        Attempt(() => new SnapshotCommitted(writer.Commit(image, facts)), cause => new CommitFailed(cause));
+        Attempt(() => new SnapshotCommitted(Commit(writer, image, facts)), cause => new CommitFailed(cause));
         return data with { CommitPending = true };
+    }
+
+    private SnapshotReceipt Commit(ISnapshotWriter writer, ApplicationImage image, SnapshotFacts facts)
+    {
+        SnapshotReceipt receipt = writer.Commit(image, facts);
+        if (!_request.Message.Live)
+        {
+            _checkpoint.Committed(receipt.Snapshot);
+        }
+
+        return receipt;
     }
 
     private State<CheckpointPhase, CheckpointData> Commit(Event<CheckpointData> e) => e.FsmEvent switch
@@ -28,11 +39,17 @@ internal sealed partial class CheckpointCoordinator
     {
         IApplicationHost host = _request.Host;
         IReadOnlyList<int> pids = [.. data.Processes.Keys];
+        (TimeSpan? keep, ApplicationImage image, string snapshot) = (_request.Message.KeepConnections, data.Image!, data.Receipt!.Snapshot);
         Attempt(
             () =>
             {
+                if (keep is { } time)
+                {
+                    return new StandingKilled(host.KillStanding(pids, image, snapshot, time));
+                }
+
                 host.KillStanding(pids);
-                return new StandingKilled();
+                return new StandingKilled(0);
             },
             cause => new StepFailed(0, cause));
         return data;
@@ -40,7 +57,7 @@ internal sealed partial class CheckpointCoordinator
 
     private State<CheckpointPhase, CheckpointData> End(Event<CheckpointData> e) => e.FsmEvent switch
     {
-        StandingKilled => EnterNext(e.StateData with { FreezeTime = Elapsed - _quiesceBegan }),
+        StandingKilled m => EnterNext(e.StateData with { ConnectionsKept = m.ConnectionsKept, FreezeTime = Elapsed - _quiesceBegan }),
         CancelCheckpoint => Stay(),
         _ => null!,
     };
@@ -167,7 +184,7 @@ internal sealed partial class CheckpointCoordinator
     private State<CheckpointPhase, CheckpointData> Answer(CheckpointData data)
     {
         Context.Parent.Tell(data.Failure is null && data.Receipt is not null
-            ? new CheckpointTaken(data.Receipt, data.Processes.Count, data.Threads, data.FreezeTime, Elapsed, data.Pages) { Warning = data.Warning }
+            ? new CheckpointTaken(data.Receipt, data.Processes.Count, data.Threads, data.FreezeTime, Elapsed, data.Pages) { Warning = data.Warning, ConnectionsKept = data.ConnectionsKept }
             : new CheckpointFailed(data.Failure ?? new OperationFailure(StateName.ToString(), OperationFailure.InternalCode, "the checkpoint ended without an outcome")));
         return Stop(Normal.Instance, data);
     }

@@ -20,7 +20,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
 
     private readonly CheckpointRequest _request;
     private readonly CheckpointSettings _settings;
-    private readonly AbortableSink _sink = new();
+    private readonly AbortableSink _sink;
     private readonly SharedCheckpoint _checkpoint;
     private readonly CancellationTokenSource _calledOff = new();
     private readonly long _started;
@@ -32,7 +32,8 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     {
         _request = request;
         _settings = request.Settings;
-        _checkpoint = new SharedCheckpoint(() => request.Bridge.BeginCheckpoint(request.Target));
+        _sink = new AbortableSink(request.Message.Full);
+        _checkpoint = new SharedCheckpoint(() => request.Bridge.BeginCheckpoint(request.Target, request.Settings.TrackWrites));
         _started = request.Time.GetTimestamp();
 
         StartWith(CheckpointPhase.Prepare, CheckpointData.Initial);

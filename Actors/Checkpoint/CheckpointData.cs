@@ -61,6 +61,9 @@ internal sealed record CheckpointData
     /// <summary>What went wrong without harm to the snapshot.</summary>
     public string? Warning { get; init; }
 
+    /// <summary>TCP sockets that are held for a restore.</summary>
+    public int ConnectionsKept { get; init; }
+
     public ISnapshotWriter? Writer { get; init; }
 
     public ApplicationImage? Image { get; init; }

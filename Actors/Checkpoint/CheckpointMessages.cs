@@ -13,6 +13,12 @@ public sealed record TakeCheckpoint(bool EndAfterwards = false, TimeSpan? Timeou
     /// <summary>What is recorded with the snapshot, committed with it in one step.</summary>
     public IReadOnlyDictionary<string, string> Tags { get; init; } = ImmutableDictionary<string, string>.Empty;
 
+    /// <summary>All memory is read, also what is known not to have changed since the last snapshot.</summary>
+    public bool Full { get; init; }
+
+    /// <summary>With <see cref="EndAfterwards"/>: how long TCP connections with others are held for a restore; null: they end with the application.</summary>
+    public TimeSpan? KeepConnections { get; init; }
+
     /// <summary>How the snapshot is to be compressed, at least.</summary>
     public Compression Compression { get; init; }
 }
@@ -38,6 +44,9 @@ public sealed record CheckpointTaken(
 {
     /// <summary>What went wrong without harm to the snapshot; null for nothing.</summary>
     public string? Warning { get; init; }
+
+    /// <summary>TCP sockets that are held for a restore; see <see cref="TakeCheckpoint.KeepConnections"/>.</summary>
+    public int ConnectionsKept { get; init; }
 }
 
 /// <summary>There is no snapshot, and the application runs as before.</summary>
@@ -129,7 +138,7 @@ internal sealed record FinishBegun;
 
 internal sealed record WriterClosed(Exception? Cause);
 
-internal sealed record StandingKilled;
+internal sealed record StandingKilled(int ConnectionsKept);
 
 internal sealed record ChildCrashed(Exception Cause);
 

@@ -1,3 +1,5 @@
+using Holdfast.KernelBridge;
+
 namespace Holdfast.Actors.Checkpoint;
 
 /// <summary>How checkpoints are taken; the defaults are those of Hocon/reference.conf.</summary>
@@ -5,6 +7,9 @@ public sealed record CheckpointSettings
 {
     /// <summary>When memory is copied.</summary>
     public required CaptureMode Mode { get; init; }
+
+    /// <summary>Whether it is known from one checkpoint to the next what was written to.</summary>
+    public WriteTracking TrackWrites { get; init; }
 
     /// <summary>How many processes pump pages at once; at least 1.</summary>
     public required int ParallelPumps { get; init; }

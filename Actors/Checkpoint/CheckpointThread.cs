@@ -53,7 +53,7 @@ internal sealed class CheckpointThread : ReceiveActor
 
     private Resumed Resume(IPageSink? keepFor)
     {
-        if (keepFor is not null && !Process.KeepMemory())
+        if (keepFor is not null && !Process.KeepMemory(keepFor))
         {
             _pumped = Process.PumpPages(keepFor);
         }

@@ -21,6 +21,18 @@ internal sealed class SharedCheckpoint(Func<ICheckpoint> begin)
         }
     }
 
+    /// <summary>Tells that a snapshot was committed, unless the checkpoint was given up meanwhile.</summary>
+    public void Committed(string snapshot)
+    {
+        lock (_gate)
+        {
+            if (!_disposed)
+            {
+                _checkpoint?.Committed(snapshot);
+            }
+        }
+    }
+
     /// <summary>Lets the application go on; later calls throw.</summary>
     public void Dispose()
     {

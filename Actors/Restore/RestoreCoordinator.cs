@@ -12,6 +12,9 @@ internal sealed record RestoreData
 
     public TimeSpan ResumeTime { get; init; }
 
+    /// <summary>TCP sockets that are what they were.</summary>
+    public int ConnectionsKept { get; init; }
+
     public IRunningApplication? Application { get; init; }
 
     public OperationFailure? Failure { get; init; }
@@ -106,7 +109,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
                 return Abort(data, OperationFailure.Refused(StateName.ToString(), m.Refusals));
 
             case RestoreThread.Checked m:
-                data = data with { Processes = m.Image.Processes.Count, Threads = m.Image.Processes.Sum(p => p.ThreadCount) };
+                data = data with { Processes = m.Image.Processes.Count, Threads = m.Image.Processes.Sum(p => p.ThreadCount), ConnectionsKept = m.ConnectionsKept };
                 break;
 
             case IMemoryLoading loading:
@@ -177,7 +180,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
     {
         Context.Parent.Tell(data.Application is not null && data.Failure is null
             ? new ApplicationRestored(
-                data.Application, new RestoreReport(data.Processes, data.Threads, data.ResumeTime, Elapsed, _source.BytesRead))
+                data.Application, new RestoreReport(data.Processes, data.Threads, data.ResumeTime, Elapsed, _source.BytesRead) { ConnectionsKept = data.ConnectionsKept })
             : new RestoreFailed(data.Failure!));
         return Stop(Normal.Instance, data);
     }

@@ -49,7 +49,11 @@ public sealed record RestoreSettings
 /// <param name="ResumeTime">From the request until all of them ran.</param>
 /// <param name="TotalTime">From the request until every page was in place and everything was let go.</param>
 /// <param name="BytesRead">Bytes that were read from the store.</param>
-public sealed record RestoreReport(int Processes, int Threads, TimeSpan ResumeTime, TimeSpan TotalTime, long BytesRead);
+public sealed record RestoreReport(int Processes, int Threads, TimeSpan ResumeTime, TimeSpan TotalTime, long BytesRead)
+{
+    /// <summary>TCP sockets that were held since the capture, and are what they were.</summary>
+    public int ConnectionsKept { get; init; }
+}
 
 /// <summary>Published on the event stream while a restore is under way.</summary>
 /// <param name="Step">The step it is in.</param>

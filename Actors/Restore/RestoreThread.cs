@@ -46,10 +46,10 @@ internal sealed class RestoreThread : ReceiveActor
         switch (step)
         {
             case RestoreStep.Check:
-                return new Checked(restore.Image, restore.Check());
+                return new Checked(restore.Image, restore.Check(), restore.ConnectionsKept);
             case RestoreStep.Volumes:
                 _putVolumesBack();
-                return new Checked(restore.Image, restore.CheckVolumes());
+                return new Checked(restore.Image, restore.CheckVolumes(), restore.ConnectionsKept);
             case RestoreStep.Processes:
                 restore.BuildProcesses();
                 return null;
@@ -72,5 +72,5 @@ internal sealed class RestoreThread : ReceiveActor
         }
     }
 
-    internal sealed record Checked(ApplicationImage Image, IReadOnlyList<Refusal> Refusals);
+    internal sealed record Checked(ApplicationImage Image, IReadOnlyList<Refusal> Refusals, int ConnectionsKept);
 }

@@ -8,7 +8,7 @@ namespace Holdfast.KernelBridge.Capture;
 /// Pumps the contents of a stopped process's private memory into a sink. Pages that were never touched, that equal their file or
 /// that are all zero are not stored. See Documentation/admin-guide/mm/pagemap.rst of the kernel.
 /// </summary>
-internal sealed unsafe class PagePump : IDisposable
+internal sealed class PagePump : IDisposable
 {
     public const int PageSize = 4096;
 
@@ -17,18 +17,8 @@ internal sealed unsafe class PagePump : IDisposable
     /// <summary>A run shorter than this is written before a thread for it has started.</summary>
     private const ulong WorthRelay = 8 << 20;
 
-    private const int EntryCount = 8192;
-
-    // PAGE_IS_… of include/uapi/linux/fs.h.
-    private const ulong File = 4, Present = 8, Swapped = 16, ZeroFrame = 32, Guard = 256;
-
-    private const ulong PAGEMAP_SCAN = 0xc0606610;
-
     private readonly TargetMemory memory;
-    private readonly int pagemap;
-    private readonly ulong[] entries = ArrayPool<ulong>.Shared.Rent(EntryCount);
-    private readonly Region[] regions = ArrayPool<Region>.Shared.Rent(EntryCount);
-    private bool scans;
+    private readonly PageMap map;
     private byte[]? buffer;
     private PageRelay? relay;
 
@@ -39,53 +29,61 @@ internal sealed unsafe class PagePump : IDisposable
     public PagePump(int pid, TargetMemory memory, bool scans = true)
     {
         this.memory = memory;
-        this.scans = scans;
-        pagemap = Libc.open($"/proc/{pid}/pagemap", Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
-        if (pagemap < 0)
-        {
-            throw new BridgeException("memory.unreadable", $"opening /proc/{pid}/pagemap", Errno.Text(Libc.LastError));
-        }
+        map = new PageMap(pid, scans);
     }
 
     /// <summary>Pumps one area.</summary>
-    public PageCounts Pump(Area area, string stream, IPageSink sink)
+    /// <param name="area">The area.</param>
+    /// <param name="stream">The stream that it belongs to.</param>
+    /// <param name="sink">Where pages go.</param>
+    /// <param name="unwritten">What is known to be as it is in the sink's base: that is kept there, and not read. Null for nothing.</param>
+    public PageCounts Pump(Area area, string stream, IPageSink sink, UnwrittenPages? unwritten = null)
     {
         PageCounts counts = default;
         bool fileBacked = area.Kind == AreaKind.File;
         ulong runStart = 0, runEnd = 0;
         ulong seen = 0;
         ulong at = area.Map.Start;
-        while (NextRegions(ref at, area.Map.End) is var found && found > 0)
+        while (map.Next(ref at, area.Map.End) is { Length: > 0 } regions)
         {
-            for (int i = 0; i < found; i++)
+            foreach (PageRegion region in regions)
             {
-                Region region = regions[i];
-                if ((region.Categories & Guard) != 0)
+                if ((region.Categories & PageMap.Guard) != 0)
                 {
                     continue;
                 }
 
                 long pages = (long)((region.End - region.Start) / PageSize);
                 seen += region.End - region.Start;
-                if (fileBacked && (region.Categories & (File | Swapped)) == File)
+                if (fileBacked && (region.Categories & (PageMap.File | PageMap.Swapped)) == PageMap.File)
                 {
                     counts = counts with { PagesUnchanged = counts.PagesUnchanged + pages };
                     continue;
                 }
 
-                if (!fileBacked && (region.Categories & ZeroFrame) != 0)
+                if (!fileBacked && (region.Categories & PageMap.ZeroFrame) != 0)
                 {
                     counts = counts with { PagesZero = counts.PagesZero + pages };
                     continue;
                 }
 
-                if (region.Start != runEnd)
+                for (ulong start = region.Start, end; start < region.End; start = end)
                 {
-                    counts += Flush(runStart, runEnd, stream, sink, fileBacked);
-                    runStart = region.Start;
-                }
+                    bool same = fileBacked || unwritten is null ? Nothing(region.End, out end) : unwritten.Look(start, region.End, out end);
+                    if (same && unwritten!.Keep(start, end, stream, sink, memory))
+                    {
+                        counts = counts with { PagesUnchanged = counts.PagesUnchanged + (long)((end - start) / PageSize), BytesKept = counts.BytesKept + (long)(end - start) };
+                        continue;
+                    }
 
-                runEnd = region.End;
+                    if (start != runEnd)
+                    {
+                        counts += Flush(runStart, runEnd, stream, sink, fileBacked);
+                        runStart = start;
+                    }
+
+                    runEnd = end;
+                }
             }
         }
 
@@ -99,25 +97,31 @@ internal sealed unsafe class PagePump : IDisposable
     {
         area.Guards.Clear();
         ulong at = area.Map.Start;
-        while (NextRegions(ref at, area.Map.End) is var found && found > 0)
+        while (map.Next(ref at, area.Map.End) is { Length: > 0 } regions)
         {
-            for (int i = 0; i < found; i++)
+            foreach (PageRegion region in regions)
             {
-                if ((regions[i].Categories & Guard) == 0)
+                if ((region.Categories & PageMap.Guard) == 0)
                 {
                     continue;
                 }
 
-                if (area.Guards.Count > 0 && area.Guards[^1].End == regions[i].Start)
+                if (area.Guards.Count > 0 && area.Guards[^1].End == region.Start)
                 {
-                    area.Guards[^1] = area.Guards[^1] with { End = regions[i].End };
+                    area.Guards[^1] = area.Guards[^1] with { End = region.End };
                 }
                 else
                 {
-                    area.Guards.Add(new GuardRange(regions[i].Start, regions[i].End));
+                    area.Guards.Add(new GuardRange(region.Start, region.End));
                 }
             }
         }
+    }
+
+    private static bool Nothing(ulong upTo, out ulong end)
+    {
+        end = upTo;
+        return false;
     }
 
     /// <summary>Waits until the sink has everything.</summary>
@@ -196,99 +200,10 @@ internal sealed unsafe class PagePump : IDisposable
     public void Dispose()
     {
         relay?.Dispose();
-        _ = Libc.close(pagemap);
-        ArrayPool<ulong>.Shared.Return(entries);
-        ArrayPool<Region>.Shared.Return(regions);
+        map.Dispose();
         if (buffer is not null)
         {
             ArrayPool<byte>.Shared.Return(buffer);
         }
-    }
-
-    /// <summary>The next regions that hold something, in ascending order: page tables that are not there cost nothing, so neither do huge reservations.</summary>
-    /// <returns>How many of <see cref="regions"/>; 0 at the end.</returns>
-    private int NextRegions(ref ulong at, ulong end)
-    {
-        while (at < end)
-        {
-            int found = scans ? Scan(ref at, end) : -1;
-            if (found < 0)
-            {
-                scans = false;
-                found = ReadEntries(ref at, end);
-            }
-
-            if (found > 0)
-            {
-                return found;
-            }
-        }
-
-        return 0;
-    }
-
-    /// <summary>PAGEMAP_SCAN (kernel 6.7, guard pages 6.15); -1 where the kernel has none of that.</summary>
-    private int Scan(ref ulong at, ulong end)
-    {
-        fixed (Region* vector = regions)
-        {
-            // struct pm_scan_arg: size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted, category_mask, category_anyof_mask, return_mask.
-            ulong* argument = stackalloc ulong[12] { 96, 0, at, end, 0, (ulong)vector, (ulong)regions.Length, 0, 0, 0, Present | Swapped | Guard, Present | Swapped | File | ZeroFrame | Guard };
-            int found = Libc.ioctl(pagemap, PAGEMAP_SCAN, argument);
-            if (found >= 0)
-            {
-                // Not by walk_end: the kernel leaves a stale one there when it filled its own buffer before it reached the end.
-                at = found < regions.Length ? end : regions[found - 1].End;
-            }
-
-            return found;
-        }
-    }
-
-    /// <summary>The same out of the entries of /proc/PID/pagemap.</summary>
-    private int ReadEntries(ref ulong at, ulong end)
-    {
-        int count = (int)Math.Min((ulong)entries.Length, (end - at) / PageSize);
-        fixed (ulong* p = entries)
-        {
-            nint expected = count * 8;
-            if (Libc.pread(pagemap, p, (nuint)expected, (long)(at / PageSize * 8)) != expected)
-            {
-                throw new BridgeException("memory.unreadable", $"reading the page map at 0x{at:x}", Errno.Text(Libc.LastError));
-            }
-        }
-
-        int found = 0;
-        for (int i = 0; i < count; i++)
-        {
-            // Bits of an entry: present 63, swapped 62, file page or shared 61, guard 58.
-            ulong entry = entries[i];
-            ulong categories = (entry >> 63 & 1) * Present | (entry >> 62 & 1) * Swapped | (entry >> 61 & 1) * File | (entry >> 58 & 1) * Guard;
-            if ((categories & (Present | Swapped | Guard)) == 0)
-            {
-                continue;
-            }
-
-            ulong address = at + (ulong)i * PageSize;
-            if (found > 0 && regions[found - 1].End == address && regions[found - 1].Categories == categories)
-            {
-                regions[found - 1].End = address + PageSize;
-            }
-            else
-            {
-                regions[found++] = new Region { Start = address, End = address + PageSize, Categories = categories };
-            }
-        }
-
-        at += (ulong)count * PageSize;
-        return found;
-    }
-
-    /// <summary><c>struct page_region</c> of include/uapi/linux/fs.h.</summary>
-    private struct Region
-    {
-        public ulong Start;
-        public ulong End;
-        public ulong Categories;
     }
 }

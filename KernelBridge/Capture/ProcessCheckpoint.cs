@@ -6,7 +6,7 @@ using Holdfast.KernelBridge.Resources;
 namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>One process in a checkpoint through ptrace.</summary>
-internal sealed class ProcessCheckpoint : IProcessCheckpoint
+internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 {
     /// <summary>Threads whose shortened timeouts find room behind the slot of injected calls.</summary>
     private const int TimeoutRoom = 256;
@@ -227,24 +227,32 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         return image;
     }
 
-    public bool KeepMemory()
+    public bool KeepMemory(IPageSink? sink = null)
     {
         if (Inspection is null || Inspection.IsZombie || held is not null)
         {
             return true;
         }
 
+        FindUnwritten();
         List<Area> areas = [.. Inspection.Areas.Where(area => area.HasPrivatePages)];
-        HeldPages pages = new();
+        HeldPages pages = new() { Base = sink?.Base };
         ProcessStatus status = Inspection.View.Status;
-        long size = (status.Kibibytes("RssAnon") + status.Kibibytes("VmSwap")) * 1024;
-        if (size <= application.HoldUpTo && application.TryHold(size))
+        long size = PrivateMemory;
+        long changed = unwritten is { IsVerified: false } known && known.Snapshot == pages.Base ? Math.Max(0, size - known.Length) : size;
+        if ((size <= application.HoldUpTo || changed <= size / WorthCopying) && application.TryHold(changed))
         {
+            if (size > application.HoldUpTo)
+            {
+                CompareFlags(Pid);
+            }
+
             pages.Counts = Pump(Pid, memory, areas, pages);
             held = pages;
             return true;
         }
 
+        pages.Base = null;
         if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Pid, status, Inspection.Areas) is not null)
         {
             return false;
@@ -287,6 +295,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         if (held is null)
         {
             CompareFlags(Pid);
+            FindUnwritten();
             return Pump(Pid, memory, areas, sink);
         }
 
@@ -330,7 +339,7 @@ internal sealed class ProcessCheckpoint : IProcessCheckpoint
         string stream = $"mem/{Inspection!.View.InnerPid}";
         foreach (Area area in areas)
         {
-            counts += pump.Pump(area, stream, sink);
+            counts += pump.Pump(area, stream, sink, unwritten);
         }
 
         return counts + pump.Complete();

@@ -23,12 +23,21 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private long firstStop;
     private long lastResume;
     private long toHold;
+    private readonly List<WriteTracker> scanned = [];
 
-    public PtraceCheckpoint(ApplicationTarget target, long holdUpTo)
+    public PtraceCheckpoint(ApplicationTarget target, long holdUpTo, WriteTrackers trackers, WriteTracking tracking)
     {
         this.target = target;
         HoldUpTo = holdUpTo;
+        Trackers = trackers;
+        Tracking = tracking == WriteTracking.Off || WriteTrackers.Obstacle is not null ? WriteTracking.Off : tracking;
     }
+
+    /// <summary>What is known from earlier checkpoints.</summary>
+    public WriteTrackers Trackers { get; }
+
+    /// <summary>Whether writes to memory are tracked; off where this kernel cannot.</summary>
+    public WriteTracking Tracking { get; }
 
     /// <summary>Private memory of a process up to this is held, in bytes.</summary>
     public long HoldUpTo { get; }
@@ -111,6 +120,26 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         }
 
         return counts;
+    }
+
+    public void Committed(string snapshot)
+    {
+        lock (gate)
+        {
+            scanned.ForEach(tracker => tracker.Rebase(snapshot));
+            scanned.Clear();
+        }
+
+        Trackers.RemoveGone();
+    }
+
+    /// <summary>What a process's tracker reports is what this checkpoint stores.</summary>
+    public void NoteScan(WriteTracker tracker)
+    {
+        lock (gate)
+        {
+            scanned.Add(tracker);
+        }
     }
 
     public void Dispose() => Thaw();

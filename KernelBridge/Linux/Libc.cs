@@ -17,6 +17,8 @@ internal static unsafe partial class Libc
 
     public const int PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4;
 
+    public const int MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MADV_GUARD_INSTALL = 102;
+
     public const int KCMP_FILE = 0, KCMP_VM = 1, KCMP_FILES = 2, KCMP_FS = 3, KCMP_SIGHAND = 4, KCMP_EPOLL_TFD = 7;
 
     [LibraryImport("libc", SetLastError = true)]
@@ -119,6 +121,17 @@ internal static unsafe partial class Libc
     public static int open_by_handle_at(int mount, int* handle, int flags) => (int)syscall(304, mount, (long)handle, flags, 0, 0, 0);
 
     public static long timerfd_gettime(int fd, void* value) => syscall(287, fd, (long)value, 0, 0, 0, 0);
+
+    public static int userfaultfd(int flags) => (int)syscall(323, flags, 0, 0, 0, 0, 0);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint mmap(nint address, nuint length, int protection, int flags, int fd, long offset);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int munmap(nint address, nuint length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int madvise(nint address, nuint length, int advice);
 
     public static int pidfd_open(int pid) => (int)syscall(434, pid, 0, 0, 0, 0, 0);
 

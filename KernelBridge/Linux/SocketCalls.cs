@@ -49,6 +49,9 @@ internal static unsafe partial class SocketCalls
     public static partial int getpeername(int fd, byte* address, uint* length);
 
     [LibraryImport("libc", SetLastError = true)]
+    public static partial int socketpair(int family, int type, int protocol, int* pair);
+
+    [LibraryImport("libc", SetLastError = true)]
     public static partial nint recvmsg(int fd, MessageHeader* message, int flags);
 
     [LibraryImport("libc", SetLastError = true)]

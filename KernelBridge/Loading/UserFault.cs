@@ -41,7 +41,7 @@ internal static unsafe class UserFault
     /// <summary>Composes what makes one inside a process, at a given number.</summary>
     public static void Make(SyscallTape tape, int number)
     {
-        tape.Add("making a userfaultfd", X64.UserFaultFd, Libc.O_CLOEXEC | Libc.O_NONBLOCK);
+        tape.Add("making a userfaultfd", X64.Userfaultfd, Libc.O_CLOEXEC | Libc.O_NONBLOCK);
         RestoreContext.Place(tape, "the userfaultfd", number);
     }
 

@@ -84,7 +84,7 @@ internal static class AddressSpaces
                 continue;
             }
 
-            if (Array.Find(Refused, refused => map.HasFlag(refused.Flag + " ")) is { Code: not null } found)
+            if (Array.Find(Refused, refused => map.HasFlag(refused.Flag + " ")) is { Code: not null } found && !(found.Flag == "uw" && IsTrackedOnly(view.Pid, map)))
             {
                 refusals.Add(Refuse(view, map, found.Code, found.Why));
                 continue;
@@ -181,6 +181,21 @@ internal static class AddressSpaces
             Executable = executable, ExecutableIdentity = identity ?? throw new BridgeException("file.unreadable", $"looking at {executable}", "it cannot be found"),
             Areas = [.. areas.Select(area => area.ToImage())],
         };
+    }
+
+    /// <summary>
+    /// Whether an area is registered with a userfaultfd for nothing but to see later what was written to, as <see cref="WriteTracker"/> does: no page fault is handed
+    /// over, so that the program does not depend on it. (One that does so with its own descriptor is refused for that.)
+    /// </summary>
+    private static bool IsTrackedOnly(int pid, MemoryMap map)
+    {
+        if (map.HasFlag("ui ") || map.HasFlag("um "))
+        {
+            return false;
+        }
+
+        using PageMap pages = new(pid);
+        return pages.IsWriteProtectedAsync(map.Start);
     }
 
     private static FileIdentity? Backing(ProcessView view, MemoryMap map) => MappedFiles.PathOf(view.Pid, map) is { } path ? FileIdentity.TryOf(path) : null;

@@ -106,7 +106,8 @@ internal sealed record SocketImage : OpenFileImage
     }
 
     public override IEnumerable<Refusal> CheckRestore(RestoreChecks checks) =>
-        File is { } file ? checks.IsLeftOut(file.Path) ? [] : SocketChecks.Refusals(this, checks.Image)
+        checks.KeptSockets.Contains(Id) ? []
+        : File is { } file ? checks.IsLeftOut(file.Path) ? [] : SocketChecks.Refusals(this, checks.Image)
         : checks.VolumesAreBack ? []
         : SocketChecks.Refusals(this, checks.Image);
 

@@ -28,6 +28,13 @@ internal static class TcpSockets
     /// <summary>Whether a socket in this state is made in repair mode by a restore.</summary>
     public static bool NeedsRepair(SocketState state) => state is SocketState.Connected or SocketState.Ended or SocketState.Reset;
 
+    /// <summary>Whether somebody outside is concerned with it: it listens, or its other end is not the application's.</summary>
+    public static bool CanBeKept(SocketImage socket) => socket.State is SocketState.Listening or SocketState.Reset or SocketState.Ended;
+
+    /// <summary>Whether it listens, or is connected, as the kernel sees it.</summary>
+    public static bool IsAlive(SocketCopy socket) => TcpCounts.Read(socket).State
+        is TcpSocketState.Established or TcpSocketState.FinWait1 or TcpSocketState.FinWait2 or TcpSocketState.CloseWait or TcpSocketState.Listening;
+
     /// <summary>Finds the state of each, or refuses it.</summary>
     public static void Look(SocketCensus census, SocketDiagnosis? diagnosis)
     {

@@ -63,7 +63,7 @@ internal sealed partial class PtraceRestore
         MakePipes(root);
         MakeGhosts(root, firstGhost);
         MakeTerminals(root);
-        using (SocketBuilder sockets = new(root, Image, firstOpen, madeFiles))
+        using (SocketBuilder sockets = new(root, Image, firstOpen, madeFiles, kept?.Sockets))
         {
             sockets.Build();
         }

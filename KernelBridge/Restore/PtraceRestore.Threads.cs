@@ -111,6 +111,8 @@ internal sealed partial class PtraceRestore
             throw new BridgeException("restore.freeze", "letting the restored processes go together", $"{running} did not stand");
         }
 
+        // Before anything runs: what is read from them from now on is read.
+        kept?.Taken();
         const int plain = PtraceCall.OptionSysGood;
         foreach ((Tracee thread, _, _) in threads)
         {

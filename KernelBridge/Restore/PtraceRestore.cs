@@ -24,6 +24,7 @@ internal sealed partial class PtraceRestore : IRestore
 
     // Socket files that were not there before: they go again unless the application runs.
     private readonly List<string> madeFiles = [];
+    private readonly KeptConnections? kept;
     private SpaceHandle? space;
     private StubHandle? tree;
     private long clocksBegan;
@@ -33,7 +34,8 @@ internal sealed partial class PtraceRestore : IRestore
     {
         this.request = request;
         Image = ApplicationImage.Decode(request.Image.Span);
-        checks = new RestoreChecks(Image, request.Files, request.Volumes, request.Rehearse);
+        kept = request.KeptConnections is { } path && File.Exists(path) ? KeptConnections.TryTake(path) : null;
+        checks = new RestoreChecks(Image, request.Files, request.Volumes, request.Rehearse) { KeptSockets = [.. kept?.Sockets.Keys ?? []] };
         context = new RestoreContext(Image);
         area = WorkArea.Find(Image);
         plan = ProcessTrees.Plan(
@@ -42,6 +44,8 @@ internal sealed partial class PtraceRestore : IRestore
     }
 
     public ApplicationImage Image { get; }
+
+    public int ConnectionsKept => kept?.Count ?? 0;
 
     private IEnumerable<ProcessImage> Living => Image.Processes.Where(process => process.ZombieStatus is null);
 
@@ -101,7 +105,7 @@ internal sealed partial class PtraceRestore : IRestore
         }
 
         if (Image.Isolated?.Contains("net") != true && !own.RepairsConnections
-            && Image.OpenFiles.OfType<SocketImage>().FirstOrDefault(socket => socket.IsTcp && TcpSockets.NeedsRepair(socket.State)) is { } tcp)
+            && Image.OpenFiles.OfType<SocketImage>().FirstOrDefault(socket => socket.IsTcp && !checks.KeptSockets.Contains(socket.Id) && TcpSockets.NeedsRepair(socket.State)) is { } tcp)
         {
             yield return new Refusal(TcpSockets.Rights, 0, null, tcp.Description, TcpSockets.WithoutRights, TcpSockets.RightsRemedy);
         }
@@ -155,6 +159,7 @@ internal sealed partial class PtraceRestore : IRestore
         }
 
         lacking.ForEach(process => process.UserFault.Dispose());
+        kept?.Dispose();
         space?.Dispose();
         tree?.Dispose();
     }

@@ -18,6 +18,9 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule, I
     /// <summary>Files to cut back to the size that they had, by path.</summary>
     public Dictionary<string, long> Truncations { get; } = [];
 
+    /// <summary>Sockets of the image that need not be made: they are still there.</summary>
+    public HashSet<long> KeptSockets { get; init; } = [];
+
     /// <summary>The volumes have been put back: now what lies in them is looked at, and nothing else again.</summary>
     public bool VolumesAreBack { get; set; }
 

@@ -19,7 +19,7 @@ internal sealed partial class SocketBuilder
 
     private void BuildTcp()
     {
-        List<SocketImage> all = [.. All.Where(socket => socket.Type == SOCK_STREAM && socket.Family is AF_INET or AF_INET6)];
+        List<SocketImage> all = [.. All.Where(socket => socket.IsTcp && !kept.ContainsKey(socket.Id))];
         foreach (SocketImage socket in all.Where(socket => socket.State is SocketState.Idle or SocketState.Listening))
         {
             BuiltSocket made = Create(socket);

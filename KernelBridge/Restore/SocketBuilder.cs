@@ -25,13 +25,16 @@ internal sealed partial class SocketBuilder : IDisposable
     private readonly Dictionary<long, BuiltSocket> built = [];
     private readonly List<BuiltSocket> helpers = [];
     private readonly List<string> madeFiles;
+    private readonly IReadOnlyDictionary<long, SocketCopy> kept;
 
     /// <param name="root">The first process.</param>
     /// <param name="image">The image.</param>
     /// <param name="firstOpen">The descriptor at which the first of <see cref="ApplicationImage.OpenFiles"/> belongs.</param>
     /// <param name="madeFiles">Takes the paths of socket files that were not there before.</param>
-    public SocketBuilder(Stub root, ApplicationImage image, int firstOpen, List<string> madeFiles)
+    /// <param name="kept">Sockets that are still there, by their number in the image; null for none.</param>
+    public SocketBuilder(Stub root, ApplicationImage image, int firstOpen, List<string> madeFiles, IReadOnlyDictionary<long, SocketCopy>? kept = null)
     {
+        this.kept = kept ?? new Dictionary<long, SocketCopy>();
         this.madeFiles = madeFiles;
         this.root = root;
         this.image = image;
@@ -53,6 +56,7 @@ internal sealed partial class SocketBuilder : IDisposable
             return;
         }
 
+        PlaceKept();
         BuildUnix();
         BuildTcp();
         BuildUdp();

@@ -60,7 +60,7 @@ static __attribute__((noreturn)) void leave(int status)
 }
 
 /* capset(2), version 3: all three sets of the calling thread. */
-static long set_capabilities(u64 effective, u64 permitted, u64 inheritable)
+static __attribute__((unused)) long set_capabilities(u64 effective, u64 permitted, u64 inheritable)
 {
 	u32 header[2] = { 0x20080522, 0 };
 	u32 sets[6] = { (u32)effective,		(u32)permitted,		(u32)inheritable,

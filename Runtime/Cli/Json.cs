@@ -13,9 +13,21 @@ internal sealed record CheckpointJson(
     string Name, string Snapshot, string? Parent, int Processes, int Threads, double FreezeMs, double TotalMs,
     long BytesScanned, long BytesStored, long PagesZero, long PagesShared, long PagesUnchanged)
 {
+    /// <summary><c>full</c>: all memory was read; <c>incremental</c>: what was not written to since <see cref="Base"/> was not.</summary>
+    public required string Kind { get; init; }
+
+    /// <summary>Of an incremental one: the snapshot of which the rest was taken over.</summary>
+    public string? Base { get; init; }
+
+    /// <summary>Bytes of memory that were read and were not zero.</summary>
+    public long BytesChanged { get; init; }
+
     public VolumeCountsJson? Volumes { get; init; }
 
     public string? Warning { get; init; }
+
+    /// <summary>With <c>--keep-connections</c>: TCP sockets that are held for a restore.</summary>
+    public int? ConnectionsKept { get; init; }
 }
 
 internal sealed record VolumeCountsJson(int Count, long Files, long BytesBefore, long BytesInside, int Clones, double FreezeMs);
@@ -27,6 +39,9 @@ internal sealed record RestoreJson(string Name, string Snapshot, int Processes, 
 
     /// <summary>How far the memory of a lazy restore was loaded when it ran; null when all was in place.</summary>
     public LoadingJson? Loading { get; init; }
+
+    /// <summary>TCP sockets that were held since the snapshot was taken, and that it goes on with.</summary>
+    public int? ConnectionsKept { get; init; }
 
     public string? Warning { get; init; }
 }

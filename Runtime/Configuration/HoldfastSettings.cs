@@ -2,6 +2,7 @@ using Akka.Configuration;
 using Holdfast.Actors.Checkpoint;
 using Holdfast.Actors.Protection;
 using Holdfast.Actors.Restore;
+using Holdfast.KernelBridge;
 
 namespace Holdfast.Runtime.Configuration;
 
@@ -84,6 +85,14 @@ internal sealed record HoldfastSettings
                     "frozen-copy" => CaptureMode.FrozenCopy,
                     "inside-freeze" => CaptureMode.CopyInsideFreeze,
                     var other => throw Wrong($"holdfast.checkpoint.capture is '{other}': frozen-copy and inside-freeze are possible"),
+                },
+                TrackWrites = checkpoint.GetString("track-writes") switch
+                {
+                    // HOCON's words for booleans.
+                    "on" or "true" or "yes" => WriteTracking.On,
+                    "off" or "false" or "no" => WriteTracking.Off,
+                    "verify" => WriteTracking.Verify,
+                    var other => throw Wrong($"holdfast.checkpoint.track-writes is '{other}': on, off and verify are possible"),
                 },
                 ParallelPumps = pumps == 0 ? Environment.ProcessorCount : pumps,
                 Timeout = Time(checkpoint, "holdfast.checkpoint", "timeout"),

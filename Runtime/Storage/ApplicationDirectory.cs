@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Holdfast.KernelBridge;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.Runtime.Native;
 
 namespace Holdfast.Runtime.Storage;
@@ -22,6 +23,18 @@ internal sealed class ApplicationDirectory(string path, string name)
     public string Socket => File("supervisor.sock");
 
     private string Lock => File("lock");
+
+    /// <summary>Where the connections are held with which a snapshot was taken; see <see cref="KeptConnections"/>.</summary>
+    public string Connections(string snapshot) => File($"connections-{snapshot}.sock");
+
+    /// <summary>Lets go of connections that are held, for all snapshots but one.</summary>
+    public void DropConnections(string? except)
+    {
+        foreach (string path in Exists ? Directory.GetFiles(Path, "connections-*.sock").Where(path => except is null || path != Connections(except)) : [])
+        {
+            KeptConnections.Drop(path);
+        }
+    }
 
     public bool Exists => Directory.Exists(Path);
 

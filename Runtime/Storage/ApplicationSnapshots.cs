@@ -97,6 +97,8 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
         private readonly string? _parent = writer.Parent?.Id;
         private bool _closed;
 
+        public string? Base => owner.Incremental ? _parent : null;
+
         public IVolumeCapture? Volumes { get; } = volumes is null ? null : new CapturedVolumes(volumes);
 
         public void Write(string stream, long offset, ReadOnlySpan<byte> data)
@@ -110,6 +112,21 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
                 writer.Write(stream, offset, data);
             }
         }
+
+        public bool Keep(string stream, long offset, long length)
+        {
+            try
+            {
+                writer.KeepFromParent(stream, offset, length);
+                return true;
+            }
+            catch (SnapshotDamagedException)
+            {
+                return false;
+            }
+        }
+
+        public bool Holds(string stream, long offset, ReadOnlySpan<byte> data) => writer.ParentHolds(stream, offset, data);
 
         public SnapshotReceipt Commit(ApplicationImage image, SnapshotFacts facts)
         {

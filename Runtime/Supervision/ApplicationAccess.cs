@@ -87,11 +87,10 @@ internal static class ApplicationAccess
     /// <summary>A supervision that ends with the command; the application goes on.</summary>
     private sealed class ForOneCommand(SupervisorHost host, ApplicationLock held) : IApplicationControl
     {
-        public async Task<CheckpointJson> CheckpointAsync(
-            bool endAfterwards, TimeSpan? timeout, Action<string, long>? progress, CancellationToken cancellation)
+        public async Task<CheckpointJson> CheckpointAsync(CheckpointOrder order, Action<string, long>? progress, CancellationToken cancellation)
         {
-            CheckpointJson taken = await host.CheckpointAsync(endAfterwards, timeout, progress, cancellation).ConfigureAwait(false);
-            if (endAfterwards)
+            CheckpointJson taken = await host.CheckpointAsync(order, progress, cancellation).ConfigureAwait(false);
+            if (order.EndAfterwards)
             {
                 host.RecordEnd(128 + Libc.SIGKILL);
             }

@@ -13,7 +13,14 @@ namespace Holdfast.Runtime.Supervision;
 /// <param name="EndAfterwards">For <c>checkpoint</c>.</param>
 /// <param name="Milliseconds">The time-out of <c>checkpoint</c>, the grace of <c>stop</c>; null for the default.</param>
 /// <param name="Policy">For <c>policy</c>.</param>
-internal sealed record SupervisorRequest(string Operation, bool EndAfterwards = false, double? Milliseconds = null, PolicyOrder? Policy = null);
+internal sealed record SupervisorRequest(string Operation, bool EndAfterwards = false, double? Milliseconds = null, PolicyOrder? Policy = null)
+{
+    /// <summary>For <c>checkpoint</c>: all memory is read.</summary>
+    public bool Full { get; init; }
+
+    /// <summary>For <c>checkpoint</c> with <see cref="EndAfterwards"/>: how long TCP connections are held.</summary>
+    public double? KeepConnectionsMilliseconds { get; init; }
+}
 
 /// <summary>What a supervisor says: any number with <paramref name="Phase"/>, then one that has one of the others.</summary>
 internal sealed record SupervisorReply(

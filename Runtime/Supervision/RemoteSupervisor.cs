@@ -47,9 +47,8 @@ internal sealed class RemoteSupervisor : IApplicationControl
         return new RemoteSupervisor(socket, name);
     }
 
-    public async Task<CheckpointJson> CheckpointAsync(
-        bool endAfterwards, TimeSpan? timeout, Action<string, long>? progress, CancellationToken cancellation) =>
-        (await AskAsync(new SupervisorRequest("checkpoint", endAfterwards, timeout?.TotalMilliseconds), progress, cancellation).ConfigureAwait(false)).Checkpoint
+    public async Task<CheckpointJson> CheckpointAsync(CheckpointOrder order, Action<string, long>? progress, CancellationToken cancellation) =>
+        (await AskAsync(new SupervisorRequest("checkpoint", order.EndAfterwards, order.Timeout?.TotalMilliseconds) { Full = order.Full, KeepConnectionsMilliseconds = order.KeepConnections?.TotalMilliseconds }, progress, cancellation).ConfigureAwait(false)).Checkpoint
         ?? throw Lost();
 
     public async Task<string> TakeLiveAsync(Action<string, long>? progress, CancellationToken cancellation) =>

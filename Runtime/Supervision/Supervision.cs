@@ -56,7 +56,7 @@ internal static class Supervision
             // From before the start on: what comes while the application is coming up is passed on as soon as it runs.
             PendingSignals pending = new(interrupted);
             SignalWatch.Forward(pending.Take);
-            host = new SupervisorHost(session, session.Store.Snapshots(), order.Directory, order.Template, order.Every);
+            host = new SupervisorHost(session, session.Store.Snapshots(), order.Directory, order.Template, order.Every, tracks: true);
             ProgressLine progress = new(session.Output);
             host.OnProgress(progress.Show);
             host.OnPeriodicCheckpoint(outcome => Log(order.Directory, Describe(outcome)));

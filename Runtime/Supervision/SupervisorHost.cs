@@ -5,6 +5,7 @@ using Holdfast.Actors.Protection;
 using Holdfast.Actors.Restore;
 using Holdfast.Actors.Supervision;
 using Holdfast.KernelBridge;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.Runtime.Cli;
 using Holdfast.Runtime.Hosting;
 using Holdfast.Runtime.Native;
@@ -40,9 +41,10 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     /// <param name="directory">Its directory.</param>
     /// <param name="template">Its record, but for what is known once it runs.</param>
     /// <param name="every">How often it takes a checkpoint by itself; null for never.</param>
+    /// <param name="tracks">It lives from one checkpoint to the next, so that it pays to know what is written to in between.</param>
     /// <param name="keepsRecord">False for a process tree that is dumped: it is not the store's to keep.</param>
     public SupervisorHost(
-        Session session, SnapshotStore snapshots, ApplicationDirectory directory, ApplicationRecord template, TimeSpan? every, bool keepsRecord = true)
+        Session session, SnapshotStore snapshots, ApplicationDirectory directory, ApplicationRecord template, TimeSpan? every, bool keepsRecord = true, bool tracks = false)
     {
         _directory = directory;
         _template = template;
@@ -57,7 +59,8 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         _node = new ActorNode(Journal.In(ProtectionHost.JournalOf(directory), session.Settings.Config));
         ApplicationServices services = new(
             session.Bridge, _snapshots, this,
-            session.Settings.Checkpoints, session.Settings.Restores, _time);
+            tracks && session.Settings.Storage.Incremental ? session.Settings.Checkpoints : session.Settings.Checkpoints with { TrackWrites = WriteTracking.Off },
+            session.Settings.Restores, _time);
         _supervisor = _node.System.ActorOf(ApplicationSupervisor.Props(services, every), "application");
         _node.Subscribe<CheckpointProgress>(p => _progress?.Invoke(p.Phase.ToString(), p.BytesWritten));
         _node.Subscribe<RestoreProgress>(p => _progress?.Invoke(p.Step.ToString(), p.BytesRead));
@@ -143,12 +146,11 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         }
     }
 
-    public async Task<CheckpointJson> CheckpointAsync(
-        bool endAfterwards, TimeSpan? timeout, Action<string, long>? progress, CancellationToken cancellation)
+    public async Task<CheckpointJson> CheckpointAsync(CheckpointOrder order, Action<string, long>? progress, CancellationToken cancellation)
     {
         using CancellationTokenRegistration _ = cancellation.Register(() => _supervisor.Tell(new CancelCheckpoint(), ActorRefs.NoSender));
         _progress = progress ?? _progress;
-        TakeCheckpoint message = new(endAfterwards, timeout);
+        TakeCheckpoint message = new(order.EndAfterwards, order.Timeout) { Full = order.Full, KeepConnections = order.KeepConnections };
         if (_protection is not null)
         {
             message = message with { Tags = await _protection.HandTagsAsync().ConfigureAwait(false) };
@@ -239,6 +241,14 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         }
     }
 
+    int IApplicationHost.KillStanding(IReadOnlyList<int> pids, ApplicationImage image, string snapshot, TimeSpan time)
+    {
+        using KeptConnections kept = KeptConnections.Keep(_directory.Connections(snapshot), image, pids, time);
+        ((IApplicationHost)this).KillStanding(pids);
+        kept.Confirm();
+        return kept.Count;
+    }
+
     public async ValueTask DisposeAsync()
     {
         await _node.DisposeAsync().ConfigureAwait(false);
@@ -255,6 +265,10 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
             ? new VolumeCountsJson(v.Volumes, v.Files, v.BytesBefore, v.BytesInside, v.Clones, Math.Round(v.Inside.TotalMilliseconds, 3))
             : null,
         Warning = taken.Warning,
+        ConnectionsKept = taken.ConnectionsKept > 0 ? taken.ConnectionsKept : null,
+        Kind = taken.Pages.BytesKept > 0 ? "incremental" : "full",
+        Base = taken.Pages.BytesKept > 0 ? taken.Receipt.Parent : null,
+        BytesChanged = taken.Pages.BytesWritten,
     };
 
     private static T Expect<T>(object answer) => answer switch

@@ -165,7 +165,9 @@ internal sealed class SupervisorServer : IDisposable
                         // Who no longer waits for a checkpoint called it off: a read ends when the other end closes.
                         _ = WatchAsync(socket, gone);
                         return new SupervisorReply(Checkpoint: await _control.CheckpointAsync(
-                            request.EndAfterwards, time, (phase, bytes) => SendProgress(socket, phase, bytes), gone.Token).ConfigureAwait(false));
+                            new CheckpointOrder(
+                                request.EndAfterwards, time, request.Full, request.KeepConnectionsMilliseconds is { } keep ? TimeSpan.FromMilliseconds(keep) : null),
+                            (phase, bytes) => SendProgress(socket, phase, bytes), gone.Token).ConfigureAwait(false));
                     }
 
                 case "stop":

@@ -17,11 +17,9 @@ public sealed class Migration
     private readonly RateLimit _limit;
     private readonly SendWindow _window;
     private readonly SemaphoreSlim _lanes;
+    private readonly SemaphoreSlim _line = new(1);
     private long _sent;
     private int _interruptions;
-
-    /// <summary>Records that the destination had when it was last asked.</summary>
-    private long _stored;
 
     /// <summary>Makes one.</summary>
     /// <param name="source">The store that has the snapshots.</param>
@@ -121,31 +119,44 @@ public sealed class Migration
         return new MigrationReport(plan.Steps.Count, Interlocked.Read(ref _sent), _interruptions);
     }
 
-    /// <summary>Sends all steps. While the destination stores one, the next is worked out.</summary>
+    /// <summary>Sends all steps, three at work at a time: one is made a snapshot at the destination, one is under way, one is worked out.</summary>
     private async Task SendAsync(MigrationPlan plan, string objectName, List<SnapshotInfo> pinned, CancellationToken cancel)
     {
         Task<Outgoing>? next = plan.Steps.Count > 0 ? PrepareAsync(plan.Steps[0], pinned, null, cancel) : null;
+        Outgoing? last = null;
+        Task completing = Task.CompletedTask;
         try
         {
             for (int i = 0; i < plan.Steps.Count; i++)
             {
-                MigrationStep step = plan.Steps[i];
-                await using Outgoing outgoing = await next!.ConfigureAwait(false);
+                Outgoing outgoing = await next!.ConfigureAwait(false);
+                outgoing.Number = i + 1;
+                outgoing.Steps = plan.Steps.Count;
                 next = i + 1 < plan.Steps.Count ? PrepareAsync(plan.Steps[i + 1], pinned, outgoing.TargetDigest, cancel) : null;
-                if (step.Base is { } start)
+                try
                 {
-                    await InsistAsync(() => _destination.PinAsync(objectName, start.Id, PinOwner, cancel), cancel).ConfigureAwait(false);
-                }
+                    if (last is not null && outgoing.Source.Shares(last.Source))
+                    {
+                        // What both bring is known there only once the former is a snapshot.
+                        await completing.ConfigureAwait(false);
+                    }
 
-                await SendAsync(outgoing, i + 1, plan.Steps.Count, cancel).ConfigureAwait(false);
-                if (step.Base is { } over)
+                    string? session = await TransferAsync(outgoing, completing, cancel).ConfigureAwait(false);
+                    await completing.ConfigureAwait(false);
+                    (last, completing) = (outgoing, CompleteAsync(outgoing, session, objectName, cancel));
+                }
+                catch
                 {
-                    await InsistAsync(() => _destination.UnpinAsync(objectName, over.Id, PinOwner, cancel), cancel).ConfigureAwait(false);
+                    await outgoing.DisposeAsync().ConfigureAwait(false);
+                    throw;
                 }
             }
+
+            await completing.ConfigureAwait(false);
         }
         finally
         {
+            await completing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (next is not null)
             {
                 await ((Task)next).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -220,8 +231,19 @@ public sealed class Migration
                 Pin(pinned, start);
             }
 
-            await using Outgoing outgoing = await PrepareAsync(step, live.Open, null, cancel).ConfigureAwait(false);
-            await SendAsync(outgoing, 1, 1, cancel).ConfigureAwait(false);
+            Outgoing outgoing = await PrepareAsync(step, live.Open, null, cancel).ConfigureAwait(false);
+            string? session;
+            try
+            {
+                session = await TransferAsync(outgoing, Task.CompletedTask, cancel).ConfigureAwait(false);
+            }
+            catch
+            {
+                await outgoing.DisposeAsync().ConfigureAwait(false);
+                throw;
+            }
+
+            await CompleteAsync(outgoing, session, live.Info.Object, cancel).ConfigureAwait(false);
         }
         finally
         {
@@ -285,38 +307,86 @@ public sealed class Migration
         return SnapshotDifference.Compare(earlier, live ?? later!, new DifferenceOptions { CompareContent = false }).Streams.Sum(s => s.BytesAdded + s.BytesChanged);
     }
 
-    private async Task SendAsync(Outgoing outgoing, int number, int steps, CancellationToken cancel)
+    /// <summary>Makes what was sent a snapshot there, and lets go of it. Its base is held there meanwhile.</summary>
+    private async Task CompleteAsync(Outgoing outgoing, string? session, string objectName, CancellationToken cancel)
+    {
+        await using (outgoing)
+        {
+            SnapshotInfo? start = outgoing.Step.Base;
+            if (start is not null)
+            {
+                await InsistAsync(() => _destination.PinAsync(objectName, start.Id, PinOwner, cancel), cancel).ConfigureAwait(false);
+            }
+
+            for (int attempt = 0; session is not null; session = await TransferAsync(outgoing, Task.CompletedTask, cancel).ConfigureAwait(false))
+            {
+                try
+                {
+                    await _destination.FinishAsync(session, await outgoing.TargetDigest.ConfigureAwait(false), cancel).ConfigureAwait(false);
+                    break;
+                }
+                catch (Exception e) when (IsBroken(e) && !cancel.IsCancellationRequested && ++attempt <= _options.Retries)
+                {
+                    // Whether it is a snapshot by now is asked when the transfer is begun again.
+                    Interlocked.Increment(ref _interruptions);
+                    await Task.Delay(Pause(attempt), cancel).ConfigureAwait(false);
+                }
+                catch (Exception e) when (e is HttpRequestException or (IOException and not SnapshotStoreException))
+                {
+                    throw Unreachable(e, attempt);
+                }
+            }
+
+            _options.Sent?.Invoke(outgoing.Step, outgoing.Number, outgoing.Steps, outgoing.Sent);
+            if (start is not null)
+            {
+                await InsistAsync(() => _destination.UnpinAsync(objectName, start.Id, PinOwner, cancel), cancel).ConfigureAwait(false);
+            }
+        }
+    }
+
+    /// <summary>Sends the records of a step until all are stored.</summary>
+    /// <param name="outgoing">The step.</param>
+    /// <param name="before">The completion of the step before, whose snapshot may be this one's base.</param>
+    /// <param name="cancel">Cancels.</param>
+    /// <returns>The transfer that is to be finished; null when the snapshot is there already.</returns>
+    private async Task<string?> TransferAsync(Outgoing outgoing, Task before, CancellationToken cancel)
     {
         bool ask = true;
-        long before = Interlocked.Read(ref _sent);
         long storedBefore = 0;
-        _stored = 0;
         for (int attempt = 0; ;)
         {
             try
             {
-                await SendOnceAsync(outgoing, number, steps, ask, cancel).ConfigureAwait(false);
-                _options.Sent?.Invoke(outgoing.Step, number, steps, Interlocked.Read(ref _sent) - before);
-                return;
+                return await TransferOnceAsync(outgoing, ask, cancel).ConfigureAwait(false);
             }
             catch (SnapshotStoreException e) when (e.Code == "transfer.gone" && ask)
             {
                 // An extent that the receiver had went away meanwhile: now all are sent.
                 ask = false;
             }
-            catch (Exception e) when (IsBroken(e) && !cancel.IsCancellationRequested && (attempt = _stored > storedBefore ? 1 : attempt + 1) <= _options.Retries)
+            catch (SnapshotStoreException e) when (e.Code == "diff.base" && before != Task.CompletedTask)
+            {
+                // A receiver that began anew, or knows only what is complete: the base is not there yet.
+                await before.ConfigureAwait(false);
+                before = Task.CompletedTask;
+            }
+            catch (Exception e) when (IsBroken(e) && !cancel.IsCancellationRequested && (attempt = outgoing.Stored > storedBefore ? 1 : attempt + 1) <= _options.Retries)
             {
                 // Only attempts that got nothing through count: a connection that is cut again and again, but moves, goes on.
-                storedBefore = _stored;
-                _interruptions++;
+                storedBefore = outgoing.Stored;
+                Interlocked.Increment(ref _interruptions);
                 await Task.Delay(Pause(attempt), cancel).ConfigureAwait(false);
             }
             catch (Exception e) when (e is HttpRequestException or (IOException and not SnapshotStoreException))
             {
-                throw new SnapshotStoreException("device.unreachable", $"the connection to {_destination.Name} broke {attempt} times: {e.Message}", e);
+                throw Unreachable(e, attempt);
             }
         }
     }
+
+    private SnapshotStoreException Unreachable(Exception e, int attempts) =>
+        new("device.unreachable", $"the connection to {_destination.Name} broke {attempts} times: {e.Message}", e);
 
     /// <summary>Asks again when the connection broke, for what may be done twice.</summary>
     private async Task InsistAsync(Func<Task> ask, CancellationToken cancel)
@@ -330,7 +400,7 @@ public sealed class Migration
             }
             catch (Exception e) when (IsBroken(e) && !cancel.IsCancellationRequested && attempt <= _options.Retries)
             {
-                _interruptions++;
+                Interlocked.Increment(ref _interruptions);
                 await Task.Delay(Pause(attempt), cancel).ConfigureAwait(false);
             }
         }
@@ -338,49 +408,57 @@ public sealed class Migration
 
     private static TimeSpan Pause(int attempt) => attempt <= 1 ? TimeSpan.Zero : TimeSpan.FromMilliseconds(Math.Min(2000, 50 << Math.Min(attempt, 6)));
 
-    private async Task SendOnceAsync(Outgoing outgoing, int number, int steps, bool ask, CancellationToken cancel)
+    private async Task<string?> TransferOnceAsync(Outgoing outgoing, bool ask, CancellationToken cancel)
     {
         (MigrationStep step, DifferenceSource source, byte[] baseDigest, Task<byte[]> targetDigest) = outgoing;
-        TransferStatus status = await _destination.BeginAsync(source.Head.ToByteArray(), baseDigest, cancel).ConfigureAwait(false);
-        _stored = status.Received.Sum();
-        if (status.Present)
-        {
-            byte[] theirs = await _destination.DigestAsync(step.Snapshot.Object, step.Snapshot.Id, cancel).ConfigureAwait(false);
-            byte[] ours = await targetDigest.ConfigureAwait(false);
-            if (!theirs.AsSpan().SequenceEqual(ours))
-            {
-                throw new SnapshotStoreException("snapshot.exists", $"{step.Snapshot.Address} exists at {_destination.Name} with another content");
-            }
 
-            return;
-        }
-
-        HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
-        _window.Restart(status.Received.Count);
-        var lanes = new Task[status.Received.Count];
-        for (int i = 0; i < lanes.Length; i++)
-        {
-            int lane = i;
-            lanes[i] = Task.Run(() => InTurnAsync(() => SendLaneAsync(source, status, lane, known, Count, stop), stop.Token), CancellationToken.None);
-        }
-
+        // One transfer at a time has the window: another waits.
+        await _line.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
-            await Task.WhenAll(lanes).ConfigureAwait(false);
-        }
-        catch
-        {
-            // One lane's failure stops the others; the first that failed says why.
-            throw FirstFailure(lanes);
-        }
+            TransferStatus status = await _destination.BeginAsync(source.Head.ToByteArray(), baseDigest, cancel).ConfigureAwait(false);
+            outgoing.Stored = status.Received.Sum();
+            if (status.Present)
+            {
+                byte[] theirs = await _destination.DigestAsync(step.Snapshot.Object, step.Snapshot.Id, cancel).ConfigureAwait(false);
+                byte[] ours = await targetDigest.ConfigureAwait(false);
+                return theirs.AsSpan().SequenceEqual(ours)
+                    ? null
+                    : throw new SnapshotStoreException("snapshot.exists", $"{step.Snapshot.Address} exists at {_destination.Name} with another content");
+            }
 
-        await _destination.FinishAsync(status.Session, await targetDigest.ConfigureAwait(false), cancel).ConfigureAwait(false);
+            HashSet<int> known = ask ? await KnownAsync(source, cancel).ConfigureAwait(false) : [];
+            using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+            _window.Restart(status.Received.Count);
+            var lanes = new Task[status.Received.Count];
+            for (int i = 0; i < lanes.Length; i++)
+            {
+                int lane = i;
+                lanes[i] = Task.Run(() => InTurnAsync(() => SendLaneAsync(source, status, lane, known, Count, stop), stop.Token), CancellationToken.None);
+            }
+
+            try
+            {
+                await Task.WhenAll(lanes).ConfigureAwait(false);
+            }
+            catch
+            {
+                // One lane's failure stops the others; the first that failed says why.
+                throw FirstFailure(lanes);
+            }
+
+            return status.Session;
+        }
+        finally
+        {
+            _line.Release();
+        }
 
         void Count(long bytes)
         {
+            outgoing.Count(bytes);
             long sent = Interlocked.Add(ref _sent, bytes);
-            _options.Progress?.Report(new MigrationProgress(step.Snapshot, number, steps, sent, source.Bytes));
+            _options.Progress?.Report(new MigrationProgress(step.Snapshot, outgoing.Number, outgoing.Steps, sent, source.Bytes));
         }
     }
 
@@ -471,6 +549,22 @@ public sealed class Migration
     /// <param name="TargetDigest">Digest of the snapshot's content, worked out while it is sent.</param>
     private sealed record Outgoing(MigrationStep Step, DifferenceSource Source, byte[] BaseDigest, Task<byte[]> TargetDigest) : IAsyncDisposable
     {
+        private long _sent;
+
+        /// <summary>Its place among the steps, from 1.</summary>
+        internal int Number { get; set; } = 1;
+
+        /// <summary>All steps.</summary>
+        internal int Steps { get; set; } = 1;
+
+        /// <summary>Bytes of it that were sent.</summary>
+        internal long Sent => Interlocked.Read(ref _sent);
+
+        /// <summary>Records that the destination had when it was last asked.</summary>
+        internal long Stored { get; set; }
+
+        internal void Count(long bytes) => Interlocked.Add(ref _sent, bytes);
+
         public async ValueTask DisposeAsync()
         {
             await ((Task)TargetDigest).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

@@ -59,22 +59,31 @@ public sealed class StoreDevice : IStorageDevice
             throw new SnapshotStoreException("transfer.invalid", "the head of a difference cannot be read", e);
         }
 
-        if (message.Target is { } target && Store.Exists(target.Object, target.Id) is not null)
-        {
-            return new TransferStatus(string.Empty, true, []);
-        }
-
         // One at a time: two that begin the same transfer must meet.
         await _begin.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
-            foreach (IncomingTransfer running in _transfers.Values.Where(t => t.Head.Equals(message)))
+            // Whoever missed the answer asks again while it is still being made a snapshot.
+            foreach (IncomingTransfer finishing in _transfers.Values.Where(t => t.IsFinishing && t.Brings(message.Target?.Object, message.Target?.Id)))
+            {
+                await finishing.Finished.WaitAsync(cancel).ConfigureAwait(false);
+            }
+
+            if (message.Target is { } target && Store.Exists(target.Object, target.Id) is not null)
+            {
+                return new TransferStatus(string.Empty, true, []);
+            }
+
+            foreach (IncomingTransfer running in _transfers.Values.Where(t => !t.IsFinishing && t.Head.Equals(message)))
             {
                 await running.InterruptAsync().ConfigureAwait(false);
                 return running.Status;
             }
 
-            IncomingTransfer transfer = await Task.Run(() => IncomingTransfer.Open(Store, message, baseDigest.ToArray(), Duplicates), cancel).ConfigureAwait(false);
+            // Asked before the store is: what is complete by then is a snapshot.
+            bool baseComes = _transfers.Values.Any(t => t.Brings(message.Target?.Object, message.Base));
+            IncomingTransfer transfer = await Task.Run(
+                () => IncomingTransfer.Open(Store, message, baseDigest.ToArray(), Duplicates, baseComes), cancel).ConfigureAwait(false);
             _transfers[transfer.Id] = transfer;
             return transfer.Status;
         }
@@ -152,22 +161,27 @@ public sealed class StoreDevice : IStorageDevice
     /// <exception cref="SnapshotStoreException">There is no such transfer (<c>transfer.unknown</c>), or a record is refused.</exception>
     public async Task ReceiveAsync(string session, int lane, long first, Stream records, Func<long, CancellationToken, ValueTask> stored, CancellationToken cancel)
     {
-        IncomingTransfer transfer = _transfers.GetValueOrDefault(session)
-            ?? throw new SnapshotStoreException("transfer.unknown", $"{Name} receives no transfer {session}; begin it again");
+        IncomingTransfer transfer = _transfers.TryGetValue(session, out IncomingTransfer? found) && !found.IsFinishing ? found : throw Unknown(session);
         await transfer.ReceiveAsync(lane, first, records, stored, cancel).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
     public async Task<SnapshotInfo> FinishAsync(string session, ReadOnlyMemory<byte> digest, CancellationToken cancel)
     {
-        if (!_transfers.TryRemove(session, out IncomingTransfer? transfer))
+        if (!_transfers.TryGetValue(session, out IncomingTransfer? transfer) || !transfer.TryBeginFinish())
         {
-            throw new SnapshotStoreException("transfer.unknown", $"{Name} receives no transfer {session}; begin it again");
+            throw Unknown(session);
         }
 
-        using (transfer)
+        try
         {
             return await Task.Run(() => transfer.Finish(digest.Span), cancel).ConfigureAwait(false);
+        }
+        finally
+        {
+            transfer.Dispose();
+            _transfers.TryRemove(session, out _);
+            transfer.EndFinish();
         }
     }
 
@@ -249,21 +263,27 @@ public sealed class StoreDevice : IStorageDevice
         },
         cancel);
 
+    private SnapshotStoreException Unknown(string session) => new("transfer.unknown", $"{Name} receives no transfer {session}; begin it again");
+
     private SnapshotInfo Find(string objectName, string id) => Store.Exists(objectName, id)
         ?? throw new SnapshotStoreException("snapshot.unknown", $"there is no snapshot {objectName}@{id} in {Name}");
 
-    /// <summary>Lets go of transfers that are being received; they can be gone on with.</summary>
-    public ValueTask DisposeAsync()
+    /// <summary>Lets go of transfers that are being received; they can be gone on with. Waits for those that are being made a snapshot.</summary>
+    public async ValueTask DisposeAsync()
     {
-        foreach (string session in _transfers.Keys)
+        foreach ((string session, IncomingTransfer transfer) in _transfers)
         {
-            if (_transfers.TryRemove(session, out IncomingTransfer? transfer))
+            if (!transfer.TryBeginFinish())
+            {
+                await transfer.Finished.ConfigureAwait(false);
+            }
+            else if (_transfers.TryRemove(session, out _))
             {
                 transfer.Dispose();
+                transfer.EndFinish();
             }
         }
 
         _begin.Dispose();
-        return ValueTask.CompletedTask;
     }
 }

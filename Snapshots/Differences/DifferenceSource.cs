@@ -77,6 +77,9 @@ internal sealed class DifferenceSource : IDisposable
         }
     }
 
+    /// <summary>True when both bring an extent that the receiver can know by its hash.</summary>
+    internal bool Shares(DifferenceSource other) => _rows.Keys.Any(other._rows.ContainsKey);
+
     /// <summary>Content bytes of one record.</summary>
     internal int LengthOf(int record) => _records[record].Length;
 

@@ -22,18 +22,19 @@ internal sealed partial class IncomingTransfer
         _ = ObjectName.Encode(head.Target.Object);
     }
 
-    private static void CheckBase(SnapshotStore store, DifferenceHead head, byte[] baseDigest)
+    /// <returns>The base; null where there is none, or where it may come and has not yet.</returns>
+    private static SnapshotInfo? CheckBase(SnapshotStore store, DifferenceHead head, byte[] baseDigest, bool mayCome)
     {
         if (head.Base.Length == 0)
         {
-            return;
+            return null;
         }
 
         string address = $"{head.Target.Object}@{head.Base}";
         SnapshotInfo? found = store.List(head.Target.Object).FirstOrDefault(s => s.Id == head.Base);
         if (found is null)
         {
-            throw new SnapshotStoreException("diff.base", $"the difference is against {address}, which {store.Directory} does not have; bring that snapshot there first");
+            return mayCome ? null : throw new SnapshotStoreException("diff.base", $"the difference is against {address}, which {store.Directory} does not have; bring that snapshot there first");
         }
 
         using SnapshotReader reader = store.OpenSnapshot(found);
@@ -41,6 +42,8 @@ internal sealed partial class IncomingTransfer
         {
             throw new SnapshotStoreException("diff.base", $"the difference is against {address}, and {store.Directory} has another content under that id");
         }
+
+        return found;
     }
 
     private static string SessionId(DifferenceHead head) => Convert.ToHexStringLower(SHA256.HashData(head.ToByteArray())[..16]);

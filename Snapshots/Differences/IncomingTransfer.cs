@@ -12,7 +12,7 @@ internal sealed partial class IncomingTransfer : IDisposable
 {
     private readonly SnapshotStore _store;
     private readonly SnapshotInfo _target;
-    private readonly SnapshotInfo? _base;
+    private readonly byte[] _baseDigest;
     private readonly string _directory;
     private readonly SafeFileHandle _lock;
     private readonly SafeFileHandle _journal;
@@ -23,13 +23,19 @@ internal sealed partial class IncomingTransfer : IDisposable
     private readonly ExtentEncoder _encoder;
     private readonly Lock _sync = new();
     private readonly DuplicateCount _duplicates;
+    private readonly TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private PackWriter _pack;
+    private SnapshotInfo? _base;
     private long _journalEnd;
     private byte[]? _state;
+    private int _finishing;
     private CancellationTokenSource _interrupt = new();
 
-    private IncomingTransfer(SnapshotStore store, DifferenceHead head, string directory, SafeFileHandle sessionLock, DuplicateCount duplicates)
+    private IncomingTransfer(
+        SnapshotStore store, DifferenceHead head, SnapshotInfo? start, byte[] baseDigest, string directory, SafeFileHandle sessionLock, DuplicateCount duplicates)
     {
+        _base = start;
+        _baseDigest = baseDigest;
         _duplicates = duplicates;
         _store = store;
         Head = head;
@@ -37,7 +43,6 @@ internal sealed partial class IncomingTransfer : IDisposable
         _lock = sessionLock;
         Id = Path.GetFileName(directory);
         _target = ManifestFile.ToInfo(head.Target);
-        _base = head.Base.Length == 0 ? null : store.Find(_target.Object, head.Base);
         _received = new long[head.Lanes];
         _laneBusy = [.. _received.Select(_ => new SemaphoreSlim(1))];
         _replaced = [.. head.Streams.Select(_ => new List<StreamRun>())];
@@ -92,10 +97,16 @@ internal sealed partial class IncomingTransfer : IDisposable
     /// The base is not here (<c>diff.base</c>, naming it) or is another content under the same id (<c>diff.base</c>); the transfer is being received
     /// by somebody else (<c>transfer.busy</c>).
     /// </exception>
-    internal static IncomingTransfer Open(SnapshotStore store, DifferenceHead head, byte[] baseDigest, DuplicateCount? duplicates = null)
+    /// <param name="store">Where to.</param>
+    /// <param name="head">What is sent.</param>
+    /// <param name="baseDigest">Digest of the base's content at the sender.</param>
+    /// <param name="duplicates">Counts records that come twice.</param>
+    /// <param name="baseMayCome">The base is being received itself: that it is here is asked when this transfer is finished.</param>
+    internal static IncomingTransfer Open(
+        SnapshotStore store, DifferenceHead head, byte[] baseDigest, DuplicateCount? duplicates = null, bool baseMayCome = false)
     {
         Check(head);
-        CheckBase(store, head, baseDigest);
+        SnapshotInfo? start = CheckBase(store, head, baseDigest, baseMayCome);
         Libc.TryMakeDirectory(store.Layout.Incoming);
         string directory = Path.Combine(store.Layout.Incoming, SessionId(head));
         Libc.TryMakeDirectory(directory);
@@ -108,7 +119,7 @@ internal sealed partial class IncomingTransfer : IDisposable
                 throw new SnapshotStoreException("transfer.busy", $"{head.Target.Object}@{head.Target.Id} is being received already");
             }
 
-            return new IncomingTransfer(store, head, directory, sessionLock, duplicates ?? new DuplicateCount());
+            return new IncomingTransfer(store, head, start, baseDigest, directory, sessionLock, duplicates ?? new DuplicateCount());
         }
         catch
         {
@@ -116,6 +127,21 @@ internal sealed partial class IncomingTransfer : IDisposable
             throw;
         }
     }
+
+    /// <summary>True once it is being finished: nothing more is received.</summary>
+    internal bool IsFinishing => Volatile.Read(ref _finishing) != 0;
+
+    /// <summary>Done once it is a snapshot, or will not be one.</summary>
+    internal Task Finished => _finished.Task;
+
+    /// <summary>True for who may call <see cref="Finish"/>, and must call <see cref="EndFinish"/> then.</summary>
+    internal bool TryBeginFinish() => Interlocked.Exchange(ref _finishing, 1) == 0;
+
+    /// <summary>Lets those go on who wait for <see cref="Finished"/>.</summary>
+    internal void EndFinish() => _finished.TrySetResult();
+
+    /// <summary>True when this is the transfer of that snapshot.</summary>
+    internal bool Brings(string? objectName, string? id) => _target.Object == objectName && _target.Id == id;
 
     /// <summary>Removes what was received when nobody is at it.</summary>
     internal static bool TryAbandon(SnapshotStore store, string directory)
@@ -226,6 +252,12 @@ internal sealed partial class IncomingTransfer : IDisposable
         if (_received.Sum() != (long)Head.Records || _state is null)
         {
             throw new SnapshotStoreException("transfer.incomplete", $"{_received.Sum()} of {Head.Records} records of {_target.Address} have arrived");
+        }
+
+        if (_base is null && CheckBase(_store, Head, _baseDigest, mayCome: false) is { } arrived)
+        {
+            _store.Pin(arrived, PinOwner);
+            _base = arrived;
         }
 
         var writer = new SnapshotWriter(_store, _target.Object, _target.Kind, _base, new SnapshotWriterOptions());

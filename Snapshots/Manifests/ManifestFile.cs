@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using Google.Protobuf.Reflection;
 using Holdfast.Snapshots.Format;
 using Microsoft.Win32.SafeHandles;
 
@@ -31,6 +32,8 @@ internal static class ManifestFile
             header.Tags.Add(new Tag { Name = name, Value = value });
         }
 
+        // This program does not know them, and so takes them as what it does not know.
+        header.MergeFrom(info.UnknownFields);
         return header;
     }
 
@@ -54,7 +57,19 @@ internal static class ManifestFile
             StoredBytes = (long)header.StoredBytes,
             NewBytes = (long)header.NewBytes,
             Extents = (long)header.Extents,
+            UnknownFields = UnknownFields(header),
         };
+    }
+
+    private static ByteString UnknownFields(SnapshotHeader header)
+    {
+        SnapshotHeader rest = header.Clone();
+        foreach (FieldDescriptor field in SnapshotHeader.Descriptor.Fields.InFieldNumberOrder())
+        {
+            field.Accessor.Clear(rest);
+        }
+
+        return rest.ToByteString();
     }
 
     internal static byte[] Build(SnapshotHeader header, ManifestRoot root, ReadOnlyMemory<byte> state, Vault? vault) => FrameFile.Build(

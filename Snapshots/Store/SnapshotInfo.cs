@@ -1,3 +1,5 @@
+using Google.Protobuf;
+
 namespace Holdfast.Snapshots;
 
 /// <summary>What is known of a snapshot without reading its extent tables.</summary>
@@ -35,6 +37,9 @@ public sealed record SnapshotInfo
 
     /// <summary>Null for a sound manifest header; otherwise what is wrong with it. Then only the object and the id are known.</summary>
     public string? Damage { get; init; }
+
+    /// <summary>Fields of the header that a newer program wrote and this one does not know, as they are encoded; they go where the snapshot goes.</summary>
+    internal ByteString UnknownFields { get; init; } = ByteString.Empty;
 
     /// <summary>
     /// Refuses where another store has another state under the same id. Ids end in ten random bits, so that two stores which take snapshots of one object in

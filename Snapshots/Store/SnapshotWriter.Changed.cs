@@ -41,6 +41,27 @@ public sealed partial class SnapshotWriter
         }
     }
 
+    /// <summary>Whether the parent has these bytes in a range; what it does not store there counts as zeros.</summary>
+    /// <param name="stream">The stream's name.</param>
+    /// <param name="offset">Offset of the first byte, 0 or above.</param>
+    /// <param name="data">The bytes; only used during the call.</param>
+    /// <exception cref="SnapshotDamagedException">The parent cannot be read there.</exception>
+    public bool ParentHolds(string stream, long offset, ReadOnlySpan<byte> data)
+    {
+        byte[] before = ArrayPool<byte>.Shared.Rent(data.Length);
+        try
+        {
+            Span<byte> known = before.AsSpan(0, data.Length);
+            known.Clear();
+            _ = ReadParent(stream, offset, known);
+            return known.SequenceEqual(data);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(before);
+        }
+    }
+
     private void WriteChanged(string stream, long offset, ReadOnlySpan<byte> data, Span<byte> before)
     {
         List<StreamRun> known;

@@ -89,7 +89,7 @@ internal sealed class FakeBridge : IKernelBridge
         return Application;
     }
 
-    public ICheckpoint BeginCheckpoint(ApplicationTarget target)
+    public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off)
     {
         Call("BeginCheckpoint", 0);
         OpenCheckpoints++;
@@ -184,7 +184,7 @@ internal sealed class FakeBridge : IKernelBridge
 
         public ProcessImage CaptureState() => Standing("CaptureState", Opaque<ProcessImage>);
 
-        public bool KeepMemory() => Standing("KeepMemory", () => _kept = !bridge.CannotKeep(pid));
+        public bool KeepMemory(IPageSink? sink = null) => Standing("KeepMemory", () => _kept = !bridge.CannotKeep(pid));
 
         public PageCounts PumpPages(IPageSink sink) => Do("PumpPages", () =>
         {

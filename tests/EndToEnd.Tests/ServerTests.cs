@@ -60,6 +60,18 @@ public sealed class ServerTests
             Progresses(application, names, restored, $"after restore {round + 1} in turn {turn}");
         }
 
+        // Who is connected while it is ended with its snapshot stays connected.
+        using (Outside through = new(port, kind))
+        {
+            Assert.Equal(counted++, through.Next());
+            application.CheckpointAndStop("--keep-connections", "10m");
+            var stopped = Lines(application, names);
+            application.Restore(filesAsIs: true);
+            Assert.Equal(counted++, through.Next());
+            Assert.Equal(1, through.Connections);
+            Progresses(application, names, stopped, $"after the stop in turn {turn}");
+        }
+
         application.Work.Mark("quiet");
         Until.Required(
             () => application.Work.Result is not null || names.All(name => File.ReadAllText(application.Work.In(name)).EndsWith("end\n", StringComparison.Ordinal)),
@@ -114,14 +126,28 @@ public sealed class ServerTests
         {
             if (!kind.StartsWith("redis", StringComparison.Ordinal))
             {
-                _http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}"), Timeout = TimeSpan.FromSeconds(60) };
+                SocketsHttpHandler handler = new()
+                {
+                    ConnectCallback = async (context, cancel) =>
+                    {
+                        Connections++;
+                        Socket socket = new(SocketType.Stream, ProtocolType.Tcp);
+                        await socket.ConnectAsync(context.DnsEndPoint, cancel);
+                        return new NetworkStream(socket, ownsSocket: true);
+                    },
+                };
+                _http = new HttpClient(handler) { BaseAddress = new Uri($"http://127.0.0.1:{port}"), Timeout = TimeSpan.FromSeconds(60) };
                 Assert.Equal(Served.Content, _http.GetByteArrayAsync("/content").GetAwaiter().GetResult());
                 return;
             }
 
+            Connections = 1;
             _redis = new TcpClient("127.0.0.1", port) { ReceiveTimeout = 60_000 };
             _answers = new StreamReader(_redis.GetStream(), Encoding.ASCII);
         }
+
+        /// <summary>How often it connected.</summary>
+        public int Connections { get; private set; }
 
         /// <summary>How often it was asked before.</summary>
         public int Next()

@@ -1,3 +1,5 @@
+using Holdfast.Snapshots.Format;
+
 namespace Holdfast.Snapshots.Tests;
 
 /// <summary>A device whose connection breaks after a number of bytes.</summary>
@@ -12,6 +14,12 @@ internal sealed class CuttingDevice(StoreDevice inner, long bytes) : IStorageDev
     /// <summary>Answers about pins that get lost, after the request was carried out.</summary>
     public int LostAnswers { get; set; }
 
+    /// <summary>Called with the base before a transfer is begun.</summary>
+    public Action<string>? Beginning { get; set; }
+
+    /// <summary>Called before a transfer is finished; gives the digest that is passed on.</summary>
+    public Func<byte[], Task<byte[]>>? Finishing { get; set; }
+
     public string Name => inner.Name;
 
     public Task<IReadOnlyList<string>> ObjectsAsync(CancellationToken cancel) => inner.ObjectsAsync(cancel);
@@ -20,7 +28,11 @@ internal sealed class CuttingDevice(StoreDevice inner, long bytes) : IStorageDev
 
     public Task<byte[]> DigestAsync(string objectName, string id, CancellationToken cancel) => inner.DigestAsync(objectName, id, cancel);
 
-    public Task<TransferStatus> BeginAsync(ReadOnlyMemory<byte> head, ReadOnlyMemory<byte> baseDigest, CancellationToken cancel) => inner.BeginAsync(head, baseDigest, cancel);
+    public Task<TransferStatus> BeginAsync(ReadOnlyMemory<byte> head, ReadOnlyMemory<byte> baseDigest, CancellationToken cancel)
+    {
+        Beginning?.Invoke(DifferenceHead.Parser.ParseFrom(head.Span).Base);
+        return inner.BeginAsync(head, baseDigest, cancel);
+    }
 
     public Task<IReadOnlyList<bool>> HasAsync(IReadOnlyList<byte[]> hashes, CancellationToken cancel) => inner.HasAsync(hashes, cancel);
 
@@ -44,7 +56,8 @@ internal sealed class CuttingDevice(StoreDevice inner, long bytes) : IStorageDev
         }
     }
 
-    public Task<SnapshotInfo> FinishAsync(string session, ReadOnlyMemory<byte> digest, CancellationToken cancel) => inner.FinishAsync(session, digest, cancel);
+    public async Task<SnapshotInfo> FinishAsync(string session, ReadOnlyMemory<byte> digest, CancellationToken cancel) =>
+        await inner.FinishAsync(session, Finishing is null ? digest : await Finishing(digest.ToArray()), cancel);
 
     public Task PinAsync(string objectName, string id, string owner, CancellationToken cancel) => AnswerAsync(inner.PinAsync(objectName, id, owner, cancel));
 

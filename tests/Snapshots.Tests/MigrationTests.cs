@@ -1,3 +1,6 @@
+using Google.Protobuf;
+using Holdfast.Snapshots.Format;
+using Microsoft.Win32.SafeHandles;
 using Xunit.Abstractions;
 
 namespace Holdfast.Snapshots.Tests;
@@ -153,6 +156,138 @@ public sealed class MigrationTests : IDisposable
         Assert.Equal(3, report.Interruptions);
         Assert.All(chain, info => Assert.Equal(Content.Of(source, info), Content.Of(target, info)));
         Assert.Empty(Directory.EnumerateFiles(target.Layout.Pins));
+    }
+
+    [Fact]
+    public async Task Fields_of_a_newer_program_go_where_the_snapshot_goes()
+    {
+        byte[] later = [0xA2, 0x38, 5, .. "later"u8];
+        using SnapshotStore source = Open("a");
+        SnapshotInfo info = Chain(source, 1)[0];
+        string path = source.Layout.Manifest(source.EncodeName("o"), info.Id);
+        using (SafeFileHandle file = Libc.TryOpen(path)!)
+        {
+            (SnapshotHeader header, ManifestRoot root, ReadOnlyMemory<byte> state) = ManifestFile.Read(file, path, "o", info.Id, null);
+            header.MergeFrom(later);
+            File.WriteAllBytes(path, ManifestFile.Build(header, root, state, null));
+        }
+
+        using SnapshotStore second = Open("b");
+        await using var device = new StoreDevice(second);
+        await new Migration(source, device).RunAsync("o");
+        Assert.Equal(later, second.Find("o", info.Id).UnknownFields.ToByteArray());
+
+        // As a file, too, and back over the wire's own listing.
+        using SnapshotStore third = Open("c");
+        string difference = _directory["difference"];
+        using (FileStream output = File.Create(difference))
+        using (Stream input = await device.OpenDifferenceAsync("o", null, info.Id, default))
+        {
+            await input.CopyToAsync(output);
+        }
+
+        using (FileStream stream = File.OpenRead(difference))
+        {
+            await DifferenceFile.ApplyAsync(third, stream);
+        }
+
+        Assert.Equal(later, third.Find("o", info.Id).UnknownFields.ToByteArray());
+        Assert.Equal(later, ManifestFile.ToInfo(SnapshotHeader.Parser.ParseFrom(ManifestFile.ToHeader(third.Find("o", info.Id)).ToByteArray())).UnknownFields.ToByteArray());
+        Assert.Empty(third.Verify().Findings);
+    }
+
+    [Fact]
+    public async Task While_one_is_made_a_snapshot_the_next_is_sent()
+    {
+        using SnapshotStore source = Open("a");
+        using SnapshotStore target = Open("b");
+        List<SnapshotInfo> chain = Chain(source, 4);
+        await using var device = new StoreDevice(target);
+        var begun = chain.ToDictionary(s => s.Id, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        int finished = 0;
+        var overlapping = new CuttingDevice(device, long.MaxValue)
+        {
+            Beginning = start => begun.GetValueOrDefault(start)?.TrySetResult(),
+            Finishing = async digest =>
+            {
+                // Nothing becomes a snapshot before the transfer against it was begun: that of the last is the end.
+                SnapshotInfo snapshot = chain[finished++];
+                await (snapshot == chain[^1] ? Task.CompletedTask : begun[snapshot.Id].Task).WaitAsync(TimeSpan.FromMinutes(1));
+                Assert.Null(target.Exists("o", snapshot.Id));
+                return digest;
+            },
+        };
+        MigrationReport report = await new Migration(source, overlapping).RunAsync("o");
+        Assert.Equal((4, 0), (report.Snapshots, report.Interruptions));
+        Assert.All(chain, s => Assert.Equal(Content.Of(source, s), Content.Of(target, s)));
+        Assert.Equal(0, device.Duplicates.Value);
+        Assert.Empty(Directory.EnumerateFiles(target.Layout.Pins));
+        Assert.Empty(Directory.EnumerateDirectories(target.Layout.Incoming));
+    }
+
+    [Fact]
+    public async Task A_receiver_that_knows_only_bases_which_are_complete_is_waited_for()
+    {
+        using SnapshotStore source = Open("a");
+        using SnapshotStore target = Open("b");
+        List<SnapshotInfo> chain = Chain(source, 4);
+        await using var device = new StoreDevice(target);
+        int refused = 0;
+        var strict = new CuttingDevice(device, long.MaxValue)
+        {
+            Beginning = start =>
+            {
+                if (start.Length > 0 && target.Exists("o", start) is null)
+                {
+                    refused++;
+                    throw new SnapshotStoreException("diff.base", "it is not here");
+                }
+            },
+            Finishing = async digest =>
+            {
+                await Task.Yield();
+                return digest;
+            },
+        };
+        Assert.Equal(4, (await new Migration(source, strict).RunAsync("o")).Snapshots);
+        Assert.InRange(refused, 0, 3);
+        Assert.All(chain, s => Assert.Equal(Content.Of(source, s), Content.Of(target, s)));
+    }
+
+    [Fact]
+    public async Task What_was_sent_against_a_base_that_did_not_become_a_snapshot_does_not_either_and_is_not_sent_again()
+    {
+        using SnapshotStore source = Open("a");
+        using SnapshotStore target = Open("b");
+        List<SnapshotInfo> chain = Chain(source, 3);
+        await using var device = new StoreDevice(target);
+        var begun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        int finishes = 0;
+        var failing = new CuttingDevice(device, long.MaxValue)
+        {
+            Beginning = start => _ = start == chain[1].Id && begun.TrySetResult(),
+            Finishing = async digest =>
+            {
+                if (++finishes == 2)
+                {
+                    await begun.Task.WaitAsync(TimeSpan.FromMinutes(1));
+                    digest[0] ^= 1;
+                }
+
+                return digest;
+            },
+        };
+        SnapshotStoreException error = await Assert.ThrowsAsync<SnapshotStoreException>(() => new Migration(source, failing).RunAsync("o"));
+        Assert.Equal("transfer.mismatch", error.Code);
+        Assert.Equal(chain[0].Id, Assert.Single(target.List("o")).Id);
+
+        // The third waits, received; without the second it cannot be gone on with.
+        Assert.Equal(3, (await new Migration(source, device).RunAsync("o")).Snapshots + 1);
+        Assert.All(chain, s => Assert.Equal(Content.Of(source, s), Content.Of(target, s)));
+        Assert.Equal(0, device.Duplicates.Value);
+        Assert.Empty(Directory.EnumerateFiles(target.Layout.Pins));
+        Assert.Empty(Directory.EnumerateDirectories(target.Layout.Incoming));
+        Assert.Empty(target.Verify().Findings);
     }
 
     [Fact]

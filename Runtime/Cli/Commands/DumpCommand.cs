@@ -54,7 +54,7 @@ internal static class DumpCommand
             };
             await using SupervisorHost host = new(session, store.Snapshots(), store.Application(record.Name), record, every: null, keepsRecord: false);
             await host.StartAsync(new AdoptApplication(target), cancellation).ConfigureAwait(false);
-            CheckpointJson taken = await host.CheckpointAsync(!leave, timeout, new ProgressLine(session.Output).Show, cancellation).ConfigureAwait(false);
+            CheckpointJson taken = await host.CheckpointAsync(new CheckpointOrder(!leave, timeout), new ProgressLine(session.Output).Show, cancellation).ConfigureAwait(false);
             session.Output.Confirm(taken, OutputJson.Default.CheckpointJson, CheckpointCommand.Text);
             return ExitStatus.Done;
         }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Holdfast.KernelBridge.Spaces;
 using Holdfast.Runtime.Storage;
 using Holdfast.Runtime.Supervision;
 using Holdfast.Snapshots;
@@ -74,6 +75,7 @@ internal static class ForgetCommand
         foreach (SnapshotInfo snapshot in snapshots)
         {
             Forget(session, session.Store.Snapshots(), snapshot, pinned);
+            KeptConnections.Drop(session.Store.Application(snapshot.Object).Connections(snapshot.Id));
             Confirm(session, snapshot);
         }
     }
@@ -135,6 +137,7 @@ internal static class ForgetCommand
             Confirm(session, snapshot);
         }
 
+        directory.DropConnections(except: null);
         directory.Delete();
         session.Output.Confirm(new ForgottenJson(name, null), OutputJson.Default.ForgottenJson, f => $"{f.Name} is forgotten");
     }

@@ -60,6 +60,7 @@ internal static class RehearsalRun
                 Files = files,
                 Volumes = volumes,
                 StandardStreams = [fd, fd, fd],
+                KeptConnections = directory.Connections(reader.Info.Id),
                 Rehearse = true,
             });
         }

@@ -133,9 +133,11 @@ internal static class RestoreCommand
             Volumes = volumes,
             Lazy = options.Lazy,
             LoadingRate = session.Settings.LoadingRate,
+            KeptConnections = options.Copy is null && options.From is null ? directory.Connections(snapshot.Id) : null,
             StandardStreams = log < 0 ? [0, 1, 2] : [0, log, log],
         };
         Remains.Remove(session, before);
+        directory.DropConnections(except: snapshot.Id);
         string command = snapshot.Tags.GetValueOrDefault(ApplicationSnapshots.CommandTag, name);
         ApplicationRecord template = new()
         {
@@ -213,6 +215,7 @@ internal static class RestoreCommand
             Math.Round(report.TotalTime.TotalMilliseconds, 3), report.BytesRead, answer.MainPid)
         {
             Loading = answer.Loading is { } progress ? SupervisorHost.ToJson(progress) : null,
+            ConnectionsKept = report.ConnectionsKept > 0 ? report.ConnectionsKept : null,
         };
     }
 

@@ -110,6 +110,7 @@ internal static class RunCommand
         IReadOnlyList<string> volumes = VolumePaths.Checked(order.Volumes, session.Store, order.Name ?? "");
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store, order.Name, order.Command[0]);
         Remains.Remove(session, directory.Read());
+        directory.DropConnections(except: null);
         order = order with { Name = directory.Name };
         int log = order.Log is not null && !order.Detach ? LogFile.Open(order.Log) : -1;
         LaunchRequest request = new()

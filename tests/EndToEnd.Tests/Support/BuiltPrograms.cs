@@ -16,8 +16,7 @@ internal static class BuiltPrograms
     private static string Build(string script, string output)
     {
         Directory.CreateDirectory(output);
-        CommandRunner runner = new(Directory.CreateTempSubdirectory("holdfast-build-").FullName, new Dictionary<string, string>());
-        runner.Run(TimeSpan.FromMinutes(5), Path.Combine(Repository.Programs, script), output).Required();
+        new CommandRunner(Path.GetTempPath(), new Dictionary<string, string>()).Run(TimeSpan.FromMinutes(5), Path.Combine(Repository.Programs, script), output).Required();
         return output;
     }
 }

@@ -33,7 +33,7 @@ internal sealed partial record OrdinaryUser(int Id, params IReadOnlyList<int> Gr
 
     private static string? Ask()
     {
-        CommandRunner runner = new(Directory.CreateTempSubdirectory("holdfast-user-").FullName, new Dictionary<string, string>());
+        CommandRunner runner = new(Path.GetTempPath(), new Dictionary<string, string>());
         OrdinaryUser user = new(UsualId);
         // He may not build the tree: that is done before.
         runner.Run(TimeSpan.FromMinutes(15), Repository.HoldfastCommand, "--help").Required();

@@ -41,12 +41,12 @@ internal sealed class TestApplication : IDisposable
     public bool Skipped { get; private set; }
 
     /// <summary>Starts a state program and waits until it is ready.</summary>
-    public static TestApplication StartProgram(string program, string programCase, double seconds = 4, OrdinaryUser? user = null, IReadOnlyList<string>? options = null)
+    public static TestApplication StartProgram(string program, string programCase, double seconds = 4, OrdinaryUser? user = null, IReadOnlyList<string>? options = null, string configuration = "")
     {
         // What is not needed at once is loaded so slowly that there is time to do much before.
         // Half of the programs, by the seed, are copied by clone(2) however small they are.
         var copied = (LongMode.Seed + $"{program} {programCase}".Sum(c => c)) % 2 == 0;
-        TestApplication application = new(program.Replace('_', '-'), $"holdfast.restore.loading-rate = 256KiB\n{(copied ? "holdfast.checkpoint.hold-up-to = 1B" : "")}\n{(StateProgram.Named(program).Refused ? "holdfast.checkpoint.retry-for = 200ms" : "")}", new Dictionary<string, string>
+        TestApplication application = new(program.Replace('_', '-'), $"holdfast.restore.loading-rate = 256KiB\n{(copied ? "holdfast.checkpoint.hold-up-to = 1B" : "")}\n{(StateProgram.Named(program).Refused ? "holdfast.checkpoint.retry-for = 200ms" : "")}\n{configuration}", new Dictionary<string, string>
         {
             ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
             ["STATE_BOUND"] = LongMode.Count(600, 6 * 3600).ToString(CultureInfo.InvariantCulture),
@@ -158,9 +158,9 @@ internal sealed class TestApplication : IDisposable
     public void Start(IReadOnlyList<string> command) => Launch(command);
 
     /// <summary>Takes a snapshot that ends the application: nothing that it does afterwards can be lost.</summary>
-    public CommandResult CheckpointAndStop()
+    public CommandResult CheckpointAndStop(params IReadOnlyList<string> options)
     {
-        var result = Holdfast("checkpoint", Name, "--stop").Required();
+        var result = Holdfast("checkpoint", [Name, "--stop", .. options]).Required();
         Work.Remember();
         RequireNoProcess();
         return result;

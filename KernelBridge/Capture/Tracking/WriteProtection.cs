@@ -1,0 +1,105 @@
+using Holdfast.KernelBridge.Linux;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>
+/// A userfaultfd(2) of another process in the mode in which the kernel itself lifts the write protection of a page at the first write (UFFD_FEATURE_WP_ASYNC,
+/// Linux 6.7): nobody waits, and nobody is told. See ioctl_userfaultfd(2) and Documentation/admin-guide/mm/userfaultfd.rst of the kernel.
+/// </summary>
+internal sealed unsafe class WriteProtection : IDisposable
+{
+    /// <summary>O_CLOEXEC, and UFFD_USER_MODE_ONLY, which needs no right: no fault is ever handed over, so that those of the kernel do not matter.</summary>
+    public const ulong Flags = 0x80000 | 1;
+
+    private const ulong UFFDIO_API = 0xc018aa3f, UFFDIO_REGISTER = 0xc020aa00, UFFDIO_UNREGISTER = 0x8010aa01;
+    private const ulong WP_UNPOPULATED = 1 << 13, WP_ASYNC = 1 << 15, ModeWriteProtect = 2;
+
+    private readonly int descriptor;
+
+    private WriteProtection(int descriptor)
+    {
+        this.descriptor = descriptor;
+    }
+
+    /// <summary>Takes a new userfaultfd into use, and closes it where that is not possible.</summary>
+    /// <returns>Null when this kernel cannot do it.</returns>
+    public static WriteProtection? TryUse(int descriptor)
+    {
+        WriteProtection protection = new(descriptor);
+        ulong* api = stackalloc ulong[3] { 0xaa, WP_ASYNC | WP_UNPOPULATED, 0 };
+        if (Libc.ioctl(descriptor, UFFDIO_API, api) == 0)
+        {
+            return protection;
+        }
+
+        protection.Dispose();
+        return null;
+    }
+
+    /// <summary>Makes writes in an area noticeable from the first scan on. Does nothing where they are so already.</summary>
+    /// <returns>False where that is not possible, as where somebody else does the same.</returns>
+    public bool TryRegister(ulong start, ulong end)
+    {
+        ulong* range = stackalloc ulong[4] { start, end - start, ModeWriteProtect, 0 };
+        return Libc.ioctl(descriptor, UFFDIO_REGISTER, range) == 0;
+    }
+
+    /// <summary>Undoes it, and forgets which pages were protected.</summary>
+    public void Unregister(ulong start, ulong end)
+    {
+        ulong* range = stackalloc ulong[2] { start, end - start };
+        _ = Libc.ioctl(descriptor, UFFDIO_UNREGISTER, range);
+    }
+
+    /// <summary>Undoes all: the kernel forgets every area and page.</summary>
+    public void Dispose() => _ = Libc.close(descriptor);
+
+    /// <summary>Tries in memory of this process whether a write is noticed, once and only once.</summary>
+    /// <returns>Null when it works, else what is missing.</returns>
+    public static string? Try()
+    {
+        int descriptor = Libc.userfaultfd((int)Flags);
+        if (descriptor < 0)
+        {
+            return $"userfaultfd(2): {Errno.Text(Libc.LastError)}";
+        }
+
+        using WriteProtection? protection = TryUse(descriptor);
+        if (protection is null)
+        {
+            return "no UFFD_FEATURE_WP_ASYNC (Linux 6.7)";
+        }
+
+        nint page = Libc.mmap(0, PagePump.PageSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
+        using PageMap map = new(Environment.ProcessId);
+        try
+        {
+            // Of Linux 6.13 and 6.14, which have guard pages and do not show them.
+            ulong first = (ulong)page;
+            if (!map.ShowsGuards && Libc.madvise(page, PagePump.PageSize, Libc.MADV_GUARD_INSTALL) == 0)
+            {
+                return "this kernel does not show guard pages";
+            }
+
+            *(byte*)page = 1;
+            return protection.TryRegister(first, first + PagePump.PageSize) && WasWritten(map, first) && !WasWritten(map, first) && WriteIsNoticed(map, first)
+                ? null : "PAGEMAP_SCAN does not show what was written";
+        }
+        finally
+        {
+            _ = Libc.munmap(page, PagePump.PageSize);
+        }
+    }
+
+    private static bool WriteIsNoticed(PageMap map, ulong page)
+    {
+        *(byte*)page = 2;
+        return WasWritten(map, page);
+    }
+
+    private static bool WasWritten(PageMap map, ulong page)
+    {
+        ulong at = page;
+        return map.TryNextWritten(ref at, page + PagePump.PageSize, out ReadOnlySpan<PageRegion> found) && found.Length == 1 && (found[0].Categories & PageMap.Written) != 0;
+    }
+}

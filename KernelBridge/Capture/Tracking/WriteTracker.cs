@@ -1,0 +1,184 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>
+/// Knows which pages of a process were written to since a snapshot of it. Lives from checkpoint to checkpoint in the supervisor; with the supervisor ends all
+/// that it knows, since the kernel forgets a userfaultfd's areas with its last descriptor.
+/// </summary>
+/// <remarks>
+/// The one thing it says of a page is: it holds something now, it was write-protected by an earlier scan, nothing has lifted that since, and none of the scans
+/// since the base saw it written. All else is read. So it need not know of what the program does with its memory:
+/// <list type="bullet">
+/// <item>munmap(2), mmap(2), brk(2): a new area is not registered. Its neighbour is not merged with it.</item>
+/// <item>mremap(2): an area that was moved is not registered any more, nor one that it was merged with; one that has grown has new pages, which nobody protected.</item>
+/// <item>MADV_DONTNEED, MADV_FREE: a page that is gone holds nothing, one that came back is not protected.</item>
+/// <item>fork(2), execve(2): the child, the new program have no registered areas.</item>
+/// </list>
+/// Mappings of files are left out. There, a page that was dropped leaves its protection behind (PTE_MARKER_UFFD_WP of the kernel), and the page of the file that is
+/// copied in its place has it for the moment until the write that caused the copy is made: it would be taken for the page that was dropped.
+/// </remarks>
+internal sealed class WriteTracker : IDisposable
+{
+    /// <summary>Smaller areas are read every time: registering each would take longer.</summary>
+    private const ulong LeastArea = 64 << 10;
+
+    private readonly WriteProtection protection;
+    private readonly (ulong, ulong, ulong, ulong) program;
+
+    // What scans since the base have reported: each of them makes the kernel forget it.
+    private PageRanges written = new();
+
+    private WriteTracker(WriteProtection protection, ProcessStat stat)
+    {
+        this.protection = protection;
+        program = Program(stat);
+    }
+
+    /// <summary>The snapshot that the process's memory is compared with; null when there is none, and all of it counts as written.</summary>
+    public string? Base { get; private set; }
+
+    /// <summary>Why writes of a process cannot all be noticed.</summary>
+    /// <returns>Null when they can.</returns>
+    public static string? Obstacle(ProcessInspection inspection) =>
+        // A device, or the kernel, writes into pinned pages, whatever protects them from the process.
+        inspection.View.Status.Kibibytes("VmPin") > 0 ? "it has pinned memory"
+        : inspection.Descriptors.Any(descriptor => descriptor.IsAnonymous("io_uring")) ? "it has an io_uring"
+        : inspection.Maps.Any(map => map.Name.StartsWith("/[aio]", StringComparison.Ordinal)) ? "it has a context of Linux AIO"
+        : null;
+
+    /// <summary>Begins to track a process that stands: a userfaultfd is made inside it, taken out and closed there.</summary>
+    /// <param name="view">The process.</param>
+    /// <param name="calls">Calls inside one of its threads; nothing has been called yet.</param>
+    /// <returns>Null when it, or this kernel, does not allow that.</returns>
+    public static WriteTracker? TryCreate(ProcessView view, InjectedCalls calls)
+    {
+        // All that could open descriptors stand, so that the lowest free number is what it gets. Should the tracer die in between, it is closed all the same.
+        int number = LowestFree(view.Pid);
+        long made = calls.Begin(new InjectedCall(X64.Userfaultfd, WriteProtection.Flags), new InjectedCall(X64.Close, (ulong)number));
+        if (made < 0)
+        {
+            return null;
+        }
+
+        (int descriptor, _) = Libc.CopyDescriptor(view.Pid, (int)made);
+        _ = calls.Next();
+        if (made != number)
+        {
+            _ = calls.Call(X64.Close, (ulong)made);
+        }
+
+        return descriptor < 0 || WriteProtection.TryUse(descriptor) is not { } protection ? null : new WriteTracker(protection, view.Stat);
+    }
+
+    /// <summary>Whether this is still the process's memory: it has not executed another program since.</summary>
+    public bool IsOf(ProcessStat stat) => program == Program(stat);
+
+    /// <summary>Finds what was written since the last scan, and begins anew. The process stands, and nobody may write to its memory before it is copied or read.</summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="areas">Its memory.</param>
+    /// <returns>What is as it is in <see cref="Base"/>; null when nothing is known, and this tracker is of no more use.</returns>
+    public PageRanges? Scan(int pid, IEnumerable<Area> areas)
+    {
+        PageRanges untouched = new();
+        PageRanges touched = new();
+        using PageMap map = new(pid);
+        foreach (Area area in areas.Where(area => area.Kind == AreaKind.Anonymous && area.Map.Length >= LeastArea))
+        {
+            bool isNew = !map.IsWriteProtectedAsync(area.Map.Start);
+            if (!protection.TryRegister(area.Map.Start, area.Map.End))
+            {
+                touched.Append(area.Map.Start, area.Map.End);
+                continue;
+            }
+
+            if (isNew ? !TryBegin(map, area.Map, touched) : !TryContinue(map, area.Map, untouched, touched))
+            {
+                return null;
+            }
+        }
+
+        PageRanges unwritten = untouched.Without(written);
+        written = written.Union(touched);
+        if (written.IsFull)
+        {
+            Base = null;
+        }
+
+        return Base is null ? new PageRanges() : unwritten;
+    }
+
+    /// <summary>A snapshot has all that the last scan reported: from now on it is what memory is compared with.</summary>
+    public void Rebase(string snapshot)
+    {
+        Base = snapshot;
+        written = new PageRanges();
+    }
+
+    /// <summary>Nothing is known any more of what was written.</summary>
+    public void Forget() => Base = null;
+
+    public void Dispose() => protection.Dispose();
+
+    /// <summary>All of a new area counts as written, and is protected.</summary>
+    private bool TryBegin(PageMap map, MemoryMap area, PageRanges touched)
+    {
+        touched.Append(area.Start, area.End);
+        ulong at = area.Start;
+        while (map.TryNextWritten(ref at, area.End, out ReadOnlySpan<PageRegion> found))
+        {
+            if (found.IsEmpty)
+            {
+                return true;
+            }
+
+            foreach (PageRegion region in found)
+            {
+                if ((region.Categories & PageMap.Written) == 0)
+                {
+                    // Left over from a registration that ended by mremap(2) (before Linux 6.13 pages kept it, and may be writable with it): cleared by this, for the next time.
+                    protection.Unregister(area.Start, area.End);
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
+
+    private static bool TryContinue(PageMap map, MemoryMap area, PageRanges untouched, PageRanges touched)
+    {
+        ulong at = area.Start;
+        while (map.TryNextWritten(ref at, area.End, out ReadOnlySpan<PageRegion> found))
+        {
+            if (found.IsEmpty)
+            {
+                return true;
+            }
+
+            foreach (PageRegion region in found)
+            {
+                ((region.Categories & PageMap.Written) == 0 ? untouched : touched).Append(region.Start, region.End);
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>What execve(2) changes: where code, stack, heap and arguments begin.</summary>
+    private static (ulong, ulong, ulong, ulong) Program(ProcessStat stat) => (stat.Field(26), stat.Field(28), stat.Field(47), stat.Field(48));
+
+    private static int LowestFree(int pid)
+    {
+        HashSet<int> used = [.. ProcFs.Numbers($"/proc/{pid}/fd")];
+        int number = 0;
+        while (used.Contains(number))
+        {
+            number++;
+        }
+
+        return number;
+    }
+}

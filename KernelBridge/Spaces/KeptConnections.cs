@@ -1,0 +1,264 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+using Microsoft.Win32.SafeHandles;
+using static Holdfast.KernelBridge.Spaces.SpaceNative;
+
+namespace Holdfast.KernelBridge.Spaces;
+
+/// <summary>
+/// TCP sockets of an application that is ended with its snapshot: a small process (<c>keep.c</c>) holds them, so that nobody at their other ends learns of it,
+/// and a restore of that snapshot goes on with the very same. That is right only if the application does not run after the capture.
+/// </summary>
+public sealed unsafe class KeptConnections : IDisposable
+{
+    /// <summary>What one process holds at most.</summary>
+    private const int Maximum = 16384;
+
+    private const int ListenerNumber = 3, SourceNumber = 4, WordSize = 16;
+    private const ulong SocketWord = 1, EndWord = 2, TakeWord = 3, DoneWord = 4, DropWord = 5;
+
+    private static readonly byte[] code = FlatProgram.Load("keep.bin");
+
+    private readonly SafeFileHandle channel;
+    private readonly Dictionary<long, SocketCopy> sockets = [];
+
+    private KeptConnections(SafeFileHandle channel)
+    {
+        this.channel = channel;
+    }
+
+    /// <summary>How many sockets there are.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>By the number that the image gives each.</summary>
+    internal IReadOnlyDictionary<long, SocketCopy> Sockets => sockets;
+
+    /// <summary>
+    /// Takes the listening sockets, and the connections with others, of an application that stands. They are let go again unless <see cref="Confirm"/> follows,
+    /// which is to be called when the application is gone.
+    /// </summary>
+    /// <param name="path">Of a socket at which they can be had; its directory is the owner's only.</param>
+    /// <param name="image">The application's image.</param>
+    /// <param name="pids">Host pids of its processes.</param>
+    /// <param name="time">How long they are held, from a second on.</param>
+    /// <exception cref="BridgeException">They cannot be held; the application is as it was.</exception>
+    public static KeptConnections Keep(string path, ApplicationImage image, IReadOnlyList<int> pids, TimeSpan time)
+    {
+        int* pair = stackalloc int[2];
+        if (SocketCalls.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        {
+            throw Descriptors.Failure("connections.keep", "a pair of sockets", Marshal.GetLastPInvokeError());
+        }
+
+        KeptConnections kept = new(new SafeFileHandle(pair[0], ownsHandle: true));
+        try
+        {
+            using (SafeFileHandle theirs = new(pair[1], ownsHandle: true))
+            using (SafeFileHandle listener = InitSocket.Listen(path))
+            using (SafeFileHandle program = Descriptors.Memory("holdfast-keep", FlatProgram.Executable(code, InitProgram.DefaultBase), executable: true))
+            {
+                int? status = ChildProcess.Reap(SpawnedProgram.Start(
+                    program, [(Descriptors.Number(listener), ListenerNumber), (Descriptors.Number(theirs), SourceNumber)],
+                    Path.GetFullPath(path), ((long)Math.Ceiling(time.TotalSeconds)).ToString(CultureInfo.InvariantCulture)));
+                if (status != 0)
+                {
+                    throw new BridgeException("connections.keep", "the process that is to hold the connections", $"it ended with {status}");
+                }
+            }
+
+            foreach ((long id, SocketCopy socket) in Of(image, pids))
+            {
+                using (socket)
+                {
+                    kept.Send(SocketWord, id, socket.Fd);
+                    kept.Count++;
+                }
+            }
+
+            kept.Send(EndWord, 0, -1);
+            (ulong what, long count, _) = kept.Receive();
+            return what == EndWord && count == kept.Count
+                ? kept
+                : throw new BridgeException("connections.keep", "the process that is to hold the connections", $"it has {count} of {kept.Count}");
+        }
+        catch
+        {
+            kept.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The application is gone: from now on they are held until they are taken, or the time is over.</summary>
+    public void Confirm() => Send(DoneWord, 0, -1);
+
+    /// <summary>Asks for what is held at a path, for a restore.</summary>
+    /// <returns>Copies; null when nothing is held there, or no longer. Disposing them leaves all as it was.</returns>
+    public static KeptConnections? TryTake(string path)
+    {
+        KeptConnections? kept = TryConnect(path);
+        if (kept is null)
+        {
+            return null;
+        }
+
+        try
+        {
+            kept.Send(TakeWord, 0, -1);
+            while (kept.Receive() is { What: SocketWord, Descriptor: { } fd } word)
+            {
+                kept.sockets[word.Number] = SocketCopy.Own(fd);
+            }
+
+            kept.Count = kept.sockets.Count;
+            return kept;
+        }
+        catch
+        {
+            kept.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Lets go of what is held at a path: the other ends learn that the application is gone. Does nothing when nothing is.</summary>
+    public static void Drop(string path)
+    {
+        if (!File.Exists(path))
+        {
+            return;
+        }
+
+        using KeptConnections? kept = TryConnect(path);
+        if (kept is null)
+        {
+            File.Delete(path);
+            return;
+        }
+
+        kept.Send(DropWord, 0, -1);
+        _ = kept.Receive();
+    }
+
+    /// <summary>The restored application has them: nobody else is to.</summary>
+    public void Taken()
+    {
+        Send(DoneWord, 0, -1);
+        _ = Receive();
+    }
+
+    /// <summary>Closes our copies, and the line: what was not confirmed, or taken, is as if nobody had asked.</summary>
+    public void Dispose()
+    {
+        foreach (SocketCopy socket in sockets.Values)
+        {
+            socket.Dispose();
+        }
+
+        channel.Dispose();
+    }
+
+    private static KeptConnections? TryConnect(string path)
+    {
+        try
+        {
+            return new KeptConnections(InitSocket.Connect(path, TimeSpan.FromSeconds(10)));
+        }
+        catch (BridgeException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>One descriptor of ours for each socket that can be held.</summary>
+    private static IEnumerable<(long Id, SocketCopy Socket)> Of(ApplicationImage image, IReadOnlyList<int> pids)
+    {
+        Dictionary<int, int> hosts = pids.ToDictionary(pid => image.Scope == ApplicationScope.Space ? ProcessStatus.Read(pid).Innermost("NSpid") : pid);
+        Dictionary<int, (int Pid, int Number)> holders = [];
+        foreach (ProcessImage process in image.Processes.Where(process => hosts.ContainsKey(process.Pid)))
+        {
+            foreach (DescriptorImage descriptor in process.Descriptors)
+            {
+                holders.TryAdd(descriptor.File, (hosts[process.Pid], descriptor.Number));
+            }
+        }
+
+        int count = 0;
+        for (int i = 0; i < image.OpenFiles.Count; i++)
+        {
+            if (image.OpenFiles[i] is SocketImage { IsTcp: true } socket && TcpSockets.CanBeKept(socket) && holders.TryGetValue(i, out (int Pid, int Number) holder)
+                && SocketCopy.TryTake(holder.Pid, holder.Number) is { } copy)
+            {
+                if (!TcpSockets.IsAlive(copy))
+                {
+                    copy.Dispose();
+                    continue;
+                }
+
+                if (++count > Maximum)
+                {
+                    copy.Dispose();
+                    throw new BridgeException("connections.keep", "connections", $"there are more than {Maximum}", "end the application without keeping them");
+                }
+
+                yield return (socket.Id, copy);
+            }
+        }
+    }
+
+    private void Send(ulong what, long number, int descriptor)
+    {
+        long* word = stackalloc long[2];
+        word[0] = number;
+        word[1] = (long)what;
+        byte* control = stackalloc byte[24];
+        var vector = new IoVector { Base = word, Length = WordSize };
+        var message = new MessageHeader { Vector = &vector, VectorLength = 1 };
+        if (descriptor >= 0)
+        {
+            *(ControlHeader*)control = new ControlHeader { Length = (nuint)(sizeof(ControlHeader) + sizeof(int)), Level = SOL_SOCKET, Type = SCM_RIGHTS };
+            *(int*)(control + sizeof(ControlHeader)) = descriptor;
+            message.Control = control;
+            message.ControlLength = 24;
+        }
+
+        while (SendMessage(Descriptors.Number(channel), &message, MSG_NOSIGNAL) < 0)
+        {
+            int error = Marshal.GetLastPInvokeError();
+            if (error != EINTR)
+            {
+                throw Descriptors.Failure("connections.keep", "the process that holds the connections", error);
+            }
+        }
+    }
+
+    private (ulong What, long Number, int? Descriptor) Receive()
+    {
+        const int ControlSize = 128;
+        long* word = stackalloc long[2];
+        byte* control = stackalloc byte[ControlSize];
+        var vector = new IoVector { Base = word, Length = WordSize };
+        var message = new MessageHeader { Vector = &vector, VectorLength = 1, Control = control, ControlLength = ControlSize };
+        nint n;
+        while ((n = ReceiveMessage(Descriptors.Number(channel), &message, MSG_CMSG_CLOEXEC)) < 0 && Marshal.GetLastPInvokeError() == EINTR)
+        {
+        }
+
+        if (n != WordSize)
+        {
+            throw n < 0
+                ? Descriptors.Failure("connections.keep", "the process that holds the connections", Marshal.GetLastPInvokeError())
+                : new BridgeException("connections.keep", "the process that holds the connections", "it is gone");
+        }
+
+        int? descriptor = null;
+        for (nuint at = 0; at + (nuint)sizeof(ControlHeader) <= message.ControlLength;)
+        {
+            var header = (ControlHeader*)(control + at);
+            descriptor = header->Level == SOL_SOCKET && header->Type == SCM_RIGHTS ? *(int*)(header + 1) : descriptor;
+            at += (header->Length + 7) & ~(nuint)7;
+        }
+
+        return ((ulong)word[1], word[0], descriptor);
+    }
+}
