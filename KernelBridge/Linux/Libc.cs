@@ -61,12 +61,6 @@ internal static unsafe partial class Libc
     public static partial int ioctl(int fd, ulong request, void* argument);
 
     [LibraryImport("libc", SetLastError = true)]
-    public static partial void* mmap(void* address, nuint length, int protection, int flags, int fd, long offset);
-
-    [LibraryImport("libc", SetLastError = true)]
-    public static partial int munmap(void* address, nuint length);
-
-    [LibraryImport("libc", SetLastError = true)]
     public static partial int setns(int fd, int type);
 
     [LibraryImport("libc", SetLastError = true)]
@@ -147,9 +141,6 @@ internal static unsafe partial class Libc
         _ = pidfd >= 0 ? close(pidfd) : 0;
         return (copy, copy < 0 ? error : 0);
     }
-
-    /// <summary>userfaultfd(2).</summary>
-    public static long userfaultfd(int flags) => syscall(323, flags, 0, 0, 0, 0, 0);
 
     public static long get_robust_list(int tid, ulong* head, ulong* length) => syscall(274, tid, (long)head, (long)length, 0, 0, 0);
 

@@ -48,7 +48,7 @@ internal sealed unsafe class MemoryLoader : IMemoryLoading
         {
             using SafeFileHandle memory = Descriptors.Own(SpaceNative.MemfdCreate("holdfast-loading", SpaceNative.MFD_CLOEXEC), "lazy.failed", "memfd_create");
             RandomAccess.SetLength(memory, (long)BufferSize);
-            buffer = (byte*)Libc.mmap(null, (nuint)BufferSize, Libc.PROT_READ | Libc.PROT_WRITE, 1, Descriptors.Number(memory), 0);
+            buffer = (byte*)Libc.mmap(0, (nuint)BufferSize, Libc.PROT_READ | Libc.PROT_WRITE, 1, Descriptors.Number(memory), 0);
             if (buffer == (byte*)-1)
             {
                 throw new BridgeException("lazy.failed", "memory to load pages with", Errno.Text(Libc.LastError));
@@ -186,7 +186,7 @@ internal sealed unsafe class MemoryLoader : IMemoryLoading
         init.Dispose();
         if (buffer != null && buffer != (byte*)-1)
         {
-            _ = Libc.munmap(buffer, (nuint)BufferSize);
+            _ = Libc.munmap((nint)buffer, (nuint)BufferSize);
         }
     }
 

@@ -26,7 +26,7 @@ internal static unsafe class UserFault
     /// <summary>Why there can be none here; null when there can.</summary>
     public static Refusal? Check()
     {
-        int fd = (int)Libc.userfaultfd(Libc.O_CLOEXEC | Libc.O_NONBLOCK);
+        int fd = Libc.userfaultfd(Libc.O_CLOEXEC | Libc.O_NONBLOCK);
         int error = fd < 0 ? Libc.LastError : Enable(fd);
         _ = fd >= 0 ? Libc.close(fd) : 0;
         return error switch
