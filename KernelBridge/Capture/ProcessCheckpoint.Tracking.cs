@@ -10,6 +10,7 @@ internal sealed partial class ProcessCheckpoint
     /// <summary>A copy of memory takes about as long as to read one page in so many.</summary>
     private const int WorthCopying = 32;
 
+    private WriteTracker? tracker;
     private UnwrittenPages? unwritten;
     private bool scanned;
 
@@ -35,15 +36,12 @@ internal sealed partial class ProcessCheckpoint
             return;
         }
 
-        if ((application.Trackers.Find(Pid, stat) ?? BeginTracking(stat)) is not { } tracker)
-        {
-            return;
-        }
-
-        PageRanges? same = tracker.Scan(Pid, Inspection.Areas);
-        if (same is null)
+        tracker = application.Trackers.Find(Pid, stat) ?? BeginTracking(stat);
+        PageRanges? same = tracker?.Scan(Pid, Inspection.Areas);
+        if (tracker is null || same is null)
         {
             application.Trackers.Remove(Pid, stat);
+            tracker = null;
             return;
         }
 
@@ -54,25 +52,64 @@ internal sealed partial class ProcessCheckpoint
     private WriteTracker? BeginTracking(ProcessStat stat)
     {
         Tracee thread = threads.GetValueOrDefault(Pid) ?? threads.Values.First();
-        WriteTracker? tracker;
+        WriteTracker? begun;
         try
         {
             ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
             using InjectedCalls calls = new(
                 thread, memory, gadgets!, slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid))
             { Filters = filters };
-            tracker = WriteTracker.TryCreate(Inspection!.View, calls);
+            begun = WriteTracker.TryCreate(Inspection!.View, calls);
         }
         catch (BridgeException e) when (e.Code is "inject.stack" or SeccompFilters.Code)
         {
             return null;
         }
 
-        if (tracker is not null)
+        if (begun is not null)
         {
-            application.Trackers.Add(Pid, stat, tracker);
+            application.Trackers.Add(Pid, stat, begun);
         }
 
-        return tracker;
+        return begun;
+    }
+
+    /// <summary>
+    /// Flags that were assumed are compared with those of the process after it went on: what changed between the look before it was stopped and the one now would
+    /// show, unless it was changed and changed back meanwhile. To ask while it stands would take several times as long as all else that is done to it then.
+    /// A program of which that was seen to change has its flags compared while it stands from then on.
+    /// </summary>
+    private void CompareFlagsAfterwards(WriteTracker known)
+    {
+        if (!Inspection!.FlagsAreAssumed)
+        {
+            return;
+        }
+
+        List<MemoryMap> now = MemoryMap.ReadWithFlags(Pid);
+        int at = 0;
+        foreach (MemoryMap map in Inspection.Maps.Where(map => map.Name != "[vsyscall]"))
+        {
+            while (at < now.Count && now[at].End <= map.Start)
+            {
+                at++;
+            }
+
+            bool seen = false;
+            for (int i = at; i < now.Count && now[i].Start < map.End; i++)
+            {
+                seen = map.HasFlagsOf(now[i]);
+                if (!seen)
+                {
+                    break;
+                }
+            }
+
+            if (!seen)
+            {
+                known.ComparesFlagsAtOnce = true;
+                throw FlagsChanged(map);
+            }
+        }
     }
 }

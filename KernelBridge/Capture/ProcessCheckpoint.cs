@@ -242,7 +242,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         long changed = unwritten is { IsVerified: false } known && known.Snapshot == pages.Base ? Math.Max(0, size - known.Length) : size;
         if ((size <= application.HoldUpTo || changed <= size / WorthCopying) && application.TryHold(changed))
         {
-            if (size > application.HoldUpTo)
+            if (tracker is { ComparesFlagsAtOnce: true })
             {
                 CompareFlags(Pid);
             }
@@ -299,6 +299,11 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             return Pump(Pid, memory, areas, sink);
         }
 
+        if (copy is null && tracker is { ComparesFlagsAtOnce: false })
+        {
+            CompareFlagsAfterwards(tracker);
+        }
+
         PageCounts counts = held.PumpTo(sink);
         if (copy is not null)
         {
@@ -326,11 +331,13 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             bool same = now.TryGetValue((map.Start, map.End), out MemoryMap? found) ? map.HasFlagsOf(found) : pid != Pid && map.HasFlag("dc ");
             if (!same)
             {
-                throw new BridgeException(
-                    "memory.changed", $"comparing memory of process {Pid} at {map.Start:x}-{map.End:x}", "its flags changed just before it was stopped (madvise(2), for one)", "try again");
+                throw FlagsChanged(map);
             }
         }
     }
+
+    private BridgeException FlagsChanged(MemoryMap map) => new(
+        "memory.changed", $"comparing memory of process {Pid} at {map.Start:x}-{map.End:x}", "its flags changed just before it was stopped (madvise(2), for one)", "try again");
 
     private PageCounts Pump(int pid, TargetMemory from, IEnumerable<Area> areas, IPageSink sink)
     {

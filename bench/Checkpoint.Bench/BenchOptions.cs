@@ -7,10 +7,13 @@ internal sealed record BenchOptions
 {
     private const string Usage = """
         usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--redis MIB] [--json FILE] [--holdfast FILE]
+               Checkpoint.Bench --changes MIB [--windows N] [--seconds S] [--place DIR] [--pairs N] [--json FILE] [--holdfast FILE]
           --place DIR      where the store and the yardsticks' file are (default: /dev/shm)
           --pairs N        measured pairs of yardstick and operation per case, 1-99 (default: 5)
           --only CASES     some of PROCESSESxMIB, comma separated, such as 1x256,128x1 (default: 1x1,16x1,128x1,1x64,1x256,1x1024)
           --redis MIB      then a redis server with so much in it: its first answer after either kind of restore (of --only 0: nothing else)
+          --changes MIB    instead of all that: a process of so many MiB of which one page in a hundred changes between two checkpoints
+          --windows N      and so many times, how fast it writes to its memory without, with, and with a tracked checkpoint in S seconds (default: 1; 60 s)
           --json FILE      writes every figure to FILE too
           --holdfast FILE  the program to measure (default: what ./holdfast builds)
         ends with 1 when an operation takes more than three times its yardstick at 256 MiB and above
@@ -23,6 +26,13 @@ internal sealed record BenchOptions
     public IReadOnlyList<BenchCase> Cases { get; private init; } = BenchCase.All;
 
     public int? Redis { get; private init; }
+
+    /// <summary>MiB of the application of <see cref="ChangeBench"/>; 0 for the other cases.</summary>
+    public int ChangesOf { get; private init; }
+
+    public int Windows { get; private init; } = 1;
+
+    public int Seconds { get; private init; } = 60;
 
     public string? Json { get; private init; }
 
@@ -42,7 +52,10 @@ internal sealed record BenchOptions
                 ("--pairs", _) when int.TryParse(value, CultureInfo.InvariantCulture, out int pairs) && pairs is >= 1 and <= 99 => options with { Pairs = pairs },
                 ("--only", _) when ParseCases(value) is { } cases => options with { Cases = cases },
                 ("--only", "0") => options with { Cases = [] },
-                ("--redis", _) when int.TryParse(value, CultureInfo.InvariantCulture, out int redis) && redis is >= 1 and <= 65536 && RedisBench.IsInstalled => options with { Redis = redis },
+                ("--redis", _) when RedisBench.IsInstalled && Number(value, 1, 65536) is { } redis => options with { Redis = redis },
+                ("--changes", _) when Number(value, 1, 65536) is { } size => options with { ChangesOf = size },
+                ("--windows", _) when Number(value, 0, 99) is { } windows => options with { Windows = windows },
+                ("--seconds", _) when Number(value, 1, 3600) is { } seconds => options with { Seconds = seconds },
                 ("--json", _) => options with { Json = Path.GetFullPath(value) },
                 ("--holdfast", _) => options with { Holdfast = Path.GetFullPath(value) },
                 _ => null,
@@ -57,6 +70,9 @@ internal sealed record BenchOptions
 
         return options;
     }
+
+    private static int? Number(string text, int least, int most) =>
+        int.TryParse(text, CultureInfo.InvariantCulture, out int number) && number >= least && number <= most ? number : null;
 
     private static List<BenchCase>? ParseCases(string text)
     {

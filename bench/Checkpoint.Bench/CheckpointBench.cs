@@ -26,7 +26,8 @@ internal sealed class CheckpointBench : IDisposable
         Directory.CreateDirectory(_directory);
         try
         {
-            _holdfast = new HoldfastCommand(options.Holdfast, _directory);
+            // Every checkpoint stores everything: what did not change since the one before would make the comparison too easy.
+            _holdfast = new HoldfastCommand(options.Holdfast, _directory, "holdfast.checkpoint.incremental = off\n");
         }
         catch
         {

@@ -14,12 +14,12 @@ internal sealed class HoldfastCommand
     /// <summary>Finds the program, and has it built where it is this repository's.</summary>
     /// <param name="program">The program, or null for this repository's.</param>
     /// <param name="directory">Where the store and the commands' output go.</param>
-    public HoldfastCommand(string? program, string directory)
+    /// <param name="configuration">What is configured otherwise than by default.</param>
+    public HoldfastCommand(string? program, string directory, string configuration)
     {
         _directory = directory;
-        // Every checkpoint stores everything: what did not change since the one before would make the comparison too easy.
         _configuration = Path.Combine(directory, "holdfast.conf");
-        File.WriteAllText(_configuration, "holdfast.checkpoint.incremental = off\n");
+        File.WriteAllText(_configuration, configuration);
         if (program is null)
         {
             string script = Path.Combine(Root(), "holdfast");

@@ -7,6 +7,20 @@ if (BenchOptions.Parse(args, Console.Error) is not { } options)
 
 try
 {
+    if (options.ChangesOf > 0)
+    {
+        using ChangeBench changes = new(options);
+        IReadOnlyList<ChangePair> pairs = changes.Pairs();
+        IReadOnlyList<WriteRates> rates = changes.Rates();
+        ChangeBench.Print(Console.Out, options, pairs, rates);
+        if (options.Json is { } json)
+        {
+            Report.WriteJson(json, options, pairs, rates);
+        }
+
+        return 0;
+    }
+
     using CheckpointBench bench = new(options);
     ConsoleCancelEventHandler cancel = (_, e) =>
     {

@@ -67,6 +67,20 @@ internal static class Report
         },
         Indented));
 
+    public static void WriteJson(string file, BenchOptions options, IReadOnlyList<ChangePair> pairs, IReadOnlyList<WriteRates> rates) => File.WriteAllText(file, JsonSerializer.Serialize(
+        new
+        {
+            options.Place,
+            MiB = options.ChangesOf,
+            WindowSeconds = options.Seconds,
+            Kernel = Environment.OSVersion.Version.ToString(),
+            Processors = Environment.ProcessorCount,
+            LoadAverage = Load(),
+            Pairs = pairs,
+            WriteRates = rates,
+        },
+        Indented));
+
     private static string Load() => string.Join(' ', File.ReadAllText("/proc/loadavg").Split(' ').Take(3));
 
     private static Dictionary<string, double> Row(Sample sample, string freeze) => new()

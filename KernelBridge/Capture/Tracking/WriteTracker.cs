@@ -40,6 +40,9 @@ internal sealed class WriteTracker : IDisposable
     /// <summary>The snapshot that the process's memory is compared with; null when there is none, and all of it counts as written.</summary>
     public string? Base { get; private set; }
 
+    /// <summary>Whether the flags of its areas have been seen to change at the wrong moment, so that they are asked for while it stands.</summary>
+    public bool ComparesFlagsAtOnce { get; set; }
+
     /// <summary>Why writes of a process cannot all be noticed.</summary>
     /// <returns>Null when they can.</returns>
     public static string? Obstacle(ProcessInspection inspection) =>

@@ -5,21 +5,23 @@ namespace Holdfast.KernelBridge.Tests.Conformance;
 /// <summary>Supervisors that tests kill: the helper processes of this suite.</summary>
 public static class ConformanceHelpers
 {
-    /// <summary>Takes one checkpoint. Argument: the target.</summary>
+    /// <summary>Takes one checkpoint, and begins to track writes with it. Argument: the target.</summary>
     public static int CheckpointOnce(string[] args)
     {
-        Driver.Checkpoint(new PtraceBridge(), JsonSerializer.Deserialize<ApplicationTarget>(args[0])!);
+        Driver.Checkpoint(new PtraceBridge(), JsonSerializer.Deserialize<ApplicationTarget>(args[0])!, new MemoryPages(), WriteTracking.On);
         return 0;
     }
 
-    /// <summary>Takes one checkpoint after the other. Argument: the target.</summary>
+    /// <summary>Takes one checkpoint after the other, each the base of the next. Argument: the target.</summary>
     public static int CheckpointForever(string[] args)
     {
         ApplicationTarget target = JsonSerializer.Deserialize<ApplicationTarget>(args[0])!;
+        PtraceBridge bridge = new();
+        MemoryPages? last = null;
         Say("ready");
         while (true)
         {
-            Driver.Checkpoint(new PtraceBridge(), target);
+            last = Driver.Checkpoint(bridge, target, new MemoryPages { Parent = last }, WriteTracking.On).Pages;
             Say("taken");
         }
     }

@@ -6,6 +6,9 @@ namespace Holdfast.KernelBridge.Tests.Conformance;
 /// <summary>A snapshot as the suite keeps it.</summary>
 public sealed record Taken(byte[] Image, MemoryPages Pages)
 {
+    /// <summary>What was pumped.</summary>
+    public PageCounts Counts { get; init; }
+
     public ApplicationImage Decode() => ApplicationImage.Decode(Image);
 }
 
@@ -21,9 +24,24 @@ public static class Driver
     /// <param name="standing">Called while all stand, before anything is captured.</param>
     /// <param name="prepared">Called before anything stops.</param>
     /// <param name="resumed">Called when all run again, before what was kept of their memory is pumped.</param>
-    public static Taken Checkpoint(IKernelBridge bridge, ApplicationTarget target, bool kill = false, Action? standing = null, Action? resumed = null, Action? prepared = null) => OnThread(() =>
+    public static Taken Checkpoint(IKernelBridge bridge, ApplicationTarget target, bool kill = false, Action? standing = null, Action? resumed = null, Action? prepared = null) =>
+        Checkpoint(bridge, target, new MemoryPages(), WriteTracking.Off, kill, standing, resumed, prepared);
+
+    /// <summary>Takes a checkpoint that may keep something of an earlier one.</summary>
+    /// <param name="bridge">The bridge.</param>
+    /// <param name="target">The application.</param>
+    /// <param name="pages">Where pages go.</param>
+    /// <param name="tracking">Whether writes are tracked.</param>
+    /// <param name="kill">Kills every process while it stands, so that nothing runs after the capture.</param>
+    /// <param name="standing">Called while all stand, before anything is captured.</param>
+    /// <param name="resumed">Called when all run again, before what was kept of their memory is pumped.</param>
+    /// <param name="prepared">Called before anything stops.</param>
+    /// <param name="commits">Whether it becomes what later ones may keep something of.</param>
+    public static Taken Checkpoint(
+        IKernelBridge bridge, ApplicationTarget target, MemoryPages pages, WriteTracking tracking, bool kill = false, Action? standing = null, Action? resumed = null, Action? prepared = null,
+        bool commits = true) => OnThread(() =>
     {
-        using ICheckpoint checkpoint = bridge.BeginCheckpoint(target);
+        using ICheckpoint checkpoint = bridge.BeginCheckpoint(target, tracking);
         Dictionary<int, IProcessCheckpoint> processes = [];
         try
         {
@@ -73,14 +91,13 @@ public static class Driver
             List<ProcessFacts> facts = [.. processes.Values.Select(process => process.Locate())];
             Refuse([.. facts.SelectMany(fact => fact.Refusals), .. checkpoint.Locate(facts)]);
             ApplicationImage image = checkpoint.Assemble([.. processes.Values.Select(process => process.CaptureState())]);
-            var pages = new MemoryPages();
-            checkpoint.PumpShared(pages);
+            PageCounts counts = checkpoint.PumpShared(pages);
             HashSet<IProcessCheckpoint> pumped = [];
             foreach (IProcessCheckpoint process in processes.Values)
             {
-                if (kill || !process.KeepMemory())
+                if (kill || !process.KeepMemory(pages))
                 {
-                    process.PumpPages(pages);
+                    counts += process.PumpPages(pages);
                     pumped.Add(process);
                 }
 
@@ -93,7 +110,12 @@ public static class Driver
             resumed?.Invoke();
             foreach (IProcessCheckpoint process in processes.Values.Where(process => !pumped.Contains(process)))
             {
-                process.PumpPages(pages);
+                counts += process.PumpPages(pages);
+            }
+
+            if (commits)
+            {
+                checkpoint.Committed(pages.Name);
             }
 
             foreach (int pid in processes.Keys.Where(_ => kill))
@@ -102,7 +124,7 @@ public static class Driver
                 _ = Libc.kill(pid, Libc.SIGKILL);
             }
 
-            return new Taken(image.Encode(), pages);
+            return new Taken(image.Encode(), pages) { Counts = counts };
         }
         finally
         {

@@ -9,6 +9,47 @@ public sealed class MemoryPages : IPageSink, IPageSource
     /// <summary>Runs before pages are read, in the midst of a restore that is.</summary>
     public Action BeforeRead { get; set; } = () => { };
 
+    /// <summary>What a later one calls it.</summary>
+    public string Name { get; } = Guid.NewGuid().ToString();
+
+    /// <summary>An earlier one, of which ranges may be kept.</summary>
+    public MemoryPages? Parent { get; init; }
+
+    public string? Base => Parent?.Name;
+
+    public bool Keep(string stream, long offset, long length)
+    {
+        foreach (PageRun run in Parent!.Runs(stream))
+        {
+            long from = Math.Max(offset, run.Offset);
+            long to = Math.Min(offset + length, run.Offset + run.Length);
+            if (from < to)
+            {
+                byte[] bytes = new byte[to - from];
+                Parent.Read(stream, from, bytes);
+                Write(stream, from, bytes);
+            }
+        }
+
+        return true;
+    }
+
+    public bool Holds(string stream, long offset, ReadOnlySpan<byte> data)
+    {
+        byte[] known = new byte[data.Length];
+        foreach (PageRun run in Parent!.Runs(stream))
+        {
+            long from = Math.Max(offset, run.Offset);
+            long to = Math.Min(offset + data.Length, run.Offset + run.Length);
+            if (from < to)
+            {
+                Parent.Read(stream, from, known.AsSpan((int)(from - offset), (int)(to - from)));
+            }
+        }
+
+        return data.SequenceEqual(known);
+    }
+
     public void Write(string stream, long offset, ReadOnlySpan<byte> data)
     {
         byte[] copy = data.ToArray();

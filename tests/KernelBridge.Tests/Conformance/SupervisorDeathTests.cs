@@ -62,7 +62,7 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
-    public void A_process_goes_on_whichever_ptrace_call_of_its_copying_was_the_last()
+    public void A_process_goes_on_whichever_ptrace_call_of_its_copying_and_tracking_was_the_last()
     {
         Random random = new(Tools.Seed(output));
         IRunningApplication application = bench.Launch(bench.Compile(FrozenCopyTests.Watcher)!, "1000");
@@ -74,6 +74,7 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output) : IDisposable
             bench.ExpectLines("log", 2);
             string last = bench.Lines("log")[^1];
             Assert.True(last.StartsWith("round ", StringComparison.Ordinal), $"after a death at call {moment}: {last}");
+            Assert.DoesNotContain(ProcFs.Numbers($"/proc/{application.MainPid}/fd"), number => ProcFs.TryLink($"/proc/{application.MainPid}/fd/{number}")?.Contains("userfaultfd", StringComparison.Ordinal) == true);
         }
 
         output.WriteLine($"{moment} calls");
