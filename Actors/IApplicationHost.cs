@@ -11,6 +11,17 @@ public interface IApplicationHost
     /// </summary>
     void Started(IRunningApplication application);
 
+    /// <summary>All its memory is in place: the snapshot that it came from is not needed any more.</summary>
+    void MemoryLoaded()
+    {
+    }
+
+    /// <summary>Memory that it still lacks cannot be had: it is ended.</summary>
+    /// <param name="failure">What is lost, and where.</param>
+    void MemoryLost(OperationFailure failure)
+    {
+    }
+
     /// <summary>What is run around the freeze; null for nothing.</summary>
     IApplicationHooks? Hooks => null;
 

@@ -101,6 +101,12 @@ public sealed record RestoreRequest
     /// </summary>
     public IReadOnlyList<string> Volumes { get; init; } = [];
 
+    /// <summary>True: it runs before its memory is loaded (<see cref="IRestore.Loading"/>).</summary>
+    public bool Lazy { get; init; }
+
+    /// <summary>Of a lazy restore: bytes a second that are loaded without being asked for, at most; null for no limit.</summary>
+    public long? LoadingRate { get; init; }
+
     /// <summary>Where the connections of this very snapshot may be held (<see cref="Spaces.KeptConnections"/>), or null: connections with others are reset.</summary>
     public string? KeptConnections { get; init; }
 

@@ -1,4 +1,5 @@
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Loading;
 using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge;
@@ -36,6 +37,8 @@ internal static class HostCheck
         rows.Add(new CheckRow(
             "tracking of writes", obstacle is null ? CheckVerdict.Yes : CheckVerdict.Caveat,
             obstacle is null ? "userfaultfd write protection and PAGEMAP_SCAN" : $"{obstacle}: every checkpoint reads all memory, and stores what differs"));
+        Refusal? lazy = UserFault.Check();
+        rows.Add(new CheckRow("lazy restore", lazy is null ? CheckVerdict.Yes : CheckVerdict.Caveat, lazy?.Why ?? "memory can come on demand (userfaultfd)", lazy?.Remedy ?? ""));
         return rows;
     }
 

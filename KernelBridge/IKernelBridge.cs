@@ -42,6 +42,13 @@ public interface IKernelBridge
     /// <exception cref="BridgeException">What belongs to it was changed by the application (<c>intercept.board</c>).</exception>
     IRendezvous? BeginRendezvous(ApplicationTarget target) => null;
 
+    /// <summary>Goes on loading the memory of an application that was restored lazily.</summary>
+    /// <param name="target">The application.</param>
+    /// <param name="source">Called when something is missing: where it comes from. Its exceptions are passed on.</param>
+    /// <returns>The loading, or null when nothing is missing.</returns>
+    /// <exception cref="BridgeException">The application is gone (<c>init.gone</c>).</exception>
+    IMemoryLoading? ContinueLoading(ApplicationTarget target, Func<LoadingSource> source) => null;
+
     /// <summary>Opens a restore. Nothing is built yet. The result must be used from one OS thread only.</summary>
     IRestore BeginRestore(RestoreRequest request);
 }
@@ -163,6 +170,12 @@ public interface IRestore : IDisposable
 
     /// <summary>Address spaces and their contents.</summary>
     void FillMemory();
+
+    /// <summary>
+    /// After <see cref="FillMemory"/> of a lazy restore that left something out: what loads the rest, the caller's from then on. It has to be at work while
+    /// the restore goes on, for the steps that follow may need pages.
+    /// </summary>
+    IMemoryLoading? Loading => null;
 
     /// <summary>Signal actions, timers, credentials, threads and their registers. All stand at the barrier afterwards.</summary>
     void BuildThreads();

@@ -1,6 +1,7 @@
 using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Interception;
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Loading;
 using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Restore;
 using Holdfast.KernelBridge.Spaces;
@@ -27,9 +28,41 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     /// <inheritdoc/>
     public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target)
     {
+        bool loading = IsLoading(target);
         List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, target.RootPid)).OfType<ProcessInspection>()];
         List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out _, out SocketCensus sockets, out TerminalCensus terminals)];
-        return [.. Intercepted(target), .. ApplicationCheck.Rows(inspections, refusals, sockets, terminals)];
+        if (!loading)
+        {
+            return [.. Intercepted(target), .. ApplicationCheck.Rows(inspections, refusals, sockets, terminals)];
+        }
+
+        // What holds its missing pages is ours, and gone before anything is captured.
+        refusals.RemoveAll(refusal => refusal.Code == AddressSpaces.UserFault);
+        return
+        [
+            new CheckRow("memory", CheckVerdict.Caveat, "it is still being loaded after a lazy restore: a checkpoint waits until that is complete", ""),
+            .. Intercepted(target),
+            .. ApplicationCheck.Rows(inspections, refusals, sockets, terminals),
+        ];
+    }
+
+    private static bool IsLoading(ApplicationTarget target)
+    {
+        if (target.InitSocket is null)
+        {
+            return false;
+        }
+
+        try
+        {
+            using InitClient client = InitClient.Connect(target.InitSocket);
+            return client.Status().Loading;
+        }
+        catch (BridgeException)
+        {
+            // It has ended.
+            return false;
+        }
     }
 
     /// <inheritdoc/>
@@ -59,6 +92,13 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     /// <inheritdoc/>
     public IRendezvous? BeginRendezvous(ApplicationTarget target) =>
         target.Scope == ApplicationScope.Space && InterceptBoard.TryOpen(target.RootPid) is { } board ? new Rendezvous(target, board) : null;
+
+    /// <inheritdoc/>
+    public IMemoryLoading? ContinueLoading(ApplicationTarget target, Func<LoadingSource> source)
+    {
+        ArgumentNullException.ThrowIfNull(target);
+        return target.InitSocket is { } socket ? MemoryLoader.Continue(socket, source) : null;
+    }
 
     /// <inheritdoc/>
     public IRestore BeginRestore(RestoreRequest request) => new PtraceRestore(request);

@@ -95,6 +95,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
             StateName.ToString(), OperationFailure.TimeoutCode,
             $"{StateName} was not done within {_order.Settings.Deadline(StateName).TotalSeconds:0.###} s; " +
             $"see holdfast.restore.deadlines.{StateName.ToString().ToLowerInvariant()}")),
+        CancelRestore { Failure: { } cause } => Abort(e.StateData, cause),
         CancelRestore => Abort(e.StateData, new OperationFailure(StateName.ToString(), OperationFailure.CancelledCode, "the restore was called off")),
         Terminated => Abort(e.StateData, new OperationFailure(StateName.ToString(), OperationFailure.InternalCode, "the restore's thread stopped")),
         _ => Stay(),
@@ -109,6 +110,10 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
 
             case RestoreThread.Checked m:
                 data = data with { Processes = m.Image.Processes.Count, Threads = m.Image.Processes.Sum(p => p.ThreadCount), ConnectionsKept = m.ConnectionsKept };
+                break;
+
+            case IMemoryLoading loading:
+                Context.Parent.Tell(new LoadingBegan(loading));
                 break;
 
             case IRunningApplication application:

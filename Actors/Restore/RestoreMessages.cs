@@ -62,7 +62,8 @@ public sealed record RestoreReport(int Processes, int Threads, TimeSpan ResumeTi
 public sealed record RestoreProgress(RestoreStep Step, long BytesRead, TimeSpan Elapsed);
 
 /// <summary>Calls a restore off; nothing is left of it unless it runs already.</summary>
-internal sealed record CancelRestore;
+/// <param name="Failure">Why; null when somebody asked for it.</param>
+internal sealed record CancelRestore(OperationFailure? Failure = null);
 
 internal sealed record ApplicationRestored(IRunningApplication Application, RestoreReport Report);
 

@@ -58,7 +58,7 @@ internal sealed class RestoreThread : ReceiveActor
                 return null;
             case RestoreStep.Memory:
                 restore.FillMemory();
-                return null;
+                return restore.Loading;
             case RestoreStep.Threads:
                 restore.BuildThreads();
                 return null;

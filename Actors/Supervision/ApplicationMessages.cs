@@ -20,13 +20,24 @@ public sealed record RestoreApplication(RestoreRequest Request) : StartApplicati
 
 /// <summary>Supervises one that runs already.</summary>
 /// <param name="Target">How to find it.</param>
-public sealed record AdoptApplication(ApplicationTarget Target) : StartApplication;
+public sealed record AdoptApplication(ApplicationTarget Target) : StartApplication
+{
+    /// <summary>Where its pages come from, when it was restored lazily and still lacks some; null when that cannot be. It may block.</summary>
+    public Func<LoadingSource>? Pages { get; init; }
+}
 
 /// <summary>The application runs and is supervised.</summary>
 /// <param name="Target">How to find it.</param>
 /// <param name="MainPid">Host pid of its main process.</param>
 /// <param name="Restore">What the restore did, when it was one.</param>
-public sealed record ApplicationStarted(ApplicationTarget Target, int MainPid, RestoreReport? Restore);
+public sealed record ApplicationStarted(ApplicationTarget Target, int MainPid, RestoreReport? Restore)
+{
+    /// <summary>How far its memory is loaded, when that goes on.</summary>
+    public LoadingProgress? Loading { get; init; }
+
+    /// <summary>Why the memory that it lacks cannot be loaded: it waits for it.</summary>
+    public OperationFailure? Held { get; init; }
+}
 
 /// <summary>It does not run.</summary>
 /// <param name="Failure">Phase and cause.</param>
@@ -63,9 +74,21 @@ public sealed record GetStatus;
 /// <summary>What an application is doing.</summary>
 /// <param name="State"><c>starting</c>, <c>running</c>, <c>checkpointing</c> or <c>ended</c>.</param>
 /// <param name="MainPid">Host pid of its main process; 0 when it has not started.</param>
-public sealed record ApplicationStatus(string State, int MainPid);
+public sealed record ApplicationStatus(string State, int MainPid)
+{
+    /// <summary>How far its memory is loaded, while that goes on.</summary>
+    public LoadingProgress? Loading { get; init; }
 
-internal sealed record ApplicationFound(IRunningApplication? Application);
+    /// <summary>Why the memory that it lacks cannot be loaded.</summary>
+    public OperationFailure? Held { get; init; }
+}
+
+internal sealed record ApplicationFound(IRunningApplication? Application)
+{
+    public IMemoryLoading? Loading { get; init; }
+
+    public OperationFailure? Held { get; init; }
+}
 
 internal sealed record StartRefused(Exception Cause);
 

@@ -62,18 +62,37 @@ public sealed partial class ApplicationSupervisor : ReceiveActor, IWithTimers, I
 
     private void Idle()
     {
-        Receive<LaunchApplication>(m => Start(() => _services.Bridge.Launch(m.Request)));
-        Receive<AdoptApplication>(m => Start(() => _services.Bridge.Find(m.Target)));
+        Receive<LaunchApplication>(m => Start(() => new ApplicationFound(_services.Bridge.Launch(m.Request))));
+        Receive<AdoptApplication>(m => Start(() => Find(_services.Bridge, m)));
         Receive<RestoreApplication>(Restore);
         Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus("starting", 0)));
         ReceiveAny(_ => Stash.Stash());
     }
 
-    private void Start(Func<IRunningApplication?> start)
+    private void Start(Func<ApplicationFound> start)
     {
         _starter = Sender;
-        Attempt(() => new ApplicationFound(start()), cause => new StartRefused(cause));
+        Attempt(start, cause => new StartRefused(cause));
         Become(() => Starting(ActorRefs.Nobody));
+    }
+
+    private static ApplicationFound Find(IKernelBridge bridge, AdoptApplication message)
+    {
+        IRunningApplication? application = bridge.Find(message.Target);
+        if (application is null || message.Pages is null)
+        {
+            return new ApplicationFound(application);
+        }
+
+        try
+        {
+            return new ApplicationFound(application) { Loading = bridge.ContinueLoading(message.Target, message.Pages) };
+        }
+        catch (Exception e)
+        {
+            // It goes on to wait for its pages, and can be ended.
+            return new ApplicationFound(application) { Held = OperationFailure.From("Loading", e) };
+        }
     }
 
     private void Restore(RestoreApplication message)
@@ -88,7 +107,19 @@ public sealed partial class ApplicationSupervisor : ReceiveActor, IWithTimers, I
     private void Starting(IActorRef coordinator)
     {
         Receive<ApplicationFound>(m => m.Application is null, _ => StartFails(new OperationFailure("Start", "application.gone", "the application no longer runs")));
-        Receive<ApplicationFound>(m => Started(m.Application!, null));
+        Receive<ApplicationFound>(m =>
+        {
+            _held = m.Held;
+            if (m.Loading is not null)
+            {
+                BeginLoading(m.Loading);
+            }
+
+            Started(m.Application!, null);
+        });
+        Receive<LoadingBegan>(m => BeginLoading(m.Loading));
+        Receive<LoadingDone>(_ => LoadingIsDone());
+        Receive<LoadingBroke>(m => coordinator.Tell(new CancelRestore(OperationFailure.From("Loading", m.Cause))));
         Receive<StartRefused>(m => StartFails(OperationFailure.From("Start", m.Cause)));
         Receive<ApplicationRestored>(m => Started(m.Application, m.Report));
         Receive<RestoreFailed>(m => StartFails(m.Failure));
@@ -100,6 +131,7 @@ public sealed partial class ApplicationSupervisor : ReceiveActor, IWithTimers, I
 
     private void StartFails(OperationFailure failure)
     {
+        StopLoading();
         _starter.Tell(new StartFailed(failure));
         End(-1);
     }
@@ -122,7 +154,13 @@ public sealed partial class ApplicationSupervisor : ReceiveActor, IWithTimers, I
         }
 
         application.Exited.PipeTo(Self, success: status => new ApplicationExited(status), failure: _ => new ApplicationExited(-1));
-        _starter.Tell(new ApplicationStarted(application.Target, application.MainPid, report));
+        _starter.Tell(new ApplicationStarted(application.Target, application.MainPid, report) { Loading = _loading?.Progress, Held = _held });
+        if (report is not null && _loading is null)
+        {
+            // A lazy restore that was complete before it ran.
+            _services.Host.MemoryLoaded();
+        }
+
         if (_every is { } every)
         {
             Timers.StartPeriodicTimer("every", new TakePeriodicCheckpoint(), every);
@@ -134,8 +172,12 @@ public sealed partial class ApplicationSupervisor : ReceiveActor, IWithTimers, I
 
     private void Running()
     {
+        Receive<TakeCheckpoint>(AwaitMemory);
         Receive<TakeCheckpoint>(m => WhenFree(() => BeginCheckpoint(m, Sender, false)));
-        Receive<TakePeriodicCheckpoint>(_ => _checkpoint is null && !_killing, _ => BeginCheckpoint(new TakeCheckpoint(), ActorRefs.Nobody, true));
+        Receive<LoadingDone>(_ => LoadingIsDone());
+        Receive<LoadingBroke>(m => LoseMemory(m.Cause));
+        Receive<MemoryTookTooLong>(_ => MemoryTakesTooLong());
+        Receive<TakePeriodicCheckpoint>(_ => _checkpoint is null && !_killing && _loading is null && _held is null, _ => BeginCheckpoint(new TakeCheckpoint(), ActorRefs.Nobody, true));
         Receive<TakePeriodicCheckpoint>(_ => { });
         Receive<CheckpointTaken>(Conclude);
         Receive<CheckpointFailed>(Conclude);
@@ -145,7 +187,11 @@ public sealed partial class ApplicationSupervisor : ReceiveActor, IWithTimers, I
         Receive<TryCheckpointAgain>(_ => TryAgain());
         Receive<MemoryMeasured>(BeginPreCopy);
         Receive<RoundsRemoved>(_ => { });
-        Receive<CancelCheckpoint>(_ => CallOff());
+        Receive<CancelCheckpoint>(_ =>
+        {
+            CallOff();
+            RefuseWaiting(new OperationFailure("Loading", OperationFailure.CancelledCode, "the checkpoint was called off"));
+        });
         Receive<AwaitNoCheckpoint>(_ => WhenFree(() => Sender.Tell(new NoCheckpointUnderWay())));
         Receive<CancelStart>(_ => { });
 
@@ -168,7 +214,7 @@ public sealed partial class ApplicationSupervisor : ReceiveActor, IWithTimers, I
             EndIfAllIsOver();
         });
         Receive<WaitForExit>(_ => _awaitingExit.Add(Sender));
-        Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus(_checkpoint is null ? "running" : "checkpointing", _application!.MainPid)));
+        Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus(_checkpoint is null ? "running" : "checkpointing", _application!.MainPid) { Loading = _loading?.Progress, Held = _held }));
         Receive<StartApplication>(_ => Sender.Tell(new StartFailed(new OperationFailure("Start", "application.running", "the application runs already"))));
     }
 
@@ -392,6 +438,8 @@ public sealed partial class ApplicationSupervisor : ReceiveActor, IWithTimers, I
     private void End(int status)
     {
         Timers.CancelAll();
+        StopLoading();
+        RefuseWaiting(new OperationFailure("Start", "application.ended", "the application has ended"));
         AnswerOfEnd();
         foreach (IActorRef asker in _awaitingExit.Union(_ending))
         {

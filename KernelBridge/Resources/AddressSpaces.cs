@@ -32,15 +32,18 @@ internal static class AddressSpaces
     public static readonly (string Flag, int Advice)[] Advices =
         [("dc", 10), ("wf", 18), ("dd", 16), ("hg", 14), ("nh", 15), ("mg", 12), ("sr", 2), ("rr", 1)];
 
+    /// <summary>Code of areas that are registered with userfaultfd.</summary>
+    public const string UserFault = "memory.userfaultfd";
+
     // VmFlags of areas that cannot be captured.
     private static readonly (string Flag, string Code, string Why)[] Refused =
     [
         ("ht", "memory.huge", "huge pages (hugetlb) cannot be captured"),
         ("io", "memory.device", "device memory cannot be captured"),
         ("pf", "memory.device", "device memory cannot be captured"),
-        ("um", "memory.userfaultfd", "it is registered with userfaultfd"),
-        ("uw", "memory.userfaultfd", "it is registered with userfaultfd"),
-        ("ui", "memory.userfaultfd", "it is registered with userfaultfd"),
+        ("um", UserFault, "it is registered with userfaultfd"),
+        ("uw", UserFault, "it is registered with userfaultfd"),
+        ("ui", UserFault, "it is registered with userfaultfd"),
         ("ss", "memory.shadow-stack", "a shadow stack cannot be captured"),
         ("sl", "memory.sealed", "sealed memory (mseal) cannot be captured"),
         ("sf", "memory.device", "a synchronous mapping of persistent memory (MAP_SYNC) cannot be captured"),

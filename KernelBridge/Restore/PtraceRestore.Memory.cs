@@ -2,6 +2,7 @@ using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Tape;
+using Microsoft.Win32.SafeHandles;
 
 namespace Holdfast.KernelBridge.Restore;
 
@@ -27,7 +28,10 @@ internal sealed partial class PtraceRestore
             ClearAddressSpace(stub, memory);
             SetMemoryLayout(stub, memory);
             MapAreas(stub, memory, runs);
-            FillPrivate(stub, process, runs);
+            RequireInside(process, runs);
+            (IReadOnlyList<PageRun> now, IReadOnlyList<PageRun> later) = Part(process, runs);
+            Fill(stub, process.Stream, now, offset => (ulong)offset, long.MaxValue - 0xfff);
+            SafeFileHandle? userFault = MakeUserFault(stub, later);
             if (++filled == Living.Count())
             {
                 SyscallTape seals = stub.NewTape();
@@ -36,9 +40,11 @@ internal sealed partial class PtraceRestore
             }
 
             FinishAreas(stub, memory, runs);
+            AwaitPages(process, userFault, runs, later);
         }
 
         FinishSystemV();
+        BeginLoading();
     }
 
     /// <summary>Unmaps everything but the work area, and moves the vDSO to where the image had it, or beside that of another kernel.</summary>
@@ -177,9 +183,9 @@ internal sealed partial class PtraceRestore
         }
     }
 
-    private void FillPrivate(Stub stub, ProcessImage process, IReadOnlyList<PageRun> runs)
+    /// <summary>Every run must lie in areas that hold private pages, or a damaged image could write elsewhere.</summary>
+    private static void RequireInside(ProcessImage process, IReadOnlyList<PageRun> runs)
     {
-        // Every run must lie in areas that hold private pages, or a damaged image could write elsewhere.
         List<AreaImage> areas = [.. process.Memory!.Areas.Where(a => a.Kind is AreaKind.Anonymous || (a.Kind is AreaKind.File && !a.Shared))];
         foreach (PageRun run in runs)
         {
@@ -192,8 +198,6 @@ internal sealed partial class PtraceRestore
                 at = Math.Min(end, holder.End);
             }
         }
-
-        Fill(stub, process.Stream, offset => (ulong)offset, long.MaxValue - 0xfff);
     }
 
     private void FinishAreas(Stub stub, MemoryImage memory, IReadOnlyList<PageRun> runs)

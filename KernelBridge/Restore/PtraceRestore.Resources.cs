@@ -290,15 +290,15 @@ internal sealed partial class PtraceRestore
         root.Run(tape);
         foreach (SharedMemoryImage shared in Image.SharedMemory.Where(shared => shared.Segment is null))
         {
-            Fill(root, shared.Stream, run => sharedAddresses[shared.Id] + (ulong)run, shared.Size);
+            Fill(root, shared.Stream, request.Pages.Runs(shared.Stream), run => sharedAddresses[shared.Id] + (ulong)run, shared.Size);
         }
     }
 
-    /// <summary>Writes the stored runs of a stream into a process.</summary>
-    private void Fill(Stub stub, string stream, Func<long, ulong> address, long limit)
+    /// <summary>Writes stored runs of a stream into a process.</summary>
+    private void Fill(Stub stub, string stream, IReadOnlyList<PageRun> runs, Func<long, ulong> address, long limit)
     {
         byte[] buffer = pageBuffer ??= GC.AllocateUninitializedArray<byte>(1 << 20, pinned: true);
-        foreach (PageRun run in request.Pages.Runs(stream))
+        foreach (PageRun run in runs)
         {
             if (run.Offset < 0 || run.Length <= 0 || run.Offset + run.Length > ((limit + 0xfff) & ~0xfffL))
             {

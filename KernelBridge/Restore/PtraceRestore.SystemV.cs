@@ -163,7 +163,7 @@ internal sealed partial class PtraceRestore
         SyscallTape attach = stub.NewTape();
         attach.Add("attaching " + what, X64.Shmat, (ulong)permissions.Id, at, 0);
         stub.Run(attach);
-        Fill(stub, shared.Stream, run => at + (ulong)run, shared.Size);
+        Fill(stub, shared.Stream, request.Pages.Runs(shared.Stream), run => at + (ulong)run, shared.Size);
         SyscallTape finish = stub.NewTape();
         finish.Add("detaching " + what, X64.Munmap, at, Pages(shared));
         finish.Add(

@@ -53,6 +53,7 @@ internal sealed partial class PtraceRestore : IRestore
     {
         List<Refusal> refusals = [.. plan.Refusals];
         refusals.AddRange(CheckRights());
+        refusals.AddRange(CheckLazy());
 
         string[] lacking = [.. Image.Host.CpuFlags.Except(HostFacts.CpuFlags())];
         if (lacking.Length > 0)
@@ -158,6 +159,7 @@ internal sealed partial class PtraceRestore : IRestore
         }
 
         sockets?.Dispose();
+        lacking.ForEach(process => process.UserFault.Dispose());
         kept?.Dispose();
         space?.Dispose();
         tree?.Dispose();

@@ -9,7 +9,7 @@ namespace Holdfast.KernelBridge.Spaces;
 /// A connection to a space's init: commands of 16 bytes, replies of 32, one after the other. Safe for use by several threads.
 /// A watchdog belongs to its connection: when that closes, because it is disposed or this process dies, the application is thawed.
 /// </summary>
-internal sealed class InitClient : IDisposable
+internal sealed partial class InitClient : IDisposable
 {
     /// <summary>Code of errors that say: the lease ran out, and the application stays frozen.</summary>
     public const string LeaseExpired = "lease.expired";
@@ -33,6 +33,8 @@ internal sealed class InitClient : IDisposable
         Drop = 8,
         Thaw = 9,
         Kill = 10,
+        Feed = 11,
+        Load = 12,
     }
 
     [Flags]
@@ -44,6 +46,7 @@ internal sealed class InitClient : IDisposable
         Expired = 8,
         Cgroup = 16,
         PidAttached = 32,
+        Loading = 64,
     }
 
     private InitClient(SafeFileHandle socket, string path)
@@ -63,7 +66,7 @@ internal sealed class InitClient : IDisposable
         return new InitStatus(
             (int)reply.Value, reply.Flags.HasFlag(Flags.PidAttached) ? reply.AttachedPid : 0, reply.Flags.HasFlag(Flags.Armed),
             reply.Flags.HasFlag(Flags.Leased), reply.Flags.HasFlag(Flags.Expired), reply.Flags.HasFlag(Flags.Cgroup),
-            TimeSpan.FromTicks((long)(reply.Remaining / 100)));
+            TimeSpan.FromTicks((long)(reply.Remaining / 100)), reply.Flags.HasFlag(Flags.Loading));
     }
 
     /// <summary>Before a freeze: thaw the application when this connection closes, or after this time (above zero).</summary>

@@ -8,5 +8,6 @@ namespace Holdfast.KernelBridge.Spaces;
 /// <param name="LeaseExpired">Whether the init froze the application because its lease ran out.</param>
 /// <param name="HasCgroup">Whether the application has a cgroup of its own; without one it has neither watchdog nor lease.</param>
 /// <param name="LeaseLeft">How long the lease still runs; zero without one.</param>
+/// <param name="Loading">Whether processes of it still lack pages.</param>
 internal sealed record InitStatus(
-    int MainPidInside, int MainPid, bool Armed, bool Leased, bool LeaseExpired, bool HasCgroup, TimeSpan LeaseLeft);
+    int MainPidInside, int MainPid, bool Armed, bool Leased, bool LeaseExpired, bool HasCgroup, TimeSpan LeaseLeft, bool Loading);

@@ -17,6 +17,7 @@
 #include <linux/sched.h>
 
 #include "freestanding.h"
+#include "loading.h"
 
 /* Descriptors as the supervisor puts them. KernelBridge/Spaces/SpaceConfigBlock.cs has the same numbers. */
 enum fixed_fd {
@@ -111,6 +112,8 @@ enum {
 	OP_DROP = 8,
 	OP_THAW = 9,
 	OP_KILL = 10,
+	OP_FEED = 11,
+	OP_LOAD = 12,
 };
 
 enum {
@@ -120,6 +123,7 @@ enum {
 	STATUS_EXPIRED = 8,
 	STATUS_CGROUP = 16,
 	STATUS_PID_ATTACHED = 32, /* SCM_CREDENTIALS of this reply carries the main process's pid */
+	STATUS_LOADING = 64, /* processes of it still lack pages */
 };
 
 struct command {
@@ -137,6 +141,7 @@ struct reply {
 };
 
 #define CONNECTIONS 16
+#define FIXED_POLLED 5
 #define HELD 256
 #define LONGEST ((u64)1 << 62)
 
@@ -349,6 +354,8 @@ static void drop_connection(int i)
 {
 	sc1(__NR_close, connections[i].fd);
 	connections[i].fd = -1;
+	if (i == feeder)
+		feeder_gone();
 	disarm_and_thaw(i);
 }
 
@@ -390,6 +397,18 @@ static void write_number(int fd, int value)
 	/* One write of a few bytes into an empty file: a reader sees nothing or all, the newline says which. */
 	sc4(__NR_pwrite64, fd, text + n, sizeof text - n, 0);
 	sc1(__NR_fdatasync, fd);
+}
+
+/* Memory that cannot be kept right must not be run on: the kernel ends the rest of the space with its init. */
+static __attribute__((noreturn)) void give_up(void)
+{
+	write_number(FD_EXIT, 125);
+	leave(125);
+}
+
+static int feeder_descriptor(void)
+{
+	return feeder < 0 ? -1 : connections[feeder].fd;
 }
 
 static void reap(void)
@@ -569,13 +588,28 @@ static void answer(int i, const struct command *command, s32 *fd)
 		/* Everything in this pid namespace but the caller. */
 		sc2(__NR_kill, -1, 9);
 		break;
+	case OP_FEED:
+		if (*fd < 0) {
+			reply.error = EBADF;
+			break;
+		}
+		if (feeder >= 0 && feeder != i)
+			drop_connection(feeder);
+		else if (feeder == i)
+			feeder_gone();
+		reply.error = attach_feeder(i, *fd, command->arg);
+		break;
+	case OP_LOAD:
+		reply.error = *fd < 0 ? EBADF : load_memory(fd, (u32)command->arg, (u32)(command->arg >> 32));
+		break;
 	default:
 		reply.error = EINVAL;
 	}
 
 	reply.value = (u64)main_pid;
 	reply.flags = STATUS_ALIVE | (connections[i].armed ? STATUS_ARMED : 0) | (leased ? STATUS_LEASED : 0) |
-		      (expired ? STATUS_EXPIRED : 0) | (grouped ? STATUS_CGROUP : 0);
+		      (expired ? STATUS_EXPIRED : 0) | (grouped ? STATUS_CGROUP : 0) |
+		      (is_loading() ? STATUS_LOADING : 0);
 	if (leased) {
 		u64 time = now();
 
@@ -601,8 +635,12 @@ static void answer(int i, const struct command *command, s32 *fd)
 
 static void serve(int i)
 {
-	struct command command = { 0 };
-	u64 vector[2] = { (u64)&command, sizeof command };
+	union {
+		struct command command;
+		struct feed feed;
+	} received = { .feed = { 0 } };
+	struct command command;
+	u64 vector[2] = { (u64)&received, sizeof received };
 	u64 control[16];
 	struct message_header message = { 0 };
 	struct control_header *header = (struct control_header *)control;
@@ -622,11 +660,16 @@ static void serve(int i)
 		drop_connection(i);
 		return;
 	}
+	command = received.command;
 	/* SCM_RIGHTS is the only kind that can come: SO_PASSCRED and the like are off. */
 	if (message.control_length >= sizeof *header && header->level == SOL_SOCKET && header->type == SCM_RIGHTS)
 		count = (u32)((header->length - sizeof *header) / sizeof(s32));
 	if (n != sizeof command || command.reserved || (message.flags & (MSG_TRUNC | MSG_CTRUNC)))
 		command.op = 0;
+	if (i == feeder && n == sizeof received.feed && count == 0) {
+		serve_feed(&received.feed);
+		return;
+	}
 	if (count == 1)
 		fd = fds[0];
 	answer(i, &command, &fd);
@@ -691,9 +734,12 @@ static void read_lifeline(void)
 
 static __attribute__((noreturn)) void run_init(void)
 {
-	struct pollfd polled[4 + CONNECTIONS];
+	struct pollfd polled[FIXED_POLLED + CONNECTIONS];
+	/* A little while, in nanoseconds: what the kernel refuses now has to wait for a thread of the application. */
+	s64 soon[2] = { 0, 100000 };
 	u8 drain[128];
-	int i;
+	int i, waits;
+	long n;
 
 	for (;;) {
 		reap();
@@ -702,14 +748,23 @@ static __attribute__((noreturn)) void run_init(void)
 		polled[1].fd = FD_TIMER;
 		polled[2].fd = FD_LISTEN;
 		polled[3].fd = committed ? -1 : FD_LIFELINE;
+		polled[4].fd = is_loading() ? (int)memory_events : -1;
 		for (i = 0; i < CONNECTIONS; i++)
-			polled[4 + i].fd = connections[i].fd;
-		for (i = 0; i < 4 + CONNECTIONS; i++) {
+			/* What the feeder says next waits for what it said last. */
+			polled[FIXED_POLLED + i].fd = i == feeder && feed_is_pending ? -1 : connections[i].fd;
+		for (i = 0; i < FIXED_POLLED + CONNECTIONS; i++) {
 			polled[i].events = POLLIN;
 			polled[i].revents = 0;
 		}
-		if (sc5(__NR_ppoll, polled, 4 + CONNECTIONS, 0, 0, 8) < 0)
+		waits = loading_waits();
+		n = sc5(__NR_ppoll, polled, FIXED_POLLED + CONNECTIONS, waits ? soon : 0, 0, 8);
+		soon[1] = 100000;
+		if (n < 0)
 			continue;
+		if (polled[4].revents)
+			read_memories();
+		if (waits)
+			loading_retry();
 		if (polled[0].revents)
 			sc3(__NR_read, FD_SIGNAL, drain, sizeof drain);
 		if (polled[1].revents)
@@ -717,7 +772,7 @@ static __attribute__((noreturn)) void run_init(void)
 		if (polled[3].revents)
 			read_lifeline();
 		for (i = 0; i < CONNECTIONS; i++)
-			if (polled[4 + i].revents && connections[i].fd == polled[4 + i].fd)
+			if (polled[FIXED_POLLED + i].revents && connections[i].fd == polled[FIXED_POLLED + i].fd)
 				serve(i);
 		if (polled[2].revents)
 			accept_connection();
@@ -817,6 +872,7 @@ static __attribute__((noreturn)) void init_process(void)
 		connections[i].fd = -1;
 	for (i = 0; i < HELD; i++)
 		held[i].fd = -1;
+	loading_begin();
 
 	result = check(STAGE_CLONE_MAIN, fork_with(0, 17 /* SIGCHLD */, config->want_pid));
 	if (result == 0)

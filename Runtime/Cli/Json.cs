@@ -46,11 +46,22 @@ internal sealed record VolumeCountsJson(int Count, long Files, long BytesBefore,
 
 internal sealed record RestoreJson(string Name, string Snapshot, int Processes, int Threads, double ResumeMs, double TotalMs, long BytesRead, int Pid)
 {
+    /// <summary>True when it runs before its memory is loaded.</summary>
+    public bool Lazy { get; init; }
+
+    /// <summary>How far the memory of a lazy restore was loaded when it ran; null when all was in place.</summary>
+    public LoadingJson? Loading { get; init; }
+
     /// <summary>TCP sockets that were held since the snapshot was taken, and that it goes on with.</summary>
     public int? ConnectionsKept { get; init; }
 
     public string? Warning { get; init; }
 }
+
+/// <summary>How far the memory of an application that runs already is loaded; <paramref name="Held"/> says why it cannot be.</summary>
+internal sealed record LoadingJson(int Percent, long Bytes, long BytesTotal, long Faults, string? Held);
+
+internal sealed record LoadedJson(string Name, string Snapshot, string State, double LoadedMs, long Bytes, long Faults);
 
 internal sealed record RehearsalJson(string Name, string Snapshot, int Processes, int Threads, double TotalMs, long Bytes)
 {
@@ -64,6 +75,8 @@ internal sealed record EndedJson(string Name, string State, int? ExitStatus);
 internal sealed record ApplicationJson(
     string Name, string State, int? Pid, bool Supervised, int? ExitStatus, DateTimeOffset Started, DateTimeOffset? Ended, int Snapshots, IReadOnlyList<string> Command)
 {
+    public LoadingJson? Loading { get; init; }
+
     public IReadOnlyList<string> Volumes { get; init; } = [];
 }
 
@@ -71,6 +84,11 @@ internal sealed record ApplicationDetailJson(
     string Name, string State, int? Pid, bool Supervised, int? SupervisorPid, int? ExitStatus, DateTimeOffset Started, DateTimeOffset? Ended,
     IReadOnlyList<string> Command, string? RestoredFrom, double? EverySeconds, string Directory, IReadOnlyList<SnapshotJson> Snapshots)
 {
+    public LoadingJson? Loading { get; init; }
+
+    /// <summary>Why Holdfast ended it, or null.</summary>
+    public string? EndedBecause { get; init; }
+
     public IReadOnlyList<string> Volumes { get; init; } = [];
 
     public bool Intercepted { get; init; }
@@ -127,6 +145,7 @@ internal sealed record PolicyStatusJson(
 [JsonSerializable(typeof(ErrorJson))]
 [JsonSerializable(typeof(CheckpointJson))]
 [JsonSerializable(typeof(RestoreJson))]
+[JsonSerializable(typeof(LoadedJson))]
 [JsonSerializable(typeof(RehearsalJson))]
 [JsonSerializable(typeof(StartedJson))]
 [JsonSerializable(typeof(EndedJson))]

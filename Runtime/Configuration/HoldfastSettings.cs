@@ -18,6 +18,9 @@ internal sealed record HoldfastSettings
 
     public required RestoreSettings Restores { get; init; }
 
+    /// <summary>Bytes a second that a lazy restore loads without being asked for, at most; null for no limit.</summary>
+    public required long? LoadingRate { get; init; }
+
     public required TimeSpan StopGrace { get; init; }
 
     public required TimeSpan ConnectTimeout { get; init; }
@@ -116,6 +119,7 @@ internal sealed record HoldfastSettings
             },
             HoldUpTo = StorageSettings.Bytes(checkpoint, "holdfast.checkpoint", "hold-up-to"),
             Restores = new RestoreSettings { Deadlines = Deadlines<RestoreStep>(config, "holdfast.restore.deadlines", RestoreStep.Finish) },
+            LoadingRate = config.GetString("holdfast.restore.loading-rate") == "unlimited" ? null : Math.Max(1, StorageSettings.Bytes(config.GetConfig("holdfast.restore"), "holdfast.restore", "loading-rate")),
             Storage = StorageSettings.From(config),
             Hooks = new Supervision.HookSettings
             {

@@ -27,6 +27,12 @@ internal sealed record ApplicationRecord
     /// <summary>The snapshot that it was restored from, or null.</summary>
     public string? RestoredFrom { get; init; }
 
+    /// <summary>The snapshot from which its memory is still being loaded; null when all is in place.</summary>
+    public LoadingRecord? Loading { get; init; }
+
+    /// <summary>Why Holdfast ended it, or null.</summary>
+    public string? EndedBecause { get; init; }
+
     /// <summary>Pid of the last supervisor; a hint for people, the lock is what counts.</summary>
     public int SupervisorPid { get; init; }
 
@@ -54,6 +60,11 @@ internal sealed record ApplicationRecord
     /// <summary>How it ended, once that is known: 0–255, or 128+n for signal n.</summary>
     public int? ExitStatus { get; init; }
 }
+
+/// <summary>A snapshot of the store.</summary>
+/// <param name="Object">Whose it is.</param>
+/// <param name="Snapshot">Which one.</param>
+internal sealed record LoadingRecord(string Object, string Snapshot);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, UseStringEnumConverter = true)]
 [JsonSerializable(typeof(ApplicationRecord))]

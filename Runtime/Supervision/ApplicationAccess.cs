@@ -1,4 +1,3 @@
-using Holdfast.Actors.Supervision;
 using Holdfast.KernelBridge.Spaces;
 using Holdfast.Runtime.Cli;
 using Holdfast.Runtime.Native;
@@ -65,7 +64,7 @@ internal static class ApplicationAccess
             }
 
             host = new SupervisorHost(session, session.Store.Snapshots(), directory, record, every: null);
-            await host.StartAsync(new AdoptApplication(record.Target), cancellation).ConfigureAwait(false);
+            await host.StartAsync(host.Adoption(), cancellation).ConfigureAwait(false);
             return new ForOneCommand(host, held);
         }
         catch
@@ -107,6 +106,8 @@ internal static class ApplicationAccess
             Recorded(await host.StopAsync(grace, cancellation).ConfigureAwait(false));
 
         public async Task<int> KillAsync(CancellationToken cancellation) => Recorded(await host.KillAsync(cancellation).ConfigureAwait(false));
+
+        public async Task<LoadingJson?> LoadingAsync(CancellationToken cancellation) => await host.LoadingAsync(cancellation).ConfigureAwait(false);
 
         public Task<PolicyAnswer> PolicyAsync(PolicyOrder order, CancellationToken cancellation) => host.PolicyAsync(order, cancellation);
 

@@ -39,5 +39,5 @@ internal static class DetachedOutcome
     }
 
     public static string Text(RestoreJson r) =>
-        $"{r.Name}: restored {r.Snapshot}, {Output.ProcessesAndThreads(r.Processes, r.Threads)}, runs again after {Output.Milliseconds(r.ResumeMs)} ({Output.Bytes(r.BytesRead)} read{(r.ConnectionsKept is { } kept ? $", {kept} {(kept == 1 ? "socket" : "sockets")} that had been held" : "")}){Output.Behind(r.Warning)}";
+        $"{r.Name}: restored {r.Snapshot}, {Output.ProcessesAndThreads(r.Processes, r.Threads)}, runs again after {Output.Milliseconds(r.ResumeMs)} ({Output.Bytes(r.BytesRead)} read{(r.Loading is { } l ? $" of {Output.Bytes(l.BytesTotal)}, the rest follows" : "")}{(r.ConnectionsKept is { } kept ? $", {kept} {(kept == 1 ? "socket" : "sockets")} that had been held" : "")}){Output.Behind(r.Warning)}";
 }

@@ -29,6 +29,9 @@ internal interface IApplicationControl : IAsyncDisposable
     /// <summary>Kills every process; returns its exit status.</summary>
     Task<int> KillAsync(CancellationToken cancellation);
 
+    /// <summary>How far its memory is loaded; null when all is in place.</summary>
+    Task<LoadingJson?> LoadingAsync(CancellationToken cancellation);
+
     /// <summary>Looks at its policies, or changes them.</summary>
     Task<PolicyAnswer> PolicyAsync(PolicyOrder order, CancellationToken cancellation);
 }

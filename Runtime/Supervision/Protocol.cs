@@ -9,7 +9,7 @@ using Holdfast.Runtime.Protection;
 namespace Holdfast.Runtime.Supervision;
 
 /// <summary>What is asked of a supervisor over its socket: one request per connection.</summary>
-/// <param name="Operation"><c>checkpoint</c>, <c>live</c>, <c>stop</c>, <c>kill</c> or <c>policy</c>.</param>
+/// <param name="Operation"><c>checkpoint</c>, <c>live</c>, <c>stop</c>, <c>kill</c>, <c>loading</c> or <c>policy</c>.</param>
 /// <param name="EndAfterwards">For <c>checkpoint</c>.</param>
 /// <param name="Milliseconds">The time-out of <c>checkpoint</c>, the grace of <c>stop</c>; null for the default.</param>
 /// <param name="Policy">For <c>policy</c>.</param>
@@ -25,7 +25,7 @@ internal sealed record SupervisorRequest(string Operation, bool EndAfterwards = 
 /// <summary>What a supervisor says: any number with <paramref name="Phase"/>, then one that has one of the others.</summary>
 internal sealed record SupervisorReply(
     string? Phase = null, long Bytes = 0, CheckpointJson? Checkpoint = null, int? ExitStatus = null, ErrorJson? Error = null, int ErrorStatus = 0,
-    PolicyAnswer? Policy = null, string? Live = null);
+    PolicyAnswer? Policy = null, string? Live = null, LoadingJson? Loading = null);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(SupervisorRequest))]

@@ -18,6 +18,11 @@ internal static class Remains
             return;
         }
 
+        if (session.Store.ExistingSnapshots() is not null)
+        {
+            LazyMemory.Unpin(session.Store.Snapshots(), record);
+        }
+
         try
         {
             session.Bridge.Find(record.Target)?.Dispose();

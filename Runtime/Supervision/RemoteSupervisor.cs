@@ -63,6 +63,9 @@ internal sealed class RemoteSupervisor : IApplicationControl
     public async Task<int> KillAsync(CancellationToken cancellation) =>
         (await AskAsync(new SupervisorRequest("kill"), null, cancellation).ConfigureAwait(false)).ExitStatus ?? throw Lost();
 
+    public async Task<LoadingJson?> LoadingAsync(CancellationToken cancellation) =>
+        (await AskAsync(new SupervisorRequest("loading"), null, cancellation).ConfigureAwait(false)).Loading;
+
     public async Task<PolicyAnswer> PolicyAsync(PolicyOrder order, CancellationToken cancellation) =>
         (await AskAsync(new SupervisorRequest("policy", Policy: order), null, cancellation).ConfigureAwait(false)).Policy ?? throw Lost();
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Holdfast.Actors.Checkpoint;
 using Holdfast.Actors.Protection;
+using Holdfast.Actors.Restore;
 using Holdfast.Actors.Supervision;
 using Holdfast.KernelBridge;
 using Holdfast.Runtime.Cli;
@@ -21,6 +22,9 @@ internal sealed record SupervisionOrder
     public required ApplicationRecord Template { get; init; }
 
     public required StartApplication Start { get; init; }
+
+    /// <summary>True when <see cref="Start"/> adopts the application of the template, with what it still has to load.</summary>
+    public bool Adopts { get; init; }
 
     public TimeSpan? Every { get; init; }
 
@@ -63,8 +67,19 @@ internal static class Supervision
                 host.Hooks.BeforeRestore(snapshot);
             }
 
-            ApplicationStarted answer = await host.StartAsync(order.Start, interrupted.Token).ConfigureAwait(false);
+            if (snapshot is not null)
+            {
+                LazyMemory.Pin(session.Store.Snapshots(), order.Template);
+            }
+
+            host.OnLoading(report => LoadingWasReported(session, order, report));
+            ApplicationStarted answer = await host.StartAsync(order.Adopts ? host.Adoption() : order.Start, interrupted.Token).ConfigureAwait(false);
             started = true;
+            if (answer.Held is { } missing)
+            {
+                Log(order.Directory, $"memory that is still missing cannot be loaded, and is waited for: {missing.Message}");
+            }
+
             pending.PassOn(host.Signal);
             session.Output.ClearProgress();
             host.OnProgress(null);
@@ -74,6 +89,12 @@ internal static class Supervision
             host.RecordEnd(status);
             // Those who asked for the end are answered before the socket goes.
             await server.DrainAsync().ConfigureAwait(false);
+            if (host.Lost is { } lost)
+            {
+                Log(order.Directory, $"ended, for memory that it still lacked cannot be loaded: {lost.Message}");
+                throw new HoldfastException(lost);
+            }
+
             return status < 0 ? ExitStatus.HoldfastFailed : status;
         }
         catch when (!started && order.IsNew && order.Directory.Read() is not { Volumes.Count: > 0 })
@@ -85,6 +106,11 @@ internal static class Supervision
         {
             if (!started && snapshot is not null)
             {
+                if (order.Template.Loading is not null)
+                {
+                    LazyMemory.Unpin(session.Store.Snapshots(), order.Template);
+                }
+
                 _ = After(host!.Hooks, false, snapshot);
             }
 
@@ -108,6 +134,20 @@ internal static class Supervision
         {
             return e.Message;
         }
+    }
+
+    private static void LoadingWasReported(Session session, SupervisionOrder order, LoadingReported report)
+    {
+        if (!report.Complete)
+        {
+            return;
+        }
+
+        LoadedJson loaded = new(
+            order.Template.Name, order.Template.RestoredFrom ?? "", "loaded", Math.Round((TimeProvider.System.GetUtcNow() - order.Template.Started).TotalMilliseconds, 3),
+            report.Progress.Loaded, report.Progress.Faults);
+        session.Output.Remark(loaded, OutputJson.Default.LoadedJson, l => $"{l.Name}: all memory is loaded ({Output.Bytes(l.Bytes)}, waited for {l.Faults} times)");
+        Log(order.Directory, $"all memory is loaded: {Output.Bytes(loaded.Bytes)}, waited for {loaded.Faults} times");
     }
 
     private static string Describe(object outcome) => outcome switch

@@ -32,6 +32,8 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     private bool _runs;
     private ApplicationRecord? _record;
     private Action<string, long>? _progress;
+    private Action<LoadingReported>? _loading;
+    private SnapshotReader? _reader;
 
     /// <summary>Makes one; nothing runs yet.</summary>
     /// <param name="session">Settings, bridge, store.</param>
@@ -62,6 +64,11 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         _supervisor = _node.System.ActorOf(ApplicationSupervisor.Props(services, every), "application");
         _node.Subscribe<CheckpointProgress>(p => _progress?.Invoke(p.Phase.ToString(), p.BytesWritten));
         _node.Subscribe<RestoreProgress>(p => _progress?.Invoke(p.Step.ToString(), p.BytesRead));
+        _node.Subscribe<LoadingReported>(p =>
+        {
+            _progress?.Invoke("Loading", p.Progress.Loaded);
+            _loading?.Invoke(p);
+        });
     }
 
     public string Name => _template.Name;
@@ -75,6 +82,15 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     public void OnPeriodicCheckpoint(Action<object> handler) => _node.Subscribe<PeriodicCheckpointDone>(m => handler(m.Outcome));
 
     public void OnProgress(Action<string, long>? handler) => _progress = handler;
+
+    /// <summary>Calls back while the memory of an application that runs already is loaded, and when that is done.</summary>
+    public void OnLoading(Action<LoadingReported> handler) => _loading = handler;
+
+    /// <summary>What of its memory cannot be had, so that it was ended; null for nothing.</summary>
+    public OperationFailure? Lost { get; private set; }
+
+    /// <summary>The message that adopts the application of the record; goes on to load what it lacks.</summary>
+    public AdoptApplication Adoption() => new(_template.Target) { Pages = LazyMemory.Source(_session, _template, reader => _reader = reader) };
 
     /// <summary>Starts, restores or adopts the application.</summary>
     public async Task<ApplicationStarted> StartAsync(StartApplication message, CancellationToken cancellation)
@@ -168,7 +184,12 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     {
         if (_keepsRecord && _record is not null)
         {
-            _record = _record with { Ended = _time.GetUtcNow(), ExitStatus = status < 0 ? null : status };
+            if (_record.Loading is not null)
+            {
+                LazyMemory.Unpin(_store, _record);
+            }
+
+            _record = _record with { Ended = _time.GetUtcNow(), ExitStatus = status < 0 ? null : status, Loading = null };
             _directory.Write(_record);
         }
     }
@@ -196,6 +217,36 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         }
     }
 
+    void IApplicationHost.MemoryLoaded()
+    {
+        if (_keepsRecord && _record is { Loading: not null } record)
+        {
+            // Unpinned last: until then somebody may have to go on.
+            _record = record with { Loading = null };
+            _directory.Write(_record);
+            LazyMemory.Unpin(_store, record);
+        }
+    }
+
+    void IApplicationHost.MemoryLost(OperationFailure failure)
+    {
+        Lost = failure;
+        if (_keepsRecord && _record is not null)
+        {
+            _record = _record with { EndedBecause = failure.Message };
+            _directory.Write(_record);
+        }
+    }
+
+    public async Task<LoadingJson?> LoadingAsync(CancellationToken cancellation)
+    {
+        ApplicationStatus status = Expect<ApplicationStatus>(await Ask(new GetStatus()).WaitAsync(cancellation).ConfigureAwait(false));
+        return status is { Loading: null, Held: null } ? null : ToJson(status.Loading ?? default, status.Held);
+    }
+
+    public static LoadingJson ToJson(KernelBridge.LoadingProgress progress, OperationFailure? held = null) =>
+        new(held is null ? progress.Percent : 0, progress.Loaded, progress.Total, progress.Faults, held?.Message);
+
     void IApplicationHost.KillStanding(IReadOnlyList<int> pids)
     {
         foreach (int pid in pids)
@@ -215,6 +266,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     public async ValueTask DisposeAsync()
     {
         await _node.DisposeAsync().ConfigureAwait(false);
+        _reader?.Dispose();
         _snapshots.Dispose();
     }
 

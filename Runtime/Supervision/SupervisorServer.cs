@@ -176,6 +176,9 @@ internal sealed class SupervisorServer : IDisposable
                 case "kill":
                     return new SupervisorReply(ExitStatus: await _control.KillAsync(CancellationToken.None).ConfigureAwait(false));
 
+                case "loading":
+                    return new SupervisorReply(Loading: await _control.LoadingAsync(CancellationToken.None).ConfigureAwait(false));
+
                 case "policy" when request.Policy is { } order:
                     return new SupervisorReply(Policy: await _control.PolicyAsync(order, CancellationToken.None).ConfigureAwait(false));
 

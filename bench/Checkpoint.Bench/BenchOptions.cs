@@ -6,11 +6,12 @@ namespace Holdfast.Checkpoint.Bench;
 internal sealed record BenchOptions
 {
     private const string Usage = """
-        usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--json FILE] [--holdfast FILE]
+        usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--redis MIB] [--json FILE] [--holdfast FILE]
                Checkpoint.Bench --changes MIB [--windows N] [--seconds S] [--place DIR] [--pairs N] [--json FILE] [--holdfast FILE]
           --place DIR      where the store and the yardsticks' file are (default: /dev/shm)
           --pairs N        measured pairs of yardstick and operation per case, 1-99 (default: 5)
           --only CASES     some of PROCESSESxMIB, comma separated, such as 1x256,128x1 (default: 1x1,16x1,128x1,1x64,1x256,1x1024)
+          --redis MIB      then a redis server with so much in it: its first answer after either kind of restore (of --only 0: nothing else)
           --changes MIB    instead of all that: a process of so many MiB of which one page in a hundred changes between two checkpoints
           --windows N      and so many times, how fast it writes to its memory without, with, and with a tracked checkpoint in S seconds (default: 1; 60 s)
           --json FILE      writes every figure to FILE too
@@ -23,6 +24,8 @@ internal sealed record BenchOptions
     public int Pairs { get; private init; } = 5;
 
     public IReadOnlyList<BenchCase> Cases { get; private init; } = BenchCase.All;
+
+    public int? Redis { get; private init; }
 
     /// <summary>MiB of the application of <see cref="ChangeBench"/>; 0 for the other cases.</summary>
     public int ChangesOf { get; private init; }
@@ -48,6 +51,8 @@ internal sealed record BenchOptions
                 ("--place", _) => options with { Place = Path.GetFullPath(value) },
                 ("--pairs", _) when int.TryParse(value, CultureInfo.InvariantCulture, out int pairs) && pairs is >= 1 and <= 99 => options with { Pairs = pairs },
                 ("--only", _) when ParseCases(value) is { } cases => options with { Cases = cases },
+                ("--only", "0") => options with { Cases = [] },
+                ("--redis", _) when RedisBench.IsInstalled && Number(value, 1, 65536) is { } redis => options with { Redis = redis },
                 ("--changes", _) when Number(value, 1, 65536) is { } size => options with { ChangesOf = size },
                 ("--windows", _) when Number(value, 0, 99) is { } windows => options with { Windows = windows },
                 ("--seconds", _) when Number(value, 1, 3600) is { } seconds => options with { Seconds = seconds },

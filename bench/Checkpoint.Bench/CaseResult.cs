@@ -20,7 +20,9 @@ internal sealed record Sample(double YardstickMs, double WholeMs, double FreezeM
 /// <param name="FirstCheckpoint">The first one that the supervisor took, whose code is not compiled yet; it is no part of the others.</param>
 /// <param name="Checkpoints">The pairs.</param>
 /// <param name="Restores">The pairs.</param>
-internal sealed record CaseResult(BenchCase Case, long BytesStored, Sample FirstCheckpoint, IReadOnlyList<Sample> Checkpoints, IReadOnlyList<Sample> Restores)
+/// <param name="LazyRestores">The pairs; total is until all memory is loaded, as the command line sees it.</param>
+internal sealed record CaseResult(
+    BenchCase Case, long BytesStored, Sample FirstCheckpoint, IReadOnlyList<Sample> Checkpoints, IReadOnlyList<Sample> Restores, IReadOnlyList<Sample> LazyRestores)
 {
     public bool IsDefect => Case.HasLimit
         && (Spread.Of(Checkpoints, sample => sample.Ratio).Median > BenchCase.DefectRatio || Spread.Of(Restores, sample => sample.Ratio).Median > BenchCase.DefectRatio);

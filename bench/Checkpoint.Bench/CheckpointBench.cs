@@ -67,6 +67,7 @@ internal sealed class CheckpointBench : IDisposable
             (Sample first, long stored) = Checkpoint(measured, yardstick);
             List<Sample> checkpoints = [];
             List<Sample> restores = [];
+            List<Sample> lazyRestores = [];
             for (int i = 0; i < _options.Pairs; i++)
             {
                 DropSnapshots();
@@ -77,9 +78,11 @@ internal sealed class CheckpointBench : IDisposable
             {
                 _holdfast.Run("kill", Name);
                 restores.Add(Restore(measured, yardstick));
+                _holdfast.Run("kill", Name);
+                lazyRestores.Add(RestoreLazily(measured, yardstick));
             }
 
-            return new CaseResult(measured, stored, first, checkpoints, restores);
+            return new CaseResult(measured, stored, first, checkpoints, restores, lazyRestores);
         }
         finally
         {
@@ -162,6 +165,30 @@ internal sealed class CheckpointBench : IDisposable
         }
 
         return new Sample(plain, Milliseconds(answer, "totalMs"), Milliseconds(answer, "resumeMs"), wall);
+    }
+
+    /// <summary>A restore that runs before its memory is loaded, and the loading.</summary>
+    private Sample RestoreLazily(BenchCase measured, Yardstick yardstick)
+    {
+        Check();
+        Yardstick.Warm(2 * measured.Bytes + (64 << 20));
+        double plain = yardstick.Read();
+        long begun = Stopwatch.GetTimestamp();
+        (JsonElement answer, double wall) = _holdfast.Run("restore", Name, "--detach", "--lazy");
+        if (answer.GetProperty("processes").GetInt32() != measured.Processes || !answer.GetProperty("lazy").GetBoolean())
+        {
+            throw new BenchException($"a lazy restore of {measured.Name} was not of all of it: {answer.GetRawText()}");
+        }
+
+        _holdfast.AwaitLoaded(Name);
+        return new Sample(plain, Stopwatch.GetElapsedTime(begun).TotalMilliseconds, Milliseconds(answer, "resumeMs"), wall);
+    }
+
+    /// <summary>The first answer of a redis with so many MiB in it after each kind of restore.</summary>
+    public IReadOnlyList<RedisBench.RedisSample> RunRedis(int mib)
+    {
+        using RedisBench redis = new(_holdfast, _directory, mib);
+        return redis.Run(_options.Pairs);
     }
 
     /// <summary>So that every checkpoint is a full one into the same room.</summary>

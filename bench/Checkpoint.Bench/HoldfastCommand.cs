@@ -45,7 +45,42 @@ internal sealed class HoldfastCommand
         return (document.RootElement.Clone(), wall);
     }
 
+    /// <summary>Starts a command and does not wait for its end.</summary>
+    public Process Start(IReadOnlyList<string> words) => Begin([words[0], "--store", Store, "-o", "json", .. words.Skip(1)]).Process;
+
+    /// <summary>Waits until the memory of an application is loaded after a lazy restore.</summary>
+    public void AwaitLoaded(string name)
+    {
+        long begun = Stopwatch.GetTimestamp();
+        while (Run("show", name).Answer.GetProperty("loading").ValueKind != JsonValueKind.Null)
+        {
+            if (Stopwatch.GetElapsedTime(begun) > Bound)
+            {
+                throw new BenchException($"the memory of {name} is not loaded after {Bound.TotalMinutes} minutes");
+            }
+
+            Thread.Sleep(5);
+        }
+    }
+
     private (string Output, double WallMs) Call(IReadOnlyList<string> arguments)
+    {
+        long begun = Stopwatch.GetTimestamp();
+        (Process started, string output, string errors) = Begin(arguments);
+        using Process process = started;
+        if (!process.WaitForExit(Bound))
+        {
+            process.Kill();
+            throw new BenchException($"'holdfast {arguments[0]}' was not done within {Bound.TotalMinutes} minutes");
+        }
+
+        double wall = Stopwatch.GetElapsedTime(begun).TotalMilliseconds;
+        return process.ExitCode == 0
+            ? (File.ReadAllText(output), wall)
+            : throw new BenchException($"'holdfast {arguments[0]}' ended with {process.ExitCode}: {File.ReadAllText(errors).Trim()}{File.ReadAllText(output).Trim()}");
+    }
+
+    private (Process Process, string Output, string Errors) Begin(IReadOnlyList<string> arguments)
     {
         // Output goes to files: what runs on in the background may hold a pipe open.
         string output = Path.Combine(_directory, "output");
@@ -61,18 +96,7 @@ internal sealed class HoldfastCommand
             start.ArgumentList.Add(argument);
         }
 
-        long begun = Stopwatch.GetTimestamp();
-        using Process process = Process.Start(start) ?? throw new BenchException("/bin/sh did not start");
-        if (!process.WaitForExit(Bound))
-        {
-            process.Kill();
-            throw new BenchException($"'holdfast {arguments[0]}' was not done within {Bound.TotalMinutes} minutes");
-        }
-
-        double wall = Stopwatch.GetElapsedTime(begun).TotalMilliseconds;
-        return process.ExitCode == 0
-            ? (File.ReadAllText(output), wall)
-            : throw new BenchException($"'holdfast {arguments[0]}' ended with {process.ExitCode}: {File.ReadAllText(errors).Trim()}{File.ReadAllText(output).Trim()}");
+        return (Process.Start(start) ?? throw new BenchException("/bin/sh did not start"), output, errors);
     }
 
     private static string Root()

@@ -31,6 +31,11 @@ try
     Console.CancelKeyPress += cancel;
     IReadOnlyList<CaseResult> results = bench.Run();
     Report.Print(Console.Out, options, results);
+    if (options.Redis is { } mib)
+    {
+        Report.PrintRedis(Console.Out, mib, bench.RunRedis(mib));
+    }
+
     if (options.Json is { } file)
     {
         Report.WriteJson(file, options, results);

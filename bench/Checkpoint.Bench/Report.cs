@@ -12,6 +12,7 @@ internal static class Report
     {
         to.WriteLine($"Through the holdfast command, in {options.Place}, {options.Pairs} interleaved pairs: median (least - most), milliseconds.");
         to.WriteLine("total: from request to committed, or to running, in the supervisor. wall: the whole command. ratio: total / plain write or read before it.");
+        to.WriteLine("restore --lazy: resume is when it runs, total when all its memory is loaded, from the start of the command.");
         to.WriteLine("fork: one fork(2) by the application itself just before; freeze ratio: freeze / fork.");
         to.WriteLine($"Load average now: {Load()}; above the number of processors ({Environment.ProcessorCount}), all of it is slower and less even.");
         foreach (CaseResult result in results)
@@ -22,10 +23,23 @@ internal static class Report
             Line(to, "first checkpoint", result.Case, [first], "freeze", "write");
             Line(to, "checkpoint", result.Case, result.Checkpoints, "freeze", "write");
             Line(to, "restore", result.Case, result.Restores, "resume", "read");
+            Line(to, "restore --lazy", result.Case, result.LazyRestores, "resume", "read");
             if (result.IsDefect)
             {
                 to.WriteLine($"  DEFECT: more than {BenchCase.DefectRatio} times its yardstick");
             }
+        }
+    }
+
+    public static void PrintRedis(TextWriter to, int mib, IReadOnlyList<RedisBench.RedisSample> samples)
+    {
+        to.WriteLine();
+        to.WriteLine($"redis with {mib} MiB, from the start of the command to its first answer, milliseconds");
+        foreach ((string what, Func<RedisBench.RedisSample, double> value) in ((string, Func<RedisBench.RedisSample, double>)[])
+            [("restore", s => s.EagerMs), ("restore --lazy", s => s.LazyMs), ("  all loaded", s => s.LoadedMs)])
+        {
+            double[] sorted = [.. samples.Select(value).Order()];
+            to.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {what,-17} {sorted[sorted.Length / 2],9:F1} ({sorted[0]:F1} - {sorted[^1]:F1})"));
         }
     }
 
@@ -46,6 +60,7 @@ internal static class Report
                 FirstCheckpoint = Row(result.FirstCheckpoint, "freezeMs"),
                 Checkpoints = result.Checkpoints.Select(sample => new Dictionary<string, double>(Row(sample, "freezeMs")) { ["forkMs"] = sample.ForkMs }),
                 Restores = result.Restores.Select(sample => Row(sample, "resumeMs")),
+                LazyRestores = result.LazyRestores.Select(sample => Row(sample, "resumeMs")),
                 CheckpointRatio = result.Case.HasRatio ? Spread.Of(result.Checkpoints, sample => sample.Ratio) : (Spread?)null,
                 RestoreRatio = result.Case.HasRatio ? Spread.Of(result.Restores, sample => sample.Ratio) : (Spread?)null,
             }),

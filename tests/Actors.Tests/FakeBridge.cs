@@ -41,6 +41,9 @@ internal sealed class FakeBridge : IKernelBridge
 
     public FakeRestore? Restore { get; set; }
 
+    /// <summary>What a lazy restore, or an adoption, still has to load.</summary>
+    public FakeLoading? Loading { get; init; }
+
     public IReadOnlyList<Refusal> RestoreRefusals { get; set; } = [];
 
     /// <summary>The barrier of an application that is intercepted.</summary>
@@ -74,6 +77,13 @@ internal sealed class FakeBridge : IKernelBridge
     {
         Call("Launch", 0);
         return Application;
+    }
+
+    public IMemoryLoading? ContinueLoading(ApplicationTarget target, Func<LoadingSource> source)
+    {
+        Call("ContinueLoading", 0);
+        _ = source();
+        return Loading;
     }
 
     public IRunningApplication? Find(ApplicationTarget target)

@@ -20,6 +20,8 @@ internal sealed class FakeRestore(FakeBridge bridge, RestoreRequest request) : I
 
     public ApplicationImage Image => TestImage.OneProcess;
 
+    public IMemoryLoading? Loading => request.Lazy ? bridge.Loading : null;
+
     public IReadOnlyList<Refusal> Check()
     {
         Step("Check");

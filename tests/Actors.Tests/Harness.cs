@@ -14,6 +14,7 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     private readonly ActorSystem _system;
+    private readonly TaskCompletionSource _loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public Harness(FakeBridge bridge, CaptureMode mode = CaptureMode.CopyInsideFreeze, int pumps = 2, TimeSpan? every = null,
         Dictionary<CheckpointPhase, TimeSpan>? deadlines = null, Dictionary<RestoreStep, TimeSpan>? restoreDeadlines = null, TimeSpan retryFor = default, int preCopyRounds = 0)
@@ -62,6 +63,12 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
     /// <summary>Called when a checkpoint that nobody waits for is over.</summary>
     public Action<object> OnPeriodic { get; set; } = _ => { };
 
+    /// <summary>Completes when the host is told that all memory is in place.</summary>
+    public Task Loaded => _loaded.Task;
+
+    /// <summary>Why memory that was missing could not be had.</summary>
+    public OperationFailure? Lost { get; private set; }
+
     public Action OnStarted { get; set; } = () => { };
 
     public async Task<Harness> StartedAsync()
@@ -104,6 +111,10 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
         StartedApplication = application;
         OnStarted();
     }
+
+    void IApplicationHost.MemoryLoaded() => _loaded.TrySetResult();
+
+    void IApplicationHost.MemoryLost(OperationFailure failure) => Lost = failure;
 
     void IApplicationHost.KillStanding(IReadOnlyList<int> pids)
     {

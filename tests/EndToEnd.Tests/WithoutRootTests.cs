@@ -51,6 +51,22 @@ public sealed class WithoutRootTests
     private static readonly OrdinaryUser User = new(OrdinaryUser.UsualId);
 
     [OrdinaryUserFact]
+    public void A_lazy_restore_is_refused_by_name_and_nothing_is_touched()
+    {
+        using var application = TestApplication.StartProgram("tree_three_levels", "", 4, User);
+        application.Checkpoint();
+        application.KillByForce();
+        application.Work.Forget();
+
+        var refused = application.Holdfast("restore", application.Name, "--detach", "--lazy").RequiredToBeRefused();
+
+        Assert.Equal("lazy.rights", refused.ErrorCode);
+        Assert.Contains("without --lazy", refused.Output + refused.Error, StringComparison.Ordinal);
+        application.Restore();
+        application.RequirePass();
+    }
+
+    [OrdinaryUserFact]
     public void Rounds_of_loss_and_restore_and_the_loss_of_supervisors_do_no_harm()
     {
         using var application = TestApplication.StartProgram("tree_three_levels", "", 4, User);

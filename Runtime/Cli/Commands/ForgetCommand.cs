@@ -74,7 +74,7 @@ internal static class ForgetCommand
         snapshots.ForEach(RefuseImmutable);
         foreach (SnapshotInfo snapshot in snapshots)
         {
-            Forget(session.Store.Snapshots(), snapshot, pinned);
+            Forget(session, session.Store.Snapshots(), snapshot, pinned);
             KeptConnections.Drop(session.Store.Application(snapshot.Object).Connections(snapshot.Id));
             Confirm(session, snapshot);
         }
@@ -101,8 +101,9 @@ internal static class ForgetCommand
         }
     }
 
-    private static void Forget(SnapshotStore store, SnapshotInfo snapshot, bool pinned)
+    private static void Forget(Session session, SnapshotStore store, SnapshotInfo snapshot, bool pinned)
     {
+        LazyMemory.RemoveStale(session, store, snapshot);
         foreach (string owner in pinned ? store.PinsOf(snapshot) : [])
         {
             store.Unpin(snapshot, owner);
@@ -132,7 +133,7 @@ internal static class ForgetCommand
 
         foreach (SnapshotInfo snapshot in snapshots)
         {
-            Forget(store!, snapshot, pinned);
+            Forget(session, store!, snapshot, pinned);
             Confirm(session, snapshot);
         }
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Holdfast.Runtime.Storage;
+using Holdfast.Runtime.Supervision;
 using Holdfast.Snapshots;
 
 namespace Holdfast.Runtime.Cli.Commands;
@@ -65,6 +66,7 @@ internal static class ListCommands
                 runs ? null : ApplicationDirectory.ExitStatusOf(record), record.Started, record.Ended, store?.List(record.Name).Count ?? 0, record.Command)
             {
                 Volumes = record.Volumes,
+                Loading = runs ? LoadingOf(directory, record) : null,
             });
         }
 
@@ -90,7 +92,7 @@ internal static class ListCommands
         {
             session.Output.Text(Output.Table(
                 ["NAME", "STATE", "PID", "SNAPSHOTS", "STARTED", "COMMAND"],
-                all.Select(a => (string[])[a.Name, State(a.State, a.ExitStatus, a.Supervised), $"{a.Pid}", $"{a.Snapshots}", Output.Time(a.Started), OneLine(a.Command)])));
+                all.Select(a => (string[])[a.Name, State(a.State, a.ExitStatus, a.Supervised, a.Loading), $"{a.Pid}", $"{a.Snapshots}", Output.Time(a.Started), OneLine(a.Command)])));
         }
         else
         {
@@ -113,11 +115,14 @@ internal static class ListCommands
         {
             Volumes = record.Volumes,
             Intercepted = record.Intercepted,
+            Loading = runs ? LoadingOf(directory, record) : null,
+            EndedBecause = record.EndedBecause,
         };
         session.Output.Result(detail, OutputJson.Default.ApplicationDetailJson, d => Output.Table(
             ["name", d.Name],
             ((string[][])[
-                ["state", State(d.State, d.ExitStatus, d.Supervised)],
+                ["state", State(d.State, d.ExitStatus, d.Supervised, d.Loading)],
+                ["ended because", d.EndedBecause ?? ""],
                 ["pid", $"{d.Pid}"],
                 ["supervisor", d.SupervisorPid is { } pid ? $"pid {pid}" : d.State == "running" ? "none; 'holdfast run --adopt' is one" : ""],
                 ["command", OneLine(d.Command)],
@@ -165,10 +170,42 @@ internal static class ListCommands
         return ExitStatus.Done;
     }
 
-    private static string State(string state, int? exitStatus, bool supervised) => state == "stored"
+    /// <summary>How far the memory of a running application is loaded; null when all is in place. Without a supervisor nobody knows how far.</summary>
+    private static LoadingJson? LoadingOf(ApplicationDirectory directory, ApplicationRecord record)
+    {
+        if (record.Loading is null)
+        {
+            return null;
+        }
+
+        return AskAsync().GetAwaiter().GetResult();
+
+        async Task<LoadingJson?> AskAsync()
+        {
+            if (RemoteSupervisor.TryConnect(directory.Socket, record.Name) is not { } supervisor)
+            {
+                return new LoadingJson(0, 0, 0, 0, $"nobody loads it; 'holdfast run --adopt {record.Name}' goes on");
+            }
+
+            await using (supervisor.ConfigureAwait(false))
+            {
+                try
+                {
+                    return await supervisor.LoadingAsync(CancellationToken.None).ConfigureAwait(false);
+                }
+                catch (HoldfastException)
+                {
+                    // It ended at this moment.
+                    return null;
+                }
+            }
+        }
+    }
+
+    private static string State(string state, int? exitStatus, bool supervised, LoadingJson? loading) => state == "stored"
         ? state
         : state == "running"
-        ? supervised ? "running" : "running, not supervised"
+        ? (supervised ? "running" : "running, not supervised") + (loading is null ? "" : loading.Held is { } held ? $", memory missing: {held}" : string.Create(CultureInfo.InvariantCulture, $", loading {loading.Percent} %"))
         : exitStatus is { } status ? $"ended ({status})" : "ended";
 
     private static bool IsSupervised(ApplicationDirectory directory)

@@ -26,6 +26,7 @@ internal static class RestoreCommand
         Option<string?> log = Options.Text("--log", "FILE", "Where what was inherited as standard output and error is appended (with --detach: nowhere by default)");
         Option<string?> files = Options.ChangedFiles();
         Option<string[]> hook = new("--hook") { Description = "Adds an executable that is run before-restore, after-restore, or later before-freeze or after-resume; may be given several times", HelpName = "STAGE=FILE" };
+        Option<bool> lazy = Options.Flag("--lazy", "Runs before its memory is loaded: pages come when they are needed, the rest in the background");
         Option<bool> rehearse = Options.Flag("--rehearse", "Builds and verifies everything, then removes it again: nothing runs, nothing is left");
         DocumentedCommand command = new("restore", "Restores an application from a snapshot: it goes on where it was. With --to, puts a directory, a file or an image back.")
         {
@@ -34,13 +35,14 @@ internal static class RestoreCommand
                 ("holdfast restore web", "from its latest snapshot, in the foreground"),
                 ("holdfast restore web@1st --detach", "from its oldest, in the background"),
                 ("holdfast restore web --as web2 --detach", "a copy of it, beside the original if that runs"),
+                ("holdfast restore web --lazy --detach", "it runs at once, however large it is; 'holdfast show web' says how far its memory is loaded"),
                 ("holdfast restore --from /tmp/dump --detach", "what 'holdfast dump' wrote"),
                 ("holdfast restore web --rehearse", "whether it could be restored here; ends with 1 and says why when not"),
                 ("holdfast restore data@-1 --to /srv/back", "the last but one snapshot of a directory"),
             ],
         };
         command.Arguments.Add(address);
-        foreach (Option option in (Option[])[from, to, copy, detach, log, files, hook, rehearse])
+        foreach (Option option in (Option[])[from, to, copy, detach, log, files, hook, lazy, rehearse])
         {
             command.Options.Add(option);
         }
@@ -55,6 +57,11 @@ internal static class RestoreCommand
             if (result.GetValue(to) is not null && (result.GetValue(from) is not null || result.GetValue(copy) is not null || result.GetValue(detach)))
             {
                 result.AddError("--to is for directories, files and images, which neither come from a dump nor run nor have another name");
+            }
+
+            if (result.GetValue(lazy) && (result.GetValue(rehearse) || result.GetValue(to) is not null))
+            {
+                result.AddError("--lazy is for what runs: it goes with neither --rehearse nor --to");
             }
 
             if (result.GetValue(rehearse) && (result.GetValue(to) is not null || result.GetValue(detach) || result.GetValue(log) is not null || result.GetValue(copy) is not null || result.GetValue(hook)?.Length > 0))
@@ -80,7 +87,7 @@ internal static class RestoreCommand
                     session.Output, Detached.Start(["--detached-report", $"{Detached.ReportFd}", .. executor.Arguments], parsed.GetValue(log))))
                 : RestoreAsync(session, new RestoreOptions(
                     parsed.GetValue(address), parsed.GetValue(from), parsed.GetValue(detach),
-                    parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), [.. (parsed.GetValue(hook) ?? []).Select(Hooks.Checked)], parsed.GetValue(copy), report));
+                    parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), [.. (parsed.GetValue(hook) ?? []).Select(Hooks.Checked)], parsed.GetValue(copy), report) { Lazy = parsed.GetValue(lazy) });
         }));
         return command;
     }
@@ -124,6 +131,8 @@ internal static class RestoreCommand
             Detach = options.Detach,
             Files = options.Files,
             Volumes = volumes,
+            Lazy = options.Lazy,
+            LoadingRate = session.Settings.LoadingRate,
             KeptConnections = options.Copy is null && options.From is null ? directory.Connections(snapshot.Id) : null,
             StandardStreams = log < 0 ? [0, 1, 2] : [0, log, log],
         };
@@ -137,6 +146,7 @@ internal static class RestoreCommand
             Target = ApplicationSlot.NoTarget,
             Started = TimeProvider.System.GetUtcNow(),
             RestoredFrom = snapshot.Id,
+            Loading = options.Lazy && dump is null ? new LoadingRecord(snapshot.Object, snapshot.Id) : null,
             SupervisorPid = Environment.ProcessId,
             EverySeconds = known?.EverySeconds,
             Labels = known?.Labels ?? [],
@@ -159,7 +169,7 @@ internal static class RestoreCommand
                 },
             },
             Every = known?.EverySeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
-            Started = (answer, warning) => Report(session, options, ToJson(name, snapshot.Id, answer) with { Warning = warning }),
+            Started = (answer, warning) => Report(session, options, ToJson(name, snapshot.Id, answer) with { Warning = warning, Lazy = options.Lazy }),
             Template = template,
         }).ConfigureAwait(false);
     }
@@ -204,6 +214,7 @@ internal static class RestoreCommand
             name, snapshot, report.Processes, report.Threads, Math.Round(report.ResumeTime.TotalMilliseconds, 3),
             Math.Round(report.TotalTime.TotalMilliseconds, 3), report.BytesRead, answer.MainPid)
         {
+            Loading = answer.Loading is { } progress ? SupervisorHost.ToJson(progress) : null,
             ConnectionsKept = report.ConnectionsKept > 0 ? report.ConnectionsKept : null,
         };
     }
@@ -225,5 +236,8 @@ internal static class RestoreCommand
         };
     }
 
-    private sealed record RestoreOptions(string? Address, string? From, bool Detach, string? Log, ChangedFiles Files, IReadOnlyList<string> Hooks, string? Copy, int? ReportFd);
+    private sealed record RestoreOptions(string? Address, string? From, bool Detach, string? Log, ChangedFiles Files, IReadOnlyList<string> Hooks, string? Copy, int? ReportFd)
+    {
+        public bool Lazy { get; init; }
+    }
 }

@@ -183,6 +183,7 @@ internal static class RunCommand
             Every = every,
             Policies = policies,
             Start = new AdoptApplication(record.Target),
+            Adopts = true,
             Started = started,
             Template = record with { SupervisorPid = Environment.ProcessId, EverySeconds = every?.TotalSeconds },
         };

@@ -43,9 +43,10 @@ internal sealed class TestApplication : IDisposable
     /// <summary>Starts a state program and waits until it is ready.</summary>
     public static TestApplication StartProgram(string program, string programCase, double seconds = 4, OrdinaryUser? user = null, IReadOnlyList<string>? options = null, string configuration = "")
     {
+        // What is not needed at once is loaded so slowly that there is time to do much before.
         // Half of the programs, by the seed, are copied by clone(2) however small they are.
         var copied = (LongMode.Seed + $"{program} {programCase}".Sum(c => c)) % 2 == 0;
-        TestApplication application = new(program.Replace('_', '-'), $"{(copied ? "holdfast.checkpoint.hold-up-to = 1B" : "")}\n{(StateProgram.Named(program).Refused ? "holdfast.checkpoint.retry-for = 200ms" : "")}\n{configuration}", new Dictionary<string, string>
+        TestApplication application = new(program.Replace('_', '-'), $"holdfast.restore.loading-rate = 256KiB\n{(copied ? "holdfast.checkpoint.hold-up-to = 1B" : "")}\n{(StateProgram.Named(program).Refused ? "holdfast.checkpoint.retry-for = 200ms" : "")}\n{configuration}", new Dictionary<string, string>
         {
             ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
             ["STATE_BOUND"] = LongMode.Count(600, 6 * 3600).ToString(CultureInfo.InvariantCulture),
@@ -185,7 +186,8 @@ internal sealed class TestApplication : IDisposable
     /// <summary>Restores a snapshot (the newest unless named), which must succeed.</summary>
     /// <param name="snapshot">Which one.</param>
     /// <param name="filesAsIs">Whether files that changed since are used as they are.</param>
-    public CommandResult Restore(string? snapshot = null, bool filesAsIs = false)
+    /// <param name="lazy">Whether it runs before its memory is loaded.</param>
+    public CommandResult Restore(string? snapshot = null, bool filesAsIs = false, bool lazy = false)
     {
         // In a volume that is the restore's to do.
         if (!Volumes.Contains(Work.Path))
@@ -197,6 +199,11 @@ internal sealed class TestApplication : IDisposable
         if (filesAsIs)
         {
             arguments.AddRange(["--files", "as-is"]);
+        }
+
+        if (lazy)
+        {
+            arguments.Add("--lazy");
         }
 
         return Holdfast("restore", arguments).Required();

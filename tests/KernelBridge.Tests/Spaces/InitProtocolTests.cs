@@ -21,7 +21,7 @@ public sealed class InitProtocolTests : IDisposable
 
         InitStatus status = client.Status();
 
-        Assert.Equal(new InitStatus(2, application.MainPid, false, false, false, true, TimeSpan.Zero), status);
+        Assert.Equal(new InitStatus(2, application.MainPid, false, false, false, true, TimeSpan.Zero, false), status);
         Assert.Equal(2, ProcessIdentity.NamespacePids(status.MainPid)[^1]);
     }
 
