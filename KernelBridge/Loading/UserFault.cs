@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Restore;
@@ -11,12 +10,10 @@ namespace Holdfast.KernelBridge.Loading;
 /// <summary>
 /// A userfaultfd for missing pages that also reports fork, mremap, munmap and MADV_DONTNEED: userfaultfd(2), ioctl_userfaultfd(2), include/uapi/linux/userfaultfd.h.
 /// </summary>
-internal static unsafe class UserFault
+internal static class UserFault
 {
     /// <summary>Codes of the refusals of a lazy restore.</summary>
     public const string Rights = "lazy.rights", Kernel = "lazy.kernel", Space = "lazy.space";
-
-    private const ulong ApiRequest = 0xc018aa3f, RegisterRequest = 0xc020aa00, Version = 0xaa;
 
     // EVENT_FORK, EVENT_REMAP, EVENT_REMOVE, EVENT_UNMAP.
     private const ulong Events = 0x2 | 0x4 | 0x8 | 0x40;
@@ -27,7 +24,7 @@ internal static unsafe class UserFault
     public static Refusal? Check()
     {
         int fd = Libc.userfaultfd(Libc.O_CLOEXEC | Libc.O_NONBLOCK);
-        int error = fd < 0 ? Libc.LastError : Enable(fd);
+        int error = fd < 0 ? Libc.LastError : Userfaultfd.Enable(fd, Events);
         _ = fd >= 0 ? Libc.close(fd) : 0;
         return error switch
         {
@@ -51,7 +48,7 @@ internal static unsafe class UserFault
         (int fd, int error) = Libc.CopyDescriptor(pid, number);
         SafeFileHandle handle = fd >= 0 ? new SafeFileHandle(fd, ownsHandle: true)
             : throw new BridgeException("lazy.failed", $"taking the userfaultfd of process {pid}", Errno.Text(error));
-        if (Enable(fd) is var problem and not 0)
+        if (Userfaultfd.Enable(fd, Events) is var problem and not 0)
         {
             handle.Dispose();
             throw new BridgeException("lazy.failed", $"enabling the userfaultfd of process {pid}", Errno.Text(problem), "restore without --lazy");
@@ -63,21 +60,14 @@ internal static unsafe class UserFault
     /// <summary>From now on whoever touches a page there that is missing waits for it.</summary>
     public static void Register(SafeFileHandle handle, ulong start, ulong end)
     {
-        ulong* request = stackalloc ulong[4] { start, end - start, ModeMissing, 0 };
-        if (Libc.ioctl(Descriptors.Number(handle), RegisterRequest, request) < 0)
+        if (Userfaultfd.Register(Descriptors.Number(handle), start, end, ModeMissing, out ulong requests) is var error and not 0)
         {
-            throw new BridgeException("lazy.failed", $"registering {start:x}-{end:x} with userfaultfd", Errno.Text(Libc.LastError), "restore without --lazy");
+            throw new BridgeException("lazy.failed", $"registering {start:x}-{end:x} with userfaultfd", Errno.Text(error), "restore without --lazy");
         }
 
-        if ((request[3] & OffersCopyZeroWake) != OffersCopyZeroWake)
+        if ((requests & OffersCopyZeroWake) != OffersCopyZeroWake)
         {
             throw new BridgeException("lazy.failed", $"registering {start:x}-{end:x} with userfaultfd", "its pages cannot be filled", "restore without --lazy");
         }
-    }
-
-    private static int Enable(int fd)
-    {
-        ulong* request = stackalloc ulong[3] { Version, Events, 0 };
-        return Libc.ioctl(fd, ApiRequest, request) < 0 ? Libc.LastError : 0;
     }
 }

@@ -11,7 +11,6 @@ internal sealed unsafe class WriteProtection : IDisposable
     /// <summary>O_CLOEXEC, and UFFD_USER_MODE_ONLY, which needs no right: no fault is ever handed over, so that those of the kernel do not matter.</summary>
     public const ulong Flags = 0x80000 | 1;
 
-    private const ulong UFFDIO_API = 0xc018aa3f, UFFDIO_REGISTER = 0xc020aa00, UFFDIO_UNREGISTER = 0x8010aa01;
     private const ulong WP_UNPOPULATED = 1 << 13, WP_ASYNC = 1 << 15, ModeWriteProtect = 2;
 
     private readonly int descriptor;
@@ -26,8 +25,7 @@ internal sealed unsafe class WriteProtection : IDisposable
     public static WriteProtection? TryUse(int descriptor)
     {
         WriteProtection protection = new(descriptor);
-        ulong* api = stackalloc ulong[3] { 0xaa, WP_ASYNC | WP_UNPOPULATED, 0 };
-        if (Libc.ioctl(descriptor, UFFDIO_API, api) == 0)
+        if (Userfaultfd.Enable(descriptor, WP_ASYNC | WP_UNPOPULATED) == 0)
         {
             return protection;
         }
@@ -38,18 +36,10 @@ internal sealed unsafe class WriteProtection : IDisposable
 
     /// <summary>Makes writes in an area noticeable from the first scan on. Does nothing where they are so already.</summary>
     /// <returns>False where that is not possible, as where somebody else does the same.</returns>
-    public bool TryRegister(ulong start, ulong end)
-    {
-        ulong* range = stackalloc ulong[4] { start, end - start, ModeWriteProtect, 0 };
-        return Libc.ioctl(descriptor, UFFDIO_REGISTER, range) == 0;
-    }
+    public bool TryRegister(ulong start, ulong end) => Userfaultfd.Register(descriptor, start, end, ModeWriteProtect, out _) == 0;
 
     /// <summary>Undoes it, and forgets which pages were protected.</summary>
-    public void Unregister(ulong start, ulong end)
-    {
-        ulong* range = stackalloc ulong[2] { start, end - start };
-        _ = Libc.ioctl(descriptor, UFFDIO_UNREGISTER, range);
-    }
+    public void Unregister(ulong start, ulong end) => Userfaultfd.Unregister(descriptor, start, end);
 
     /// <summary>Undoes all: the kernel forgets every area and page.</summary>
     public void Dispose() => _ = Libc.close(descriptor);
