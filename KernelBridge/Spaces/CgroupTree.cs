@@ -121,12 +121,16 @@ internal sealed record CgroupTree(string Directory)
 
     private static bool RemoveWithChildren(string group)
     {
-        if (System.IO.Directory.Exists(group))
+        try
         {
             foreach (string child in System.IO.Directory.GetDirectories(group))
             {
                 RemoveWithChildren(child);
             }
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // Somebody else has removed it.
         }
 
         return RemoveOne(group);

@@ -16,7 +16,7 @@ public sealed class InterceptTests
 
     public static TheoryData<string> Restored => [.. Cases().Except(OfTheDriver).Except(NotRestored).Append("restored")];
 
-    public static TheoryData<string, string> Programs => StateProgramScenarios.Some(8);
+    public static TheoryData<string, string> Programs => StateProgramScenarios.Some(16);
 
     [Theory]
     [MemberData(nameof(LeftRunning))]

@@ -12,7 +12,7 @@ public sealed class LazyRestoreTests
     {
         get
         {
-            var programs = StateProgramScenarios.Some(6);
+            var programs = StateProgramScenarios.Some(12);
             foreach (var programCase in StateProgram.Named(Subject).Cases.Where(programCase => !programs.Any(row => (string)row[0] == Subject && (string)row[1] == programCase)))
             {
                 programs.Add(Subject, programCase);
