@@ -59,7 +59,8 @@ public sealed class LeakTests(ITestOutputHelper output) : IDisposable
         Counts last = Counts.Now(application, bench.Root);
         output.WriteLine($"after {Settled} rounds: {first}");
         output.WriteLine($"after {Rounds} rounds: {last}");
-        Assert.Equal(first! with { Memory = 0 }, last with { Memory = 0 });
+        // Groups that somebody else had left behind may be swept away meanwhile.
+        Assert.Equal(first! with { Memory = 0, Groups = Math.Min(first.Groups, last.Groups) }, last with { Memory = 0 });
 
         // Native memory breathes: what grows with the rounds would be many times this.
         Assert.True(last.Memory < first!.Memory + (32 << 20), $"{first.Memory >> 20} MiB after {Settled} rounds, {last.Memory >> 20} MiB after {Rounds}");
