@@ -95,7 +95,7 @@ internal sealed record SystemVImage(IReadOnlyList<IpcSettingImage> Settings, IRe
     ];
 
     /// <summary>POSIX message queues; empty in images that do not say.</summary>
-    public IReadOnlyList<PosixQueueImage> PosixQueues { get; init; } = [];
+    public IReadOnlyList<PosixQueueImage> PosixQueues { get; set; } = [];
 
     /// <summary>Where a setting is.</summary>
     public static string PathOf(string setting) => (setting.StartsWith(Mqueue, StringComparison.Ordinal) ? "/proc/sys/fs/" : "/proc/sys/kernel/") + setting;

@@ -7,7 +7,7 @@ internal static class LaterCommands
 {
     private static readonly string[] Commands = ["move"];
 
-    private static readonly string[] Options = ["--lazy", "--tcp"];
+    private static readonly string[] Options = ["--tcp"];
 
     /// <summary>Explains an option; null when it is none of those.</summary>
     public static string? Explain(string option) =>

@@ -39,7 +39,6 @@ public sealed class UsageTests : IDisposable
 
     [Theory]
     [InlineData("move a", "move")]
-    [InlineData("restore a --lazy", "--lazy")]
     [InlineData("restore a --tcp keep", "--tcp")]
     public void What_does_not_exist_yet_is_refused_by_name(string line, string name)
     {

@@ -87,7 +87,8 @@ internal static class RestoreCommand
                     session.Output, Detached.Start(["--detached-report", $"{Detached.ReportFd}", .. executor.Arguments], parsed.GetValue(log))))
                 : RestoreAsync(session, new RestoreOptions(
                     parsed.GetValue(address), parsed.GetValue(from), parsed.GetValue(detach),
-                    parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), [.. (parsed.GetValue(hook) ?? []).Select(Hooks.Checked)], parsed.GetValue(copy), report) { Lazy = parsed.GetValue(lazy) });
+                    parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), [.. (parsed.GetValue(hook) ?? []).Select(Hooks.Checked)], parsed.GetValue(copy), report)
+                { Lazy = parsed.GetValue(lazy) });
         }));
         return command;
     }
