@@ -48,7 +48,7 @@ internal static class StateProgramScenarios
 
 /// <summary>
 /// Each program goes on after a restore, and can be checkpointed and restored again: three times for those whose turn it is, a sixth of them. A check before says that it
-/// can be captured; a rehearsal of the first restore agrees with it and leaves nothing.
+/// can be captured; a rehearsal of the first restore agrees with it and leaves nothing (a third, in turn).
 /// </summary>
 public sealed class RestoredInARowTests
 {
@@ -78,7 +78,7 @@ public sealed class RestoredInARowTests
             for (var round = 0; round < rounds; round++)
             {
                 StateProgramScenarios.Lose(application, program);
-                if (round == 0)
+                if (round == 0 && Rotation.IsTurnOf($"{program} {programCase}", 3))
                 {
                     application.Rehearse();
                 }
