@@ -37,7 +37,7 @@ internal sealed class ChangeBench : IDisposable
     public void Dispose() => Directory.Delete(_directory, recursive: true);
 
     /// <summary>Pairs of a full checkpoint and one of what changed.</summary>
-    public IReadOnlyList<ChangePair> Pairs() => With("", (holdfast, pid) =>
+    public IReadOnlyList<ChangePair> Pairs() => With("holdfast.checkpoint.track-writes = on\n", (holdfast, pid) =>
     {
         List<ChangePair> pairs = [];
         for (int i = 0; i <= _options.Pairs; i++)
@@ -72,7 +72,7 @@ internal sealed class ChangeBench : IDisposable
         for (int i = 0; i < _options.Windows; i++)
         {
             (double alone, double untracked) = With("holdfast.checkpoint.track-writes = off\n", (holdfast, pid) => (Window(pid, null), Window(pid, holdfast)));
-            rates.Add(new WriteRates(alone, untracked, With("", (holdfast, pid) => Window(pid, holdfast))));
+            rates.Add(new WriteRates(alone, untracked, With("holdfast.checkpoint.track-writes = on\n", (holdfast, pid) => Window(pid, holdfast))));
         }
 
         return rates;

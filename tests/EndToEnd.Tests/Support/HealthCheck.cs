@@ -29,6 +29,8 @@ internal sealed class HealthCheck
         Until.Required(
             () => _application.Supervisors().Count == 0 && (_application.Processes().Count == 0 || ReadBeats().Zip(before).All(pair => pair.First != pair.Second)),
             () => $"{occasion}: a half-built application is left: {_application.Describe()}");
+        // One that its builder had let go, and not yet kept, runs for a moment and ends with it.
+        Until.Required(() => _application.Processes().Count is 0 or Beats, () => $"{occasion}: a part of the application is left: {_application.Describe()}");
         if (_application.Processes().Count == 0)
         {
             return false;

@@ -98,6 +98,9 @@ public sealed class Bench(IKernelBridge bridge) : IDisposable
         SpaceFixture.Until(() => Lines(name).Length >= before + more, $"{more} more lines in {name}");
     }
 
+    /// <summary>Waits until a file of the application has so many lines, those from before counted.</summary>
+    public void ExpectTotal(string name, int lines) => SpaceFixture.Until(() => Lines(name).Length >= lines, $"line {lines} of {name}");
+
     public static int Finish(IRunningApplication application) => application.Exited.WaitAsync(SpaceFixture.Patience).GetAwaiter().GetResult();
 
     public IRunningApplication Kept(IRunningApplication application)
