@@ -22,8 +22,8 @@ namespace Holdfast.KernelBridge.Capture;
 /// </remarks>
 internal sealed class WriteTracker : IDisposable
 {
-    /// <summary>Smaller areas are read every time: registering each would take longer.</summary>
-    private const ulong LeastArea = 64 << 10;
+    /// <summary>Smaller memory is read every time: registering each would take longer.</summary>
+    private const ulong Least = 64 << 10;
 
     private readonly WriteProtection protection;
     private readonly (ulong, ulong, ulong, ulong) program;
@@ -88,7 +88,7 @@ internal sealed class WriteTracker : IDisposable
         PageRanges untouched = new();
         PageRanges touched = new();
         using PageMap map = new(pid);
-        foreach (Area area in areas.Where(area => area.Kind == AreaKind.Anonymous && area.Map.Length >= LeastArea))
+        foreach (Area area in Tracked(areas))
         {
             bool isNew = !map.IsWriteProtectedAsync(area.Map.Start);
             if (!protection.TryRegister(area.Map.Start, area.Map.End))
@@ -124,6 +124,39 @@ internal sealed class WriteTracker : IDisposable
     public void Forget() => Base = null;
 
     public void Dispose() => protection.Dispose();
+
+    /// <summary>
+    /// Anonymous areas; those that touch each other all, or none. The kernel joins only areas that are registered alike: what was in pieces for a moment (mprotect(2)) would stay
+    /// so, and an mremap(2) of the whole would be EFAULT.
+    /// </summary>
+    private static List<Area> Tracked(IEnumerable<Area> areas)
+    {
+        List<Area> tracked = [];
+        int first = 0;
+        foreach (Area area in areas.Where(area => area.Kind == AreaKind.Anonymous))
+        {
+            if (tracked.Count > 0 && tracked[^1].Map.End != area.Map.Start)
+            {
+                LeaveOutLittle();
+            }
+
+            tracked.Add(area);
+        }
+
+        LeaveOutLittle();
+        return tracked;
+
+        // Ends a row of areas that touch each other.
+        void LeaveOutLittle()
+        {
+            if (tracked.Count > first && tracked[^1].Map.End - tracked[first].Map.Start < Least)
+            {
+                tracked.RemoveRange(first, tracked.Count - first);
+            }
+
+            first = tracked.Count;
+        }
+    }
 
     /// <summary>All of a new area counts as written, and is protected.</summary>
     private bool TryBegin(PageMap map, MemoryMap area, PageRanges touched)

@@ -86,6 +86,37 @@ public sealed class WriteTrackingTests : IDisposable
     }
 
     [Fact]
+    public void An_area_that_was_in_pieces_at_the_checkpoint_is_one_again_afterwards()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import ctypes, os, signal
+            libc = ctypes.CDLL(None, use_errno=True)
+            for call in libc.mmap, libc.mremap: call.restype = ctypes.c_void_p
+            libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+            libc.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+            libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+            base, size = 0x200000000000, 1 << 20
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            log = open(os.environ['OUT'] + '/log', 'a', buffering=1)
+            libc.mmap(base, size, 3, 0x32, -1, 0)
+            ctypes.memset(base, 1, size)
+            libc.mprotect(base + (256 << 10), 8192, 1)
+            print('in pieces', file=log)
+            signal.sigwait([signal.SIGUSR1])
+            libc.mprotect(base + (256 << 10), 8192, 3)
+            grown = libc.mremap(base, size, 2 * size, 1)
+            print('grown' if grown != 2 ** 64 - 1 else os.strerror(ctypes.get_errno()), file=log)
+            signal.sigwait([signal.SIGUSR1])
+            """);
+        bench.ExpectTotal("log", 1);
+        Take(application, null, WriteTracking.On);
+        application.Signal(10);
+        bench.ExpectTotal("log", 2);
+        Assert.Equal("grown", File.ReadLines(bench.PathOf("log")).Last());
+    }
+
+    [Fact]
     public void Memory_that_was_mapped_anew_or_dropped_is_that_of_now()
     {
         IRunningApplication application = bench.Python(
