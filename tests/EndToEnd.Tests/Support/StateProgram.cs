@@ -1,7 +1,9 @@
+using System.Text.RegularExpressions;
+
 namespace Holdfast.EndToEnd.Tests.Support;
 
 /// <summary>A state program, as the comment at the top of its source describes it (tests/programs/README.md).</summary>
-public sealed record StateProgram(string Name, IReadOnlyList<string> Cases, bool WritesFiles, bool AboutTime, bool CapturesStreams, bool Refused, string Suite)
+public sealed partial record StateProgram(string Name, IReadOnlyList<string> Cases, bool WritesFiles, bool AboutTime, bool CapturesStreams, bool Refused, string Suite)
 {
     /// <summary>Reads the lines " * Key: value" of a source text.</summary>
     public static StateProgram Parse(string name, string source)
@@ -31,7 +33,8 @@ public sealed record StateProgram(string Name, IReadOnlyList<string> Cases, bool
             keys.GetValueOrDefault("Refused") == "yes",
             keys.GetValueOrDefault("Suite", ""))
         {
-            MeetsByFiles = source.IndexOf("state_wait_go()", StringComparison.Ordinal) is var go and >= 0 && source[go..].Contains("state_await(", StringComparison.Ordinal) | source[go..].Contains("state_exists(", StringComparison.Ordinal),
+            // What others of it do from the beginning may be looked at after it, too: whatever they write, and whatever they wait for but the word to go.
+            MeetsByFiles = UseOfFiles().IsMatch(source[Math.Max(0, source.IndexOf("state_wait_go()", StringComparison.Ordinal))..]) || MeetingByFiles().IsMatch(source),
         };
     }
 
@@ -61,4 +64,10 @@ public sealed record StateProgram(string Name, IReadOnlyList<string> Cases, bool
 
         return rows;
     }
+
+    [GeneratedRegex("""state_(awaitf?|exists|markf?|put)\(|state_read\((?!")""")]
+    private static partial Regex UseOfFiles();
+
+    [GeneratedRegex("""state_put\(|state_exists\((?!"go"\))""")]
+    private static partial Regex MeetingByFiles();
 }
