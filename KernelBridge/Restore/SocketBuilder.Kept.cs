@@ -9,7 +9,7 @@ namespace Holdfast.KernelBridge.Restore;
 /// <summary>Sockets that were held since the capture (<see cref="Spaces.KeptConnections"/>): they are not made, but handed to the process as they are.</summary>
 internal sealed partial class SocketBuilder
 {
-    private const int SCM_RIGHTS = 1, ControlSize = 24;
+    private const int ControlSize = 24;
 
     private void PlaceKept()
     {
@@ -35,8 +35,9 @@ internal sealed partial class SocketBuilder
                 ulong header = take.Place((0ul, 0ul, part, 1ul, control, (ulong)ControlSize, 0ul));
                 take.Add($"taking over {socket.Description}", X64.Recvmsg, (ulong)theirs, header, 0);
                 root.Run(take);
-                (ulong length, int level, int type, int number) = root.Memory.Read<(ulong, int, int, int)>(control);
-                if (length < 20 || level != SOL_SOCKET || type != SCM_RIGHTS)
+                byte[] received = new byte[ControlSize];
+                root.Memory.Read(control, received);
+                if (DescriptorsInFlight.Received(received) is not [var number])
                 {
                     throw Failed(socket, "taking it over", Errno.EBADF);
                 }
@@ -56,15 +57,16 @@ internal sealed partial class SocketBuilder
 
     private static unsafe void HandOver(SocketCopy line, SocketCopy socket, SocketImage image)
     {
-        byte* control = stackalloc byte[ControlSize];
-        *(ulong*)control = 20;
-        *(int*)(control + 8) = SOL_SOCKET;
-        *(int*)(control + 12) = SCM_RIGHTS;
-        *(int*)(control + 16) = socket.Fd;
         byte one = 1;
         Libc.Iovec part = new() { Base = (ulong)&one, Length = 1 };
-        MessageHeader header = new() { Parts = &part, PartCount = 1, Control = control, ControlLength = ControlSize };
-        if (sendmsg(line.Fd, &header, MSG_NOSIGNAL) < 0)
+        int result;
+        fixed (byte* control = Rights([socket.Fd]))
+        {
+            MessageHeader header = new() { Parts = &part, PartCount = 1, Control = control, ControlLength = ControlSize };
+            result = (int)sendmsg(line.Fd, &header, MSG_NOSIGNAL);
+        }
+
+        if (result < 0)
         {
             throw Failed(image, "handing it over", Libc.LastError);
         }

@@ -232,7 +232,7 @@ internal sealed partial class SocketBuilder : IDisposable
     /// </summary>
     private nint SendInside(BuiltSocket from, ReadOnlySpan<byte> bytes, byte[]? to, SenderImage? sender, IReadOnlyList<int> files)
     {
-        byte[] rights = Rights(files);
+        byte[] rights = Rights([.. files.Select(file => firstOpen + file)]);
         byte[] control = new byte[rights.Length + (sender is null ? 0 : 32)];
         rights.CopyTo(control, 0);
         if (sender is not null)
@@ -251,20 +251,20 @@ internal sealed partial class SocketBuilder : IDisposable
     }
 
     /// <summary>A control message with descriptors (SCM_RIGHTS of unix(7)), padded; empty for none.</summary>
-    private byte[] Rights(IReadOnlyList<int> files)
+    private static byte[] Rights(IReadOnlyList<int> numbers)
     {
-        if (files.Count == 0)
+        if (numbers.Count == 0)
         {
             return [];
         }
 
-        byte[] control = new byte[(16 + (4 * files.Count) + 7) & ~7];
-        MemoryMarshal.Write(control, 16L + (4 * files.Count));
+        byte[] control = new byte[(16 + (4 * numbers.Count) + 7) & ~7];
+        MemoryMarshal.Write(control, 16L + (4 * numbers.Count));
         MemoryMarshal.Write(control.AsSpan(8), SOL_SOCKET);
         MemoryMarshal.Write(control.AsSpan(12), SCM_RIGHTS);
-        for (int i = 0; i < files.Count; i++)
+        for (int i = 0; i < numbers.Count; i++)
         {
-            MemoryMarshal.Write(control.AsSpan(16 + (4 * i)), firstOpen + files[i]);
+            MemoryMarshal.Write(control.AsSpan(16 + (4 * i)), numbers[i]);
         }
 
         return control;

@@ -25,13 +25,11 @@ internal sealed partial class InitClient
 
     /// <summary>Sends a message to the init; waits while it has no room.</summary>
     /// <exception cref="BridgeException">The init is gone (<c>init.gone</c>), or does not read (<c>init.timeout</c>).</exception>
-    public unsafe void SendFeed(FeedMessage message)
+    public void SendFeed(FeedMessage message)
     {
-        var vector = new IoVector { Base = &message, Length = (nuint)sizeof(FeedMessage) };
-        var header = new MessageHeader { Vector = &vector, VectorLength = 1 };
-        while (SendMessage(Descriptors.Number(socket), &header, MSG_NOSIGNAL) < 0)
+        if (PacketSocket.Send(socket, MemoryMarshal.AsBytes(new ReadOnlySpan<FeedMessage>(in message))) is var error and not 0)
         {
-            FailUnlessInterrupted();
+            throw Failed(error);
         }
     }
 
@@ -40,7 +38,7 @@ internal sealed partial class InitClient
     /// <param name="message">The message.</param>
     /// <returns>False when none came.</returns>
     /// <exception cref="BridgeException">The init is gone (<c>init.gone</c>).</exception>
-    public unsafe bool TryReceiveFeed(TimeSpan wait, out FeedMessage message)
+    public bool TryReceiveFeed(TimeSpan wait, out FeedMessage message)
     {
         message = default;
         if (Descriptors.Wait(Descriptors.Number(socket), -1, POLLIN, wait) == 0)
@@ -48,30 +46,8 @@ internal sealed partial class InitClient
             return false;
         }
 
-        fixed (FeedMessage* into = &message)
-        {
-            var vector = new IoVector { Base = into, Length = (nuint)sizeof(FeedMessage) };
-            var header = new MessageHeader { Vector = &vector, VectorLength = 1 };
-            nint n;
-            while ((n = ReceiveMessage(Descriptors.Number(socket), &header, MSG_CMSG_CLOEXEC)) < 0)
-            {
-                FailUnlessInterrupted();
-            }
-
-            return n == sizeof(FeedMessage)
-                ? true
-                : throw new BridgeException(n == 0 ? "init.gone" : "init.protocol", $"the init at {path}", n == 0 ? "it closed the connection" : $"a message of {n} bytes");
-        }
-    }
-
-    private void FailUnlessInterrupted()
-    {
-        int error = Marshal.GetLastPInvokeError();
-        if (error != EINTR)
-        {
-            throw error == EAGAIN
-                ? new BridgeException("init.timeout", $"the init at {path}", $"no answer within {timeout.TotalSeconds:0} s")
-                : Descriptors.Failure("init.gone", $"the init at {path}", error);
-        }
+        Span<byte> into = MemoryMarshal.AsBytes(new Span<FeedMessage>(ref message));
+        (int length, _, _) = PacketSocket.Receive(socket, into, out int error);
+        return error != 0 ? throw Failed(error) : length == into.Length ? true : throw Unexpected(length, "message");
     }
 }

@@ -148,76 +148,39 @@ internal sealed partial class InitClient : IDisposable
         };
     }
 
-    private unsafe void Send(ReadOnlySpan<byte> command, int descriptor)
+    private void Send(ReadOnlySpan<byte> command, int descriptor)
     {
-        byte* control = stackalloc byte[24];
-        fixed (byte* bytes = command)
+        if (PacketSocket.Send(socket, command, descriptor) is var error and not 0)
         {
-            var vector = new IoVector { Base = bytes, Length = (nuint)command.Length };
-            var message = new MessageHeader { Vector = &vector, VectorLength = 1 };
-            if (descriptor >= 0)
-            {
-                *(ControlHeader*)control = new ControlHeader { Length = (nuint)(sizeof(ControlHeader) + sizeof(int)), Level = SOL_SOCKET, Type = SCM_RIGHTS };
-                *(int*)(control + sizeof(ControlHeader)) = descriptor;
-                message.Control = control;
-                message.ControlLength = 24;
-            }
-
-            while (SendMessage(Descriptors.Number(socket), &message, MSG_NOSIGNAL) < 0)
-            {
-                int error = Marshal.GetLastPInvokeError();
-                if (error != EINTR)
-                {
-                    throw Descriptors.Failure("init.gone", $"the init at {path}", error);
-                }
-            }
+            throw Descriptors.Failure("init.gone", $"the init at {path}", error);
         }
     }
 
-    private unsafe Reply Receive()
+    /// <summary>What a receive or a send that failed says about the init.</summary>
+    private BridgeException Failed(int error) => error == EAGAIN
+        ? new BridgeException("init.timeout", $"the init at {path}", $"no answer within {timeout.TotalSeconds:0} s")
+        : Descriptors.Failure("init.gone", $"the init at {path}", error);
+
+    private BridgeException Unexpected(int length, string what) => length == 0
+        ? new BridgeException("init.gone", $"the init at {path}", "it closed the connection")
+        : new BridgeException("init.protocol", $"the init at {path}", $"a {what} of {length} bytes");
+
+    private Reply Receive()
     {
-        const int ControlSize = 128;
-        byte* bytes = stackalloc byte[ReplySize];
-        byte* control = stackalloc byte[ControlSize];
-        var vector = new IoVector { Base = bytes, Length = ReplySize };
-        var message = new MessageHeader { Vector = &vector, VectorLength = 1, Control = control, ControlLength = ControlSize };
-        nint n;
-        while ((n = ReceiveMessage(Descriptors.Number(socket), &message, MSG_CMSG_CLOEXEC)) < 0)
+        Span<byte> fields = stackalloc byte[ReplySize];
+        (int length, int pid, int number) = PacketSocket.Receive(socket, fields, out int error);
+        if (error != 0)
         {
-            int error = Marshal.GetLastPInvokeError();
-            if (error != EINTR)
-            {
-                throw error == EAGAIN
-                    ? new BridgeException("init.timeout", $"the init at {path}", $"no answer within {timeout.TotalSeconds:0} s")
-                    : Descriptors.Failure("init.gone", $"the init at {path}", error);
-            }
+            throw Failed(error);
         }
 
-        if (n != ReplySize)
+        SafeFileHandle? descriptor = number < 0 ? null : new SafeFileHandle(number, ownsHandle: true);
+        if (length != ReplySize)
         {
-            throw n == 0
-                ? new BridgeException("init.gone", $"the init at {path}", "it closed the connection")
-                : new BridgeException("init.protocol", $"the init at {path}", $"a reply of {n} bytes");
+            descriptor?.Dispose();
+            throw Unexpected(length, "reply");
         }
 
-        int pid = 0;
-        SafeFileHandle? descriptor = null;
-        for (nuint at = 0; at + (nuint)sizeof(ControlHeader) <= message.ControlLength;)
-        {
-            var header = (ControlHeader*)(control + at);
-            if (header->Level == SOL_SOCKET && header->Type == SCM_CREDENTIALS)
-            {
-                pid = *(int*)(header + 1);
-            }
-            else if (header->Level == SOL_SOCKET && header->Type == SCM_RIGHTS)
-            {
-                descriptor = new SafeFileHandle(*(int*)(header + 1), ownsHandle: true);
-            }
-
-            at += (header->Length + 7) & ~(nuint)7;
-        }
-
-        var fields = new ReadOnlySpan<byte>(bytes, ReplySize);
         return new Reply(
             BinaryPrimitives.ReadUInt32LittleEndian(fields), BinaryPrimitives.ReadInt32LittleEndian(fields[4..]),
             BinaryPrimitives.ReadUInt64LittleEndian(fields[8..]), (Flags)BinaryPrimitives.ReadUInt64LittleEndian(fields[16..]),

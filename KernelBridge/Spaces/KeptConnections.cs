@@ -16,6 +16,8 @@ public sealed unsafe class KeptConnections : IDisposable
     /// <summary>What one process holds at most.</summary>
     private const int Maximum = 16384;
 
+    private const string Code = "connections.keep", Keeper = "the process that holds the connections";
+
     private const int ListenerNumber = 3, SourceNumber = 4, WordSize = 16;
     private const ulong SocketWord = 1, EndWord = 2, TakeWord = 3, DoneWord = 4, DropWord = 5;
 
@@ -49,7 +51,7 @@ public sealed unsafe class KeptConnections : IDisposable
         int* pair = stackalloc int[2];
         if (SocketCalls.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         {
-            throw Descriptors.Failure("connections.keep", "a pair of sockets", Marshal.GetLastPInvokeError());
+            throw Descriptors.Failure(Code, "a pair of sockets", Marshal.GetLastPInvokeError());
         }
 
         KeptConnections kept = new(new SafeFileHandle(pair[0], ownsHandle: true));
@@ -64,7 +66,7 @@ public sealed unsafe class KeptConnections : IDisposable
                     Path.GetFullPath(path), ((long)Math.Ceiling(time.TotalSeconds)).ToString(CultureInfo.InvariantCulture)));
                 if (status != 0)
                 {
-                    throw new BridgeException("connections.keep", "the process that is to hold the connections", $"it ended with {status}");
+                    throw new BridgeException(Code, "the process that is to hold the connections", $"it ended with {status}");
                 }
             }
 
@@ -77,11 +79,11 @@ public sealed unsafe class KeptConnections : IDisposable
                 }
             }
 
-            kept.Send(EndWord, 0, -1);
+            kept.Send(EndWord, 0);
             (ulong what, long count, _) = kept.Receive();
             return what == EndWord && count == kept.Count
                 ? kept
-                : throw new BridgeException("connections.keep", "the process that is to hold the connections", $"it has {count} of {kept.Count}");
+                : throw new BridgeException(Code, "the process that is to hold the connections", $"it has {count} of {kept.Count}");
         }
         catch
         {
@@ -91,7 +93,7 @@ public sealed unsafe class KeptConnections : IDisposable
     }
 
     /// <summary>The application is gone: from now on they are held until they are taken, or the time is over.</summary>
-    public void Confirm() => Send(DoneWord, 0, -1);
+    public void Confirm() => Send(DoneWord, 0);
 
     /// <summary>Asks for what is held at a path, for a restore.</summary>
     /// <returns>Copies; null when nothing is held there, or no longer. Disposing them leaves all as it was.</returns>
@@ -105,8 +107,8 @@ public sealed unsafe class KeptConnections : IDisposable
 
         try
         {
-            kept.Send(TakeWord, 0, -1);
-            while (kept.Receive() is { What: SocketWord, Descriptor: { } fd } word)
+            kept.Send(TakeWord, 0);
+            while (kept.Receive() is { What: SocketWord, Descriptor: >= 0 and var fd } word)
             {
                 kept.sockets[word.Number] = SocketCopy.Own(fd);
             }
@@ -136,14 +138,14 @@ public sealed unsafe class KeptConnections : IDisposable
             return;
         }
 
-        kept.Send(DropWord, 0, -1);
+        kept.Send(DropWord, 0);
         _ = kept.Receive();
     }
 
     /// <summary>The restored application has them: nobody else is to.</summary>
     public void Taken()
     {
-        Send(DoneWord, 0, -1);
+        Send(DoneWord, 0);
         _ = Receive();
     }
 
@@ -198,7 +200,7 @@ public sealed unsafe class KeptConnections : IDisposable
                 if (++count > Maximum)
                 {
                     copy.Dispose();
-                    throw new BridgeException("connections.keep", "connections", $"there are more than {Maximum}", "end the application without keeping them");
+                    throw new BridgeException(Code, "connections", $"there are more than {Maximum}", "end the application without keeping them");
                 }
 
                 yield return (socket.Id, copy);
@@ -206,59 +208,21 @@ public sealed unsafe class KeptConnections : IDisposable
         }
     }
 
-    private void Send(ulong what, long number, int descriptor)
+    private void Send(ulong what, long number, int descriptor = -1)
     {
-        long* word = stackalloc long[2];
-        word[0] = number;
-        word[1] = (long)what;
-        byte* control = stackalloc byte[24];
-        var vector = new IoVector { Base = word, Length = WordSize };
-        var message = new MessageHeader { Vector = &vector, VectorLength = 1 };
-        if (descriptor >= 0)
+        ReadOnlySpan<ulong> word = [(ulong)number, what];
+        if (PacketSocket.Send(channel, MemoryMarshal.AsBytes(word), descriptor) is var error and not 0)
         {
-            *(ControlHeader*)control = new ControlHeader { Length = (nuint)(sizeof(ControlHeader) + sizeof(int)), Level = SOL_SOCKET, Type = SCM_RIGHTS };
-            *(int*)(control + sizeof(ControlHeader)) = descriptor;
-            message.Control = control;
-            message.ControlLength = 24;
-        }
-
-        while (SendMessage(Descriptors.Number(channel), &message, MSG_NOSIGNAL) < 0)
-        {
-            int error = Marshal.GetLastPInvokeError();
-            if (error != EINTR)
-            {
-                throw Descriptors.Failure("connections.keep", "the process that holds the connections", error);
-            }
+            throw Descriptors.Failure(Code, Keeper, error);
         }
     }
 
-    private (ulong What, long Number, int? Descriptor) Receive()
+    private (ulong What, long Number, int Descriptor) Receive()
     {
-        const int ControlSize = 128;
-        long* word = stackalloc long[2];
-        byte* control = stackalloc byte[ControlSize];
-        var vector = new IoVector { Base = word, Length = WordSize };
-        var message = new MessageHeader { Vector = &vector, VectorLength = 1, Control = control, ControlLength = ControlSize };
-        nint n;
-        while ((n = ReceiveMessage(Descriptors.Number(channel), &message, MSG_CMSG_CLOEXEC)) < 0 && Marshal.GetLastPInvokeError() == EINTR)
-        {
-        }
-
-        if (n != WordSize)
-        {
-            throw n < 0
-                ? Descriptors.Failure("connections.keep", "the process that holds the connections", Marshal.GetLastPInvokeError())
-                : new BridgeException("connections.keep", "the process that holds the connections", "it is gone");
-        }
-
-        int? descriptor = null;
-        for (nuint at = 0; at + (nuint)sizeof(ControlHeader) <= message.ControlLength;)
-        {
-            var header = (ControlHeader*)(control + at);
-            descriptor = header->Level == SOL_SOCKET && header->Type == SCM_RIGHTS ? *(int*)(header + 1) : descriptor;
-            at += (header->Length + 7) & ~(nuint)7;
-        }
-
-        return ((ulong)word[1], word[0], descriptor);
+        Span<ulong> word = stackalloc ulong[2];
+        (int length, _, int descriptor) = PacketSocket.Receive(channel, MemoryMarshal.AsBytes(word), out int error);
+        return error != 0 ? throw Descriptors.Failure(Code, Keeper, error)
+            : length == WordSize ? (word[1], (long)word[0], descriptor)
+            : throw new BridgeException(Code, Keeper, "it is gone");
     }
 }

@@ -29,15 +29,6 @@ struct result {
 	s32 error;
 };
 
-static int parse(const char *text)
-{
-	int number = 0;
-
-	for (; *text >= '0' && *text <= '9'; text++)
-		number = number * 10 + *text - '0';
-	return number;
-}
-
 static char *append(char *to, u32 number)
 {
 	char digits[10];
@@ -180,14 +171,4 @@ static __attribute__((noreturn, used)) void begin(long *stack)
 	leave(125);
 }
 
-/* As in init.c: the entry, and how many bytes of memory it needs from its base on. */
-__asm__(".section .text.start,\"ax\",@progbits\n"
-	".globl _start\n"
-	"_start:\n"
-	"	xor %ebp, %ebp\n"
-	"	mov %rsp, %rdi\n"
-	"	and $-16, %rsp\n"
-	"	call begin\n"
-	"	ud2\n"
-	"	.balign 16\n"
-	"	.quad bss_end\n");
+ENTRY(begin);

@@ -59,6 +59,32 @@ static __attribute__((noreturn)) void leave(int status)
 		sc1(__NR_exit_group, status);
 }
 
+/* A decimal number at the beginning of a text. */
+static __attribute__((unused)) u64 parse(const char *text)
+{
+	u64 number = 0;
+
+	for (; *text >= '0' && *text <= '9'; text++)
+		number = number * 10 + (u64)(*text - '0');
+	return number;
+}
+
+/*
+ * The entry of a flat binary, at offset 0: calls a function with the stack that the kernel has made. At offset 16: how many bytes of memory the
+ * binary needs from its base on.
+ */
+#define ENTRY(function)                                   \
+	__asm__(".section .text.start,\"ax\",@progbits\n" \
+		".globl _start\n"                          \
+		"_start:\n"                                \
+		"	xor %ebp, %ebp\n"                      \
+		"	mov %rsp, %rdi\n"                      \
+		"	and $-16, %rsp\n"                      \
+		"	call " #function "\n"                  \
+		"	ud2\n"                                 \
+		"	.balign 16\n"                          \
+		"	.quad bss_end\n")
+
 /* capset(2), version 3: all three sets of the calling thread. */
 static __attribute__((unused)) long set_capabilities(u64 effective, u64 permitted, u64 inheritable)
 {

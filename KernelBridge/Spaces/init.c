@@ -964,13 +964,4 @@ static __attribute__((noreturn, used)) void starter(void)
 	leave(0);
 }
 
-/* At offset 0 of the flat binary; at offset 16, how many bytes of memory it needs from its base on. */
-__asm__(".section .text.start,\"ax\",@progbits\n"
-	".globl _start\n"
-	"_start:\n"
-	"	xor %ebp, %ebp\n"
-	"	and $-16, %rsp\n"
-	"	call starter\n"
-	"	ud2\n"
-	"	.balign 16\n"
-	"	.quad bss_end\n");
+ENTRY(starter);

@@ -185,29 +185,15 @@ static __attribute__((noreturn)) void keep(const char *path, s64 seconds)
 static __attribute__((noreturn, used)) void begin(long *stack)
 {
 	char **argv = (char **)(stack + 1);
-	const char *digit;
-	s64 seconds = 0;
 	long child;
 
 	if (stack[0] != 3)
 		leave(125);
-	for (digit = argv[2]; *digit >= '0' && *digit <= '9'; digit++)
-		seconds = seconds * 10 + *digit - '0';
 	/* Nobody's child: who started it waits for the first of the two only. SIGCHLD. */
 	child = sc5(__NR_clone, 17, 0, 0, 0, 0);
 	if (child == 0)
-		keep(argv[1], seconds);
+		keep(argv[1], (s64)parse(argv[2]));
 	leave(child < 0 ? 125 : 0);
 }
 
-/* As in init.c: the entry, and how many bytes of memory it needs from its base on. */
-__asm__(".section .text.start,\"ax\",@progbits\n"
-	".globl _start\n"
-	"_start:\n"
-	"	xor %ebp, %ebp\n"
-	"	mov %rsp, %rdi\n"
-	"	and $-16, %rsp\n"
-	"	call begin\n"
-	"	ud2\n"
-	"	.balign 16\n"
-	"	.quad bss_end\n");
+ENTRY(begin);

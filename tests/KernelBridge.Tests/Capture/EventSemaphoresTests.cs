@@ -33,37 +33,24 @@ public sealed class EventSemaphoresTests(ITestOutputHelper output)
     public void Semaphores_are_told_from_counters_and_count_as_before_whenever_the_tracer_dies()
     {
         using var bench = new Bench(new PtraceBridge());
-        if (Tools.Find("strace") is null || Tools.Find("python3") is null)
+        using WatchedProgram? target = WatchedProgram.TryStart(bench, output, Program);
+        if (target is null)
         {
-            output.WriteLine("skipped: no strace or no python");
             return;
         }
 
         Random random = new(Tools.Seed(output));
-        File.WriteAllText(bench.PathOf("program.py"), Program);
-        using Process target = Process.Start(new ProcessStartInfo("python3", [bench.PathOf("program.py"), bench.Root]))!;
-        try
+        int every = Tools.Count(23, 1);
+        int moment = 1 + random.Next(every);
+        for (; Ask(bench, target.Pid, moment) != 0; moment += every)
         {
-            bench.Expect("ready");
-            int every = Tools.Count(23, 1);
-            int moment = 1 + random.Next(every);
-            for (; Ask(bench, target.Id, moment) != 0; moment += every)
-            {
-                Health.AssertRuns(target.Id);
-            }
+            Health.AssertRuns(target.Pid);
+        }
 
-            output.WriteLine($"{moment} calls");
-            Assert.True(moment > 200);
-            Assert.Equal(File.ReadAllText(bench.PathOf("expected")), File.ReadAllText(bench.PathOf("found")));
-            File.WriteAllText(bench.PathOf("go"), string.Empty);
-            bench.Expect("result");
-            Assert.Equal("same", File.ReadAllText(bench.PathOf("result")));
-        }
-        finally
-        {
-            target.Kill();
-            target.WaitForExit();
-        }
+        output.WriteLine($"{moment} calls");
+        Assert.True(moment > 200);
+        Assert.Equal(File.ReadAllText(bench.PathOf("expected")), File.ReadAllText(bench.PathOf("found")));
+        Assert.Equal("same", target.Result());
     }
 
     /// <summary>Runs the tracer; killed at the given one of its ptrace calls.</summary>

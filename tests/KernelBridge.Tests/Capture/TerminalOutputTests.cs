@@ -31,41 +31,28 @@ public sealed class TerminalOutputTests(ITestOutputHelper output)
     public void Output_stays_where_it_is_whenever_the_tracer_dies()
     {
         using var bench = new Bench(new PtraceBridge());
-        if (Tools.Find("strace") is null || Tools.Find("python3") is null)
+        using WatchedProgram? target = WatchedProgram.TryStart(bench, output, Program);
+        if (target is null)
         {
-            output.WriteLine("skipped: no strace or no python");
             return;
         }
 
         Random random = new(Tools.Seed(output));
-        File.WriteAllText(bench.PathOf("program.py"), Program);
-        using Process target = Process.Start(new ProcessStartInfo("python3", [bench.PathOf("program.py"), bench.Root]))!;
-        try
+        int[] moments = [.. Enumerable.Range(1, Moments)];
+        random.Shuffle(moments);
+        int killed = 0;
+        foreach (int moment in moments[..Tools.Count(16, Moments)])
         {
-            bench.Expect("ready");
-            int[] moments = [.. Enumerable.Range(1, Moments)];
-            random.Shuffle(moments);
-            int killed = 0;
-            foreach (int moment in moments[..Tools.Count(16, Moments)])
-            {
-                killed += Copy(bench, target.Id, moment) != 0 ? 1 : 0;
-                Health.AssertRuns(target.Id);
-                Assert.Equal(0, Copy(bench, target.Id, null));
-                Assert.Equal("first\r\nsecond\r\n", File.ReadAllText(bench.PathOf("copy")));
-            }
+            killed += Copy(bench, target.Pid, moment) != 0 ? 1 : 0;
+            Health.AssertRuns(target.Pid);
+            Assert.Equal(0, Copy(bench, target.Pid, null));
+            Assert.Equal("first\r\nsecond\r\n", File.ReadAllText(bench.PathOf("copy")));
+        }
 
-            output.WriteLine($"{killed} tracers killed");
-            Assert.True(killed >= 8, $"only {killed} tracers were killed");
-            File.WriteAllText(bench.PathOf("go"), string.Empty);
-            bench.Expect("result");
-            string result = File.ReadAllText(bench.PathOf("result"));
-            Assert.True(result == @"b'first\r\nsecond\r\n'", result);
-        }
-        finally
-        {
-            target.Kill();
-            target.WaitForExit();
-        }
+        output.WriteLine($"{killed} tracers killed");
+        Assert.True(killed >= 8, $"only {killed} tracers were killed");
+        string result = target.Result();
+        Assert.True(result == @"b'first\r\nsecond\r\n'", result);
     }
 
     /// <summary>Runs the tracer; killed at the given one of its ptrace calls.</summary>
