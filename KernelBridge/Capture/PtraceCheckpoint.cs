@@ -21,6 +21,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private SocketCensus? sockets;
     private TerminalCensus? terminals;
     private FreezeGuard? freeze;
+    private NamespaceVisitor? visitor;
     private long firstStop;
     private long lastResume;
     private long toHold;
@@ -66,7 +67,21 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>Whether a process of the application is a child subreaper (prctl(2)): it would become the parent of whatever its descendants leave behind.</summary>
     public bool HasSubreaper { get; private set; }
 
-    public IReadOnlyList<int> FindProcesses() => ApplicationProcesses.Find(target);
+    public IReadOnlyList<int> FindProcesses()
+    {
+        // While the application runs, so that nobody has to be sent there while it stands.
+        if (visitor is null)
+        {
+            visitor = NamespaceVisitor.To(target.RootPid);
+            if (IpcNamespace.HasOwn(target.RootPid))
+            {
+                // The queues are mounted for it then.
+                _ = IpcNamespace.Ask(target.RootPid, Resources.PosixQueues.List);
+            }
+        }
+
+        return ApplicationProcesses.Find(target);
+    }
 
     public IProcessCheckpoint Open(int pid) => new ProcessCheckpoint(this, pid);
 
@@ -157,6 +172,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public void Dispose()
     {
         Thaw();
+        EndVisit();
         SocketQueues.Dispose();
         reopened.ForEach(number => _ = Libc.close(number));
         reopened.Clear();
@@ -187,5 +203,10 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         {
             lastResume = Math.Max(lastResume, now);
         }
+
+        // It holds mounts of the host.
+        EndVisit();
     }
+
+    private void EndVisit() => Interlocked.Exchange(ref visitor, null)?.Dispose();
 }
