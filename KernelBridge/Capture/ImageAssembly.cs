@@ -259,7 +259,7 @@ internal sealed class ImageAssembly
                     area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(process, area), writable, source.Deleted, path, area.Shared);
                     break;
                 case AreaKind.SharedAnonymous:
-                    area.File = Shared(source.Backing!, new SegmentUser(process.HostPid, area.Start, area.End, area.Offset));
+                    area.File = Shared(source.Backing!, area.PageSize, new SegmentUser(process.HostPid, area.Start, area.End, area.Offset));
                     break;
                 case AreaKind.SystemV:
                     area.File = AttachedSegment(process, area, source);
@@ -293,13 +293,13 @@ internal sealed class ImageAssembly
         return index;
     }
 
-    private int Shared(FileIdentity identity, SegmentUser user)
+    private int Shared(FileIdentity identity, long pageSize, SegmentUser user)
     {
         (ulong, ulong) key = (identity.Device, identity.Inode);
         if (!sharedIndex.TryGetValue(key, out int index))
         {
             sharedIndex[key] = index = shared.Count;
-            shared.Add(new SharedMemoryImage(index, identity.Size));
+            shared.Add(new SharedMemoryImage(index, identity.Size) { PageSize = pageSize });
             SharedMemoryUsers[index] = [];
         }
 
