@@ -49,6 +49,7 @@ internal sealed class FrozenCopy : IDisposable
     public static string? Obstacle(int pid, ProcessStatus status, IEnumerable<Area> areas) =>
         // A System V segment would say that the copy was the last to attach it (shm_lpid of shmctl(2)).
         areas.Any(area => area.Kind == AreaKind.SystemV) ? "it has System V memory attached"
+        : areas.Any(HugePages.IsPrivate) ? "it has huge pages of its own, of which a copy would need as many again"
         : ProcFs.TryLink($"/proc/{pid}/ns/pid_for_children") is not { } children || children != ProcFs.TryLink($"/proc/{pid}/ns/pid") ? "its children would be in another pid namespace"
         : !MemoryLimits.LeaveRoomFor(pid, status.Kibibytes("RssAnon") * 1024) ? "its control group leaves no room for a copy of its memory"
         : null;

@@ -53,6 +53,12 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>What has been written to pseudo-terminals and nobody has read.</summary>
     public TerminalOutput TerminalOutput { get; } = new();
 
+    /// <summary>What has been typed at pseudo-terminals and nobody has read.</summary>
+    public TerminalInput TerminalInput { get; } = new();
+
+    /// <summary>The application's pseudo-terminals, once they have been looked at.</summary>
+    public TerminalCensus? Terminals => terminals;
+
     /// <summary>The application's sockets, once they have been looked at.</summary>
     public SocketCensus? Sockets => sockets;
 
@@ -111,7 +117,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
         HasSubreaper = processes.Any(process => process.Attributes?.ChildSubreaper == true);
-        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs, SocketQueues, PosixQueues);
+        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs, TerminalInput.Inputs, SocketQueues, PosixQueues);
         ApplicationImage image = assembly.Build();
         reopened.AddRange(assembly.Reopened);
         SocketQueues.Dispose();
