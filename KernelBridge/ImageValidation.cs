@@ -28,6 +28,10 @@ internal static class ImageValidation
         }
 
         Tree(image);
+        string? namespaces = PidNamespaces.Problem(image);
+        Require(namespaces is null, namespaces ?? string.Empty);
+        string? mounts = MountNamespaces.Problem(image);
+        Require(mounts is null, mounts ?? string.Empty);
         foreach (ProcessImage process in image.Processes.Where(process => process.ZombieStatus is null))
         {
             Process(image, process, numbers);
@@ -124,11 +128,11 @@ internal static class ImageValidation
 
     /// <summary>The lists of an object whose entries are objects.</summary>
     private static IEnumerable<System.Collections.IEnumerable> Lists(ApplicationImage image) =>
-        [image.Processes, image.OpenFiles, image.Pipes, image.Terminals, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.SharedMemoryFolders, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
+        [image.Processes, image.OpenFiles, image.Pipes, image.Terminals, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.SharedMemoryFolders, image.MountNamespaces, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
 
     private static IEnumerable<System.Collections.IEnumerable> Lists(ProcessImage process) =>
     [
-        process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.SeccompFilters, process.Memory?.Areas ?? [],
+        process.Nested, process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.SeccompFilters, process.Memory?.Areas ?? [],
         .. process.Threads.Where(thread => thread is not null).Select(thread => thread.PendingSignals),
         .. process.Memory?.Areas.Where(area => area is not null).SelectMany(area => (IEnumerable<System.Collections.IEnumerable>)[area.Flags, area.Guards]) ?? [],
     ];

@@ -29,11 +29,12 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target)
     {
         bool loading = IsLoading(target);
-        List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, target.RootPid)).OfType<ProcessInspection>()];
-        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out _, out SocketCensus sockets, out TerminalCensus terminals)];
+        PidReference reference = PidReference.Of(target.RootPid);
+        List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, reference)).OfType<ProcessInspection>()];
+        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out ApplicationCensus census)];
         if (!loading)
         {
-            return [.. Intercepted(target), .. ApplicationCheck.Rows(inspections, refusals, sockets, terminals)];
+            return [.. Intercepted(target), .. ApplicationCheck.Rows(inspections, refusals, census)];
         }
 
         // What holds its missing pages is ours, and gone before anything is captured.
@@ -42,7 +43,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
         [
             new CheckRow("memory", CheckVerdict.Caveat, "it is still being loaded after a lazy restore: a checkpoint waits until that is complete", ""),
             .. Intercepted(target),
-            .. ApplicationCheck.Rows(inspections, refusals, sockets, terminals),
+            .. ApplicationCheck.Rows(inspections, refusals, census),
         ];
     }
 
@@ -110,7 +111,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     }
 
     /// <summary>Looks at a process that runs on: what is found while it executes a program or ends is looked at again. Null when it is gone.</summary>
-    private static ProcessInspection? Look(int pid, int reference)
+    private static ProcessInspection? Look(int pid, PidReference reference)
     {
         for (int attempt = 0; ; attempt++)
         {

@@ -9,8 +9,9 @@ internal static class ApplicationCheck
     // Private memory from which on it is felt whether it is stored inside the freeze.
     private const long Noticeable = 2 << 20;
 
-    public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, SocketCensus sockets, TerminalCensus terminals)
+    public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, ApplicationCensus census)
     {
+        (SocketCensus sockets, TerminalCensus terminals) = (census.Sockets, census.Terminals);
         foreach (string caveat in Caveats(inspections).Concat(sockets.Caveats).Concat(terminals.Caveats))
         {
             yield return new CheckRow("application", CheckVerdict.Caveat, caveat);
@@ -27,7 +28,7 @@ internal static class ApplicationCheck
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"seccomp filters: {SeccompFilters.Caveat}");
             }
 
-            if (!inspection.IsZombie && PrivateBytes(inspection) > Noticeable && FrozenCopy.Obstacle(inspection.View.Pid, inspection.View.Status, inspection.Areas) is { } obstacle)
+            if (!inspection.IsZombie && PrivateBytes(inspection) > Noticeable && FrozenCopy.Obstacle(inspection.View, inspection.Areas) is { } obstacle)
             {
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"memory: {obstacle}, so that it stands until its {PrivateBytes(inspection) >> 20} MiB are stored");
             }

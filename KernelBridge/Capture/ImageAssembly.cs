@@ -8,7 +8,8 @@ internal sealed class ImageAssembly
 {
     private readonly ApplicationTarget target;
     private readonly IReadOnlyList<ProcessImage> processes;
-    private readonly IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes;
+    private readonly PidReference pids;
+    private readonly ApplicationCensus? census;
     private readonly SocketCensus? sockets;
     private readonly TerminalCensus? terminals;
     private readonly IReadOnlyDictionary<int, byte[]> outputs;
@@ -26,14 +27,15 @@ internal sealed class ImageAssembly
     private readonly Dictionary<(ulong, ulong), int> ghostIndex = [];
 
     public ImageAssembly(
-        ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes, SocketCensus? sockets,
-        TerminalCensus? terminals, IReadOnlyDictionary<int, byte[]> outputs, IReadOnlyDictionary<int, TypedInput> inputs, SocketQueues queues, PosixQueueContents posixQueues)
+        ApplicationTarget target, PidReference pids, IReadOnlyList<ProcessImage> processes, ApplicationCensus? census, IReadOnlyDictionary<int, byte[]> outputs,
+        IReadOnlyDictionary<int, TypedInput> inputs, SocketQueues queues, PosixQueueContents posixQueues)
     {
         this.target = target;
         this.processes = processes;
-        this.outsidePipes = outsidePipes;
-        this.sockets = sockets;
-        this.terminals = terminals;
+        this.pids = pids;
+        this.census = census;
+        sockets = census?.Sockets;
+        terminals = census?.Terminals;
         this.outputs = outputs;
         this.inputs = inputs;
         this.queues = queues;
@@ -59,6 +61,8 @@ internal sealed class ImageAssembly
         List<SharedMemoryFolderImage> folders = AssembleSharedMemoryDirectory();
         foreach (ProcessImage process in ordered)
         {
+            census?.PidNamespaces.Complete(process);
+            process.MountNamespace = census?.MountNamespaces.Of(process.HostPid) ?? 0;
             process.Descriptors = [.. process.Captured.Select(c => new DescriptorImage(c.Facts.Number, c.Facts.CloseOnExec, FileOf(c.Facts, c.File)))];
             process.RecordLocks = FileLocks.OfProcess(process.Captured.Select(captured => captured.Facts));
             if (process.Memory is { } memory)
@@ -68,13 +72,14 @@ internal sealed class ImageAssembly
         }
 
         AssembleInFlight();
+        NameSenders();
         AssembleEpolls(ordered);
         systemV = systemV is null ? null : systemV with { PosixQueues = posixQueues.Images(files.Where(file => file.File is PosixQueueEndImage).Select(file => file.Facts)) };
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
             Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture(outputs, inputs) ?? [],
-            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
+            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, MountNamespaces = census?.MountNamespaces.Images ?? [], Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
 
@@ -105,7 +110,7 @@ internal sealed class ImageAssembly
 
         if (image is PipeEndImage end)
         {
-            if (outsidePipes.TryGetValue(facts.Identity.Inode, out (int Stream, Refusal? Refusal) outside))
+            if (census?.OutsidePipes.TryGetValue(facts.Identity.Inode, out (int Stream, Refusal? Refusal) outside) == true)
             {
                 image = new InheritedStreamImage { Flags = image.Flags, Stream = outside.Stream, Was = facts.Link };
             }
@@ -113,6 +118,11 @@ internal sealed class ImageAssembly
             {
                 pipes.Add(Pipes.CaptureContents(end.Pipe, facts));
             }
+        }
+
+        if (image is PidFdImage process)
+        {
+            image = process with { Pid = pids.Number(process.Pid) };
         }
 
         if (terminals?.Of(facts) is { } terminal)
@@ -137,7 +147,7 @@ internal sealed class ImageAssembly
             image = fifo with { Contents = Pipes.CaptureContents((long)facts.Identity.Inode, facts) };
         }
 
-        files.Add((facts, image with { Locks = FileLocks.OfFile(facts), Signals = SignalDrivenFiles.OfFile(facts, processes) }));
+        files.Add((facts, image with { Locks = FileLocks.OfFile(facts), Signals = SignalDrivenFiles.OfFile(facts, processes, pids) }));
         same.Add(files.Count - 1);
         return files.Count - 1;
     }
@@ -171,6 +181,21 @@ internal sealed class ImageAssembly
             if (files[i].File is SocketImage socket)
             {
                 files[i] = (files[i].Facts, queues.WithDescriptors(socket, facts => KnownFile(facts, out _) ?? Orphan(facts)));
+            }
+        }
+    }
+
+    /// <summary>Who sent what waits in sockets (SCM_CREDENTIALS): by the application's own numbers.</summary>
+    private void NameSenders()
+    {
+        for (int i = 0; i < files.Count; i++)
+        {
+            if (files[i].File is SocketImage { Queue: var queue } socket && queue.Any(message => message.Sender is { Pid: > 0 }))
+            {
+                files[i] = (files[i].Facts, socket with
+                {
+                    Queue = [.. queue.Select(message => message.Sender is { Pid: > 0 } sender ? message with { Sender = sender with { Pid = pids.Number(sender.Pid) } } : message)],
+                });
             }
         }
     }

@@ -39,7 +39,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public IReadOnlyList<Refusal> Prepare()
     {
-        ProcessInspection inspection = ProcessInspection.Of(Pid, application.ReferencePid);
+        ProcessInspection inspection = ProcessInspection.Of(Pid, application.Reference);
         prepared = inspection;
         if (!inspection.IsZombie)
         {
@@ -122,7 +122,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public ProcessFacts Locate()
     {
-        Inspection = ProcessInspection.Of(Pid, application.ReferencePid, prepared);
+        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared);
         List<Refusal> refusals = [.. Inspection.Refusals];
         if (!Inspection.IsZombie)
         {
@@ -170,7 +170,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         ProcessImage image = new()
         {
             Pid = view.InnerPid, HostPid = Pid, ParentPid = application.InnerPid(view.Stat.ParentPid),
-            ProcessGroup = view.Status.Innermost("NSpgid"), Session = view.Status.Innermost("NSsid"), Name = view.Stat.Name,
+            ProcessGroup = view.Group, Session = view.Session, Name = view.Stat.Name,
             CommandLine = (ProcFs.TryText($"/proc/{Pid}/cmdline") ?? string.Empty).TrimEnd('\0').Replace('\0', ' '),
             CapturedAt = now + HostFacts.ClockOffsets(Pid).Monotonic, CapturedAtHost = now,
             StoppedBy = threads.Values.Select(thread => thread.StoppedBy).DefaultIfEmpty().Max(), StopIsReported = view.Stat.Field(52) == 0,
@@ -206,7 +206,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             // So that a thread which is stopped again before it ran is still known to be in the noted wait.
             UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
             using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, state, mask) { Filters = filters };
-            captured.Add(Resources.Threads.Capture(tid, status, registers, state, mask, calls, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
+            captured.Add(Resources.Threads.Capture(tid, status, view.Depth, registers, state, mask, calls, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             if (tid == Pid)
             {
                 foreach (IProcessResource resource in ProcessResources.All)
@@ -220,7 +220,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
                 application.TerminalOutput.Copy(inspection.Descriptors, calls);
                 application.TerminalInput.Copy(inspection.Descriptors, index => application.Terminals?.CanBeOpened(index) == true, calls);
                 application.EventSemaphores.Ask(inspection.Descriptors, calls);
-                application.PosixQueues.Copy(application.ReferencePid, Pid, inspection.Descriptors, calls);
+                application.PosixQueues.Copy(application.Reference.Pid, Pid, inspection.Descriptors, calls);
             }
         }
 
@@ -240,7 +240,6 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         FindUnwritten();
         List<Area> areas = [.. Inspection.Areas.Where(area => area.HasPrivatePages)];
         HeldPages pages = new() { Base = sink?.Base };
-        ProcessStatus status = Inspection.View.Status;
         long size = PrivateMemory;
         long changed = unwritten is { IsVerified: false } known && known.Snapshot == pages.Base ? Math.Max(0, size - known.Length) : size;
         if ((size <= application.HoldUpTo || changed <= size / WorthCopying) && application.TryHold(changed))
@@ -256,7 +255,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         pages.Base = null;
-        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Pid, status, Inspection.Areas) is not null)
+        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas) is not null)
         {
             return false;
         }

@@ -17,9 +17,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private IReadOnlyDictionary<int, SegmentUser> segments = new Dictionary<int, SegmentUser>();
     private List<SharedMemoryImage> sharedImages = [];
     private List<GhostFileImage> ghostImages = [];
-    private Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes = [];
-    private SocketCensus? sockets;
-    private TerminalCensus? terminals;
+    private ApplicationCensus? census;
     private FreezeGuard? freeze;
     private NamespaceVisitor? visitor;
     private long firstStop;
@@ -44,8 +42,10 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>Private memory of a process up to this is held, in bytes.</summary>
     public long HoldUpTo { get; }
 
-    /// <summary>A process whose namespaces all others share.</summary>
-    public int ReferencePid => target.RootPid;
+    /// <summary>The process whose namespaces are the application's.</summary>
+    public PidReference Reference => LazyInitializer.EnsureInitialized(ref reference, () => PidReference.Of(target.RootPid));
+
+    private PidReference? reference;
 
     /// <summary>What sockets have received and nobody has read.</summary>
     public SocketQueues SocketQueues { get; } = new();
@@ -57,10 +57,10 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public TerminalInput TerminalInput { get; } = new();
 
     /// <summary>The application's pseudo-terminals, once they have been looked at.</summary>
-    public TerminalCensus? Terminals => terminals;
+    public TerminalCensus? Terminals => census?.Terminals;
 
     /// <summary>The application's sockets, once they have been looked at.</summary>
-    public SocketCensus? Sockets => sockets;
+    public SocketCensus? Sockets => census?.Sockets;
 
     /// <summary>Which eventfds are semaphores.</summary>
     public EventSemaphores EventSemaphores { get; } = new();
@@ -111,13 +111,13 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public IReadOnlyList<Refusal> Locate(IReadOnlyList<ProcessFacts> processes)
     {
         List<ProcessInspection> inspections = [.. processes.Select(facts => facts.Inspection).OfType<ProcessInspection>()];
-        return [.. ApplicationInspection.Refusals(inspections, target, out outsidePipes, out sockets, out terminals)];
+        return [.. ApplicationInspection.Refusals(inspections, target, out census)];
     }
 
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
         HasSubreaper = processes.Any(process => process.Attributes?.ChildSubreaper == true);
-        ImageAssembly assembly = new(target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs, TerminalInput.Inputs, SocketQueues, PosixQueues);
+        ImageAssembly assembly = new(target, Reference, processes, census, TerminalOutput.Outputs, TerminalInput.Inputs, SocketQueues, PosixQueues);
         ApplicationImage image = assembly.Build();
         reopened.AddRange(assembly.Reopened);
         SocketQueues.Dispose();
@@ -186,7 +186,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
 
     /// <summary>The number that the application's own pid namespace gives a process; 0 for one outside.</summary>
     public int InnerPid(int pid) =>
-        target.Scope == ApplicationScope.Space && pid == target.RootPid ? 1 : ProcessStatus.TryRead(pid)?.Innermost("NSpid") ?? 0;
+        target.Scope == ApplicationScope.Space && pid == target.RootPid ? 1 : Reference.Number(pid);
 
     /// <summary>Asks for memory of this process to hold pages in until the application runs again: not more than <see cref="MostHeld"/> for all of its processes.</summary>
     public bool TryHold(long bytes)

@@ -101,7 +101,7 @@ internal sealed class TerminalCensus
             Group = group,
             Mode = FileIdentity.TryOf(slave) is { } identity ? identity.Mode & 0xfff : 0x190,
             Session = session == 0 ? 0 : inspections.First(inspection => inspection.View.Pid == session).View.InnerPid,
-            Foreground = session == 0 ? 0 : Foreground(fd)?.View.Status.Innermost("NSpgid") ?? 0,
+            Foreground = session == 0 ? 0 : Foreground(fd)?.View.Group ?? 0,
             Without = session == 0 ? [] : [.. InSession(session).Where(inspection => !inspection.IsZombie && inspection.View.Stat.Signed(7) == 0).Select(inspection => inspection.View.InnerPid)],
         };
     }

@@ -75,6 +75,7 @@ internal sealed partial class PtraceRestore
         }
 
         SyscallTape tape = root.NewTape();
+        FindFirstProcess(tape);
         for (int i = 0; i < Image.MappedFiles.Count; i++)
         {
             MappedFileImage mapped = Image.MappedFiles[i];
@@ -126,13 +127,13 @@ internal sealed partial class PtraceRestore
             return;
         }
 
-        ProcessImage sender = Living.First();
+        ProcessImage sender = FirstProcess;
         SyscallTape tape = stubs[sender.Pid].NewTape();
         foreach (int file in Image.OpenFiles.OfType<SocketImage>().SelectMany(socket => socket.Queue).SelectMany(message => message.Descriptors ?? []).Distinct())
         {
             if (Image.OpenFiles[file].OpenedLate && Living.Where(process => process.Descriptors.Any(descriptor => descriptor.File == file)).ToList() is var holders && !holders.Contains(sender))
             {
-                TakeOver(tape, Image.OpenFiles[file].Description, firstOpen + file, holders[0].Pid);
+                TakeOver(tape, Image.OpenFiles[file].Description, firstOpen + file, holders[0].Pid, sender);
             }
         }
 

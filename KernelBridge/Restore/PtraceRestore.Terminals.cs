@@ -96,7 +96,7 @@ internal sealed partial class PtraceRestore
             if (terminal.Foreground != 0)
             {
                 SyscallTape tape = stubs[terminal.Session].NewTape();
-                tape.Add($"group {terminal.Foreground} in the foreground of /dev/pts/{terminal.Index}", X64.Ioctl, slave, TIOCSPGRP, tape.Place(terminal.Foreground));
+                tape.Add($"group {terminal.Foreground} in the foreground of /dev/pts/{terminal.Index}", X64.Ioctl, slave, TIOCSPGRP, tape.Place(PidNumbers.OfGroup(Image, Image.Processes.First(process => process.Pid == terminal.Session), terminal.Foreground)));
                 stubs[terminal.Session].Run(tape);
             }
 
