@@ -115,9 +115,10 @@ internal static class AddressSpaces
                     continue;
                 }
 
-                if (map.Shared && !Authority.Own.FollowsMappedFiles)
+                if (map.Name == HugePages.Anonymous && map.Shared && !Authority.Own.FollowsMappedFiles)
                 {
-                    refusals.Add(Refuse(view, map, HugePages.Code, "huge pages that are shared can be read by root only", "run as root"));
+                    // Nothing else leads to it, and to read what was never touched in the memory of those who have it mapped would fill it.
+                    refusals.Add(Refuse(view, map, HugePages.Rights, "shared memory of huge pages can be read by root only", "run as root, or use a memfd (MFD_HUGETLB)"));
                     continue;
                 }
             }

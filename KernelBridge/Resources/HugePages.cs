@@ -20,6 +20,9 @@ internal static class HugePages
     /// <summary>Code of refusals.</summary>
     public const string Code = "memory.huge";
 
+    /// <summary>Code of what only root can.</summary>
+    public const string Rights = "rights.huge";
+
     /// <summary>Smallest and largest page, bytes: what x86-64 has.</summary>
     private const long Smallest = 2 << 20, Largest = 1 << 30;
 

@@ -22,6 +22,11 @@ static void fault(int signal STATE_UNUSED, siginfo_t *info, void *context STATE_
 /* The key that forbids an access; 0 for none. */
 static int forbidden(volatile unsigned char *memory, int writing)
 {
+	int rights[16];
+
+	/* A handler begins with other rights, and leaving it by a jump does not bring back these. */
+	for (int key = 1; key < 16; key++)
+		rights[key] = pkey_get(key);
 	key_of_fault = 0;
 	if (sigsetjmp(back, 1) == 0) {
 		unsigned char byte = *memory;
@@ -29,6 +34,8 @@ static int forbidden(volatile unsigned char *memory, int writing)
 		if (writing)
 			*memory = byte;
 	}
+	for (int key = 1; key < 16; key++)
+		MUST(pkey_set(key, rights[key]));
 	return key_of_fault;
 }
 
