@@ -40,6 +40,10 @@ internal static class ImageValidation
         Require(image.Pipes.All(IsPipe), "a pipe holds more than it can");
         Require(image.Pipes.Select(pipe => pipe.Id).Distinct().Count() == image.Pipes.Count, "a pipe is there twice");
         Require(image.SharedMemory.Select((shared, i) => shared.Id == i && shared.Size is > 0 and < 1L << 40).All(valid => valid), "shared memory has an impossible number or size");
+        Require(
+            image.SharedMemory.All(shared => HugePages.IsValid(shared.PageSize, (ulong)shared.Size) && (shared.PageSize == 0 || shared.Segment is null))
+            && image.GhostFiles.All(ghost => ghost.Memfd is not { } memfd || HugePages.IsValid(memfd.PageSize, (ulong)ghost.Identity.Size)),
+            "memory of huge pages has an impossible size");
         IReadOnlyList<SegmentImage> segments = [.. image.SharedMemory.Select(shared => shared.Segment).OfType<SegmentImage>()];
         Require(
             segments.All(segment => segment.Permissions is { IsValid: true }) && segments.DistinctBy(segment => segment.Permissions.Id).Count() == segments.Count,
@@ -184,6 +188,10 @@ internal static class ImageValidation
             };
             Require(limit < 0 || (area.File >= 0 && area.File < limit), $"{who}: area {area.Start:x} refers to file {area.File}");
             Require(Enum.IsDefined(area.Kind) && (area.Protection & ~7) == 0, $"{who}: area {area.Start:x} is of an unknown kind or protection");
+            Require(
+                HugePages.IsValid(area.PageSize, area.Start | area.End | area.Offset) && area.Flags.Contains(HugePages.Flag) == area.PageSize > 0 && (area.Kind == AreaKind.SharedAnonymous ? image.SharedMemory[area.File].PageSize == area.PageSize : area.PageSize == 0 || area.Kind is AreaKind.Anonymous or AreaKind.File),
+                $"{who}: area {area.Start:x} has pages of an impossible size");
+            Require(MemoryPolicies.IsValid(area.Policy), $"{who}: area {area.Start:x} has an impossible memory policy");
             Require(!area.Name.StartsWith("[anon:", StringComparison.Ordinal) || area.Name.EndsWith(']'), $"{who}: area {area.Start:x} has an impossible name");
             Require(
                 area.Kind is not (AreaKind.SharedAnonymous or AreaKind.SystemV) || image.SharedMemory[area.File].Segment is not null == (area.Kind == AreaKind.SystemV),
@@ -194,6 +202,7 @@ internal static class ImageValidation
             Require(area.Guards.All(guard => guard.Start >= area.Start && guard.Start < guard.End && guard.End <= area.End), $"{who}: a guard range is outside its area");
         }
 
+        Require(ProtectionKeys.AreValid(process.Memory), $"{who}: impossible protection keys");
         Require(process.Memory.AuxiliaryVector.Length <= 4096, $"{who}: its auxiliary vector is too long");
         Require(process.Memory.ExecutableFile >= 0 && process.Memory.ExecutableFile < image.MappedFiles.Count, $"{who}: no executable");
         HashSet<int> descriptors = [];

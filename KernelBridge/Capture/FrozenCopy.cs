@@ -48,6 +48,7 @@ internal sealed class FrozenCopy : IDisposable
     public static string? Obstacle(ProcessView view, IEnumerable<Area> areas) =>
         // A System V segment would say that the copy was the last to attach it (shm_lpid of shmctl(2)).
         areas.Any(area => area.Kind == AreaKind.SystemV) ? "it has System V memory attached"
+        : areas.Any(HugePages.IsPrivate) ? "it has huge pages of its own, of which a copy would need as many again"
         // The init that would adopt the copy there is a program of the application's.
         : view.Depth > 0 ? "it is in a pid namespace of the application's own"
         : ProcFs.TryLink($"/proc/{view.Pid}/ns/pid_for_children") is not { } children || children != ProcFs.TryLink($"/proc/{view.Pid}/ns/pid") ? "its children would be in another pid namespace"

@@ -13,6 +13,7 @@ internal sealed class ImageAssembly
     private readonly SocketCensus? sockets;
     private readonly TerminalCensus? terminals;
     private readonly IReadOnlyDictionary<int, byte[]> outputs;
+    private readonly IReadOnlyDictionary<int, TypedInput> inputs;
     private readonly SocketQueues queues;
     private readonly PosixQueueContents posixQueues;
     private readonly List<(DescriptorFacts Facts, OpenFileImage File)> files = [];
@@ -26,7 +27,8 @@ internal sealed class ImageAssembly
     private readonly Dictionary<(ulong, ulong), int> ghostIndex = [];
 
     public ImageAssembly(
-        ApplicationTarget target, PidReference pids, IReadOnlyList<ProcessImage> processes, ApplicationCensus? census, IReadOnlyDictionary<int, byte[]> outputs, SocketQueues queues, PosixQueueContents posixQueues)
+        ApplicationTarget target, PidReference pids, IReadOnlyList<ProcessImage> processes, ApplicationCensus? census, IReadOnlyDictionary<int, byte[]> outputs,
+        IReadOnlyDictionary<int, TypedInput> inputs, SocketQueues queues, PosixQueueContents posixQueues)
     {
         this.target = target;
         this.processes = processes;
@@ -35,6 +37,7 @@ internal sealed class ImageAssembly
         sockets = census?.Sockets;
         terminals = census?.Terminals;
         this.outputs = outputs;
+        this.inputs = inputs;
         this.queues = queues;
         this.posixQueues = posixQueues;
     }
@@ -75,7 +78,7 @@ internal sealed class ImageAssembly
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
-            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture(outputs) ?? [],
+            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture(outputs, inputs) ?? [],
             MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, MountNamespaces = census?.MountNamespaces.Images ?? [], Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
@@ -281,7 +284,7 @@ internal sealed class ImageAssembly
                     area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(process, area), writable, source.Deleted, path, area.Shared);
                     break;
                 case AreaKind.SharedAnonymous:
-                    area.File = Shared(source.Backing!, new SegmentUser(process.HostPid, area.Start, area.End, area.Offset));
+                    area.File = Shared(source.Backing!, area.PageSize, new SegmentUser(process.HostPid, area.Start, area.End, area.Offset));
                     break;
                 case AreaKind.SystemV:
                     area.File = AttachedSegment(process, area, source);
@@ -315,13 +318,13 @@ internal sealed class ImageAssembly
         return index;
     }
 
-    private int Shared(FileIdentity identity, SegmentUser user)
+    private int Shared(FileIdentity identity, long pageSize, SegmentUser user)
     {
         (ulong, ulong) key = (identity.Device, identity.Inode);
         if (!sharedIndex.TryGetValue(key, out int index))
         {
             sharedIndex[key] = index = shared.Count;
-            shared.Add(new SharedMemoryImage(index, identity.Size));
+            shared.Add(new SharedMemoryImage(index, identity.Size) { PageSize = pageSize });
             SharedMemoryUsers[index] = [];
         }
 

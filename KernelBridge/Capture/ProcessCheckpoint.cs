@@ -218,6 +218,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
                 image.Memory = AddressSpaces.Capture(view, inspection.Areas, calls);
                 application.SocketQueues.Copy(inspection.Descriptors, application.Sockets, calls);
                 application.TerminalOutput.Copy(inspection.Descriptors, calls);
+                application.TerminalInput.Copy(inspection.Descriptors, index => application.Terminals?.CanBeOpened(index) == true, calls);
                 application.EventSemaphores.Ask(inspection.Descriptors, calls);
                 application.PosixQueues.Copy(application.Reference.Pid, Pid, inspection.Descriptors, calls);
             }

@@ -19,6 +19,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private List<GhostFileImage> ghostImages = [];
     private ApplicationCensus? census;
     private FreezeGuard? freeze;
+    private NamespaceVisitor? visitor;
     private long firstStop;
     private long lastResume;
     private long toHold;
@@ -52,6 +53,12 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>What has been written to pseudo-terminals and nobody has read.</summary>
     public TerminalOutput TerminalOutput { get; } = new();
 
+    /// <summary>What has been typed at pseudo-terminals and nobody has read.</summary>
+    public TerminalInput TerminalInput { get; } = new();
+
+    /// <summary>The application's pseudo-terminals, once they have been looked at.</summary>
+    public TerminalCensus? Terminals => census?.Terminals;
+
     /// <summary>The application's sockets, once they have been looked at.</summary>
     public SocketCensus? Sockets => census?.Sockets;
 
@@ -66,7 +73,21 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     /// <summary>Whether a process of the application is a child subreaper (prctl(2)): it would become the parent of whatever its descendants leave behind.</summary>
     public bool HasSubreaper { get; private set; }
 
-    public IReadOnlyList<int> FindProcesses() => ApplicationProcesses.Find(target);
+    public IReadOnlyList<int> FindProcesses()
+    {
+        // While the application runs, so that nobody has to be sent there while it stands.
+        if (visitor is null)
+        {
+            visitor = NamespaceVisitor.To(target.RootPid);
+            if (IpcNamespace.HasOwn(target.RootPid))
+            {
+                // The queues are mounted for it then.
+                _ = IpcNamespace.Ask(target.RootPid, Resources.PosixQueues.List);
+            }
+        }
+
+        return ApplicationProcesses.Find(target);
+    }
 
     public IProcessCheckpoint Open(int pid) => new ProcessCheckpoint(this, pid);
 
@@ -96,7 +117,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
         HasSubreaper = processes.Any(process => process.Attributes?.ChildSubreaper == true);
-        ImageAssembly assembly = new(target, Reference, processes, census, TerminalOutput.Outputs, SocketQueues, PosixQueues);
+        ImageAssembly assembly = new(target, Reference, processes, census, TerminalOutput.Outputs, TerminalInput.Inputs, SocketQueues, PosixQueues);
         ApplicationImage image = assembly.Build();
         reopened.AddRange(assembly.Reopened);
         SocketQueues.Dispose();
@@ -157,6 +178,7 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     public void Dispose()
     {
         Thaw();
+        EndVisit();
         SocketQueues.Dispose();
         reopened.ForEach(number => _ = Libc.close(number));
         reopened.Clear();
@@ -187,5 +209,10 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         {
             lastResume = Math.Max(lastResume, now);
         }
+
+        // It holds mounts of the host.
+        EndVisit();
     }
+
+    private void EndVisit() => Interlocked.Exchange(ref visitor, null)?.Dispose();
 }

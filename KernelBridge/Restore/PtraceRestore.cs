@@ -94,7 +94,12 @@ internal sealed partial class PtraceRestore : IRestore
             yield return new Refusal(Capabilities.Missing, 0, null, "the host's pids", "an ordinary user cannot choose them", "run as root");
         }
 
-        foreach (Refusal refusal in Living.SelectMany(process => (Refusal?[])[Credentials.CheckRestore(process), ResourceLimits.CheckRestore(process), Threads.CheckRestore(process), MemoryPolicies.CheckRestore(process)]).OfType<Refusal>())
+        foreach (Refusal refusal in Living.SelectMany(process => (Refusal?[])[Credentials.CheckRestore(process), ResourceLimits.CheckRestore(process), Threads.CheckRestore(process), MemoryPolicies.CheckRestore(process), ProtectionKeys.CheckRestore(process)]).OfType<Refusal>())
+        {
+            yield return refusal;
+        }
+
+        foreach (Refusal refusal in HugePages.CheckRestore(Image, request.Pages))
         {
             yield return refusal;
         }

@@ -46,11 +46,16 @@ public sealed class RefusedResourcesTests : IDisposable
         { "a raw socket", "fd.socket", "u = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)" },
         { "a netlink socket with an address", "fd.socket", "n = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); n.bind((0, 0))" },
         { "more output in a terminal than its master holds", "pty.unread", "m, s = os.openpty(); os.write(s, bytes(5000))" },
-        { "input that a terminal's slave has not read", "pty.unread", "m, s = os.openpty(); os.write(m, b'x\\n'); os.read(m, 10)" },
+        { "input of a terminal that is processed elsewhere", "pty.unread", "m, s = os.openpty(); a = termios.tcgetattr(s); a[3] |= 0x10000; termios.tcsetattr(s, 0, a); os.write(m, b'x')" },
+        { "input of a terminal that marks errors", "pty.unread", "m, s = os.openpty(); a = termios.tcgetattr(s); a[0] |= termios.PARMRK; a[3] = 0; termios.tcsetattr(s, 0, a); os.write(m, b'x')" },
+        { "input of a terminal in exclusive use", "pty.unread", "m, s = os.openpty(); a = termios.tcgetattr(s); a[3] = 0; termios.tcsetattr(s, 0, a); fcntl.ioctl(s, termios.TIOCEXCL); os.write(m, b'x')" },
+        { "input of a terminal that is reported by signals", "pty.unread", "signal.signal(29, signal.SIG_IGN); m, s = os.openpty(); a = termios.tcgetattr(s); a[3] = 0; termios.tcsetattr(s, 0, a); fcntl.fcntl(s, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(s, fcntl.F_SETFL, os.O_RDWR | os.O_ASYNC); os.write(m, b'x')" },
         { "a terminal whose output is stopped", "pty.stopped", "m, s = os.openpty(); fcntl.ioctl(s, 0x540a, 0)" },
         { "a master with another line discipline", "pty.discipline", "m, s = os.openpty(); fcntl.ioctl(m, 0x5423, struct.pack('i', 27))" },
         { "a slave with another line discipline", "pty.discipline", "m, s = os.openpty(); fcntl.ioctl(s, 0x5423, struct.pack('i', 27))" },
-        { "huge pages", "memory.huge", "must(libc.mmap(0, 2 << 20, 0, 0x44022, -1, 0))" },
+        { "an open file of huge pages", "memory.huge", "os.mkdir(out + '/h'); must(libc.mount(b'none', (out + '/h').encode(), b'hugetlbfs', 0, None)); f = os.open(out + '/h/f', os.O_CREAT | os.O_RDWR)" },
+        { "a mapped file of huge pages", "memory.huge", "os.mkdir(out + '/h'); must(libc.mount(b'none', (out + '/h').encode(), b'hugetlbfs', 0, None)); f = os.open(out + '/h/f', os.O_CREAT | os.O_RDWR); os.truncate(f, 2 << 20); must(libc.mmap(0, 2 << 20, 3, 0x4001, f, 0)); os.close(f)" },
+        { "System V memory of huge pages", "memory.huge", "libc.shmat.restype = ctypes.c_long; i = libc.shmget(7, 2 << 20, 0o15600); must(i); must(libc.shmat(i, None, 0))" },
     };
 
     [Theory]
@@ -59,7 +64,7 @@ public sealed class RefusedResourcesTests : IDisposable
     {
         IRunningApplication application = bench.Python(
             $$"""
-            import ctypes, fcntl, mmap, os, socket, struct, threading, time
+            import ctypes, fcntl, mmap, os, signal, socket, struct, termios, threading, time
             out = os.environ['OUT']
             libc = ctypes.CDLL(None, use_errno=True)
             libc.mmap.restype = ctypes.c_long

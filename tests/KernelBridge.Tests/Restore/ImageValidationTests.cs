@@ -138,7 +138,7 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
             s = libc.signalfd(-1, ctypes.byref(ctypes.c_ulong(512)), 0)
             fcntl.fcntl(r, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(r, fcntl.F_SETFL, fcntl.fcntl(r, fcntl.F_GETFL) | os.O_ASYNC)
-            ma, sl = os.openpty(); me, ss = os.openpty(); os.close(me)
+            ma, sl = os.openpty(); os.write(ma, b'typed\nhalf'); me, ss = os.openpty(); os.close(me)
             signal.signal(signal.SIGUSR1, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 1000, 1000); libc.syscall(222, 1, 0, ctypes.byref(ctypes.c_int()))
             threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
             if libc.syscall(56, 0x20020011, 0, 0, 0, 0) == 0:
