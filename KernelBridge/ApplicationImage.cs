@@ -120,7 +120,7 @@ public sealed record ProcessImage
     [JsonInclude]
     internal int ChildNamespace { get; set; }
 
-    /// <summary>The mount namespace that it is in: the pid of its maker; 0 for the application's.</summary>
+    /// <summary>The mount namespace that it is in, by <see cref="MountNamespaceImage.Id"/>; 0 for the application's.</summary>
     [JsonInclude]
     internal int MountNamespace { get; set; }
 

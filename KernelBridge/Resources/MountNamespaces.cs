@@ -12,7 +12,10 @@ namespace Holdfast.KernelBridge.Resources;
 internal sealed class MountNamespaces
 {
     private const string Code = PidNamespaces.Code;
-    private const ulong CLONE_NEWNS = 0x20000, MS_REC = 0x4000, MS_PRIVATE = 0x40000;
+    /// <summary>Mount namespaces, for unshare(2) and setns(2).</summary>
+    public const ulong CLONE_NEWNS = 0x20000;
+
+    private const ulong MS_REC = 0x4000, MS_PRIVATE = 0x40000;
 
     /// <summary>Options of a mount as mountinfo writes them, with their MS_* of mount(2).</summary>
     private static readonly Dictionary<string, ulong> flags = new()
@@ -23,9 +26,11 @@ internal sealed class MountNamespaces
     private readonly Dictionary<int, int> namespaces = [];
     private readonly List<MountNamespaceImage> images = [];
     private readonly HashSet<string> devices = [];
+    private readonly IReadOnlyList<ProcessInspection> processes;
 
-    private MountNamespaces()
+    private MountNamespaces(IReadOnlyList<ProcessInspection> processes)
     {
+        this.processes = processes;
     }
 
     /// <summary>Why some cannot be captured.</summary>
@@ -34,7 +39,7 @@ internal sealed class MountNamespaces
     /// <summary>Those that can, each behind the one that it is made out of.</summary>
     public IReadOnlyList<MountNamespaceImage> Images => images;
 
-    /// <summary>The mount namespace of a process: its maker's pid, 0 for that of the application.</summary>
+    /// <summary>The mount namespace of a process: the pid of the member by which it is known, 0 for that of the application.</summary>
     /// <param name="pid">As the host sees it.</param>
     public int Of(int pid) => namespaces.GetValueOrDefault(pid);
 
@@ -42,7 +47,7 @@ internal sealed class MountNamespaces
     /// <param name="reference">The process whose namespaces are the application's.</param>
     public static MountNamespaces Take(IReadOnlyList<ProcessInspection> inspections, PidReference reference)
     {
-        MountNamespaces all = new();
+        MountNamespaces all = new(inspections);
         List<Found> known = [];
         List<IGrouping<string, ProcessInspection>> groups = [.. inspections.Where(inspection => inspection.MountNamespace is not null).GroupBy(inspection => inspection.MountNamespace!)];
         if (groups.Count == 0)
@@ -51,11 +56,10 @@ internal sealed class MountNamespaces
         }
 
         List<Mount> usual = Mount.Read(reference.Pid);
-        string? outermost = ProcFs.TryLink($"/proc/{reference.Pid}/ns/pid");
         foreach ((IGrouping<string, ProcessInspection> group, Found? found, string problem) in groups.Select(members => Look(members, usual)).OrderBy(look => look.Found?.Own.Count ?? 0).ThenBy(look => look.Group.Min(member => member.View.InnerPid)))
         {
             string why = problem;
-            if (found is not null && all.Place(found, known, outermost) is var place)
+            if (found is not null && all.Place(found, known) is var place)
             {
                 if (place.Length == 0)
                 {
@@ -77,7 +81,7 @@ internal sealed class MountNamespaces
         return all;
     }
 
-    /// <summary>Composes what makes a namespace, in the process that it is named after.</summary>
+    /// <summary>Composes what makes a namespace, in its maker, which is in the application's mount namespace.</summary>
     public static void Make(MountNamespaceImage image, SyscallTape tape)
     {
         if (image.Base != 0)
@@ -114,11 +118,12 @@ internal sealed class MountNamespaces
         HashSet<int> known = [];
         foreach (MountNamespaceImage own in image.MountNamespaces)
         {
-            ProcessImage? maker = image.Processes.FirstOrDefault(process => process.Pid == own.Maker);
-            if (maker is null || maker.ZombieStatus is not null || maker.MountNamespace != own.Maker || (own.Base != 0 && !known.Contains(own.Base)) || !known.Add(own.Maker)
+            ProcessImage? member = image.Processes.FirstOrDefault(process => process.Pid == own.Id && process.ZombieStatus is null);
+            ProcessImage? maker = image.Processes.FirstOrDefault(process => process.Pid == own.Maker && process.ZombieStatus is null);
+            if (member is null || member.MountNamespace != own.Id || maker is null || known.Contains(maker.MountNamespace) || (own.Base != 0 && !known.Contains(own.Base)) || !known.Add(own.Id)
                 || ((ulong)own.Flags & ~flags.Values.Aggregate((a, b) => a | b)) != 0)
             {
-                return $"mount namespace {own.Maker} is impossible";
+                return $"mount namespace {own.Id} is impossible";
             }
         }
 
@@ -172,7 +177,7 @@ internal sealed class MountNamespaces
     }
 
     /// <summary>Finds out of which one a namespace is to be made, and by whom. Empty, or why it cannot be.</summary>
-    private string Place(Found found, List<Found> known, string? outermost)
+    private string Place(Found found, List<Found> known)
     {
         Found? twin = known.Find(other => other.Own.Select(mount => mount.Device).SequenceEqual(found.Own.Select(mount => mount.Device)));
         Found? under = twin ?? known.Find(other => found.Own.Count > 1 && other.Own.Select(mount => mount.Device).SequenceEqual(found.Own.SkipLast(1).Select(mount => mount.Device)));
@@ -185,16 +190,18 @@ internal sealed class MountNamespaces
         ProcessInspection? maker = found.Members[0];
         if (mounts)
         {
+            // A /proc shows the pid namespace of who mounts it; that one may be in another mount namespace by now, which is made later.
             string? shows = ProcFs.TryLink($"/proc/{found.Shown.View.Pid}/root/proc/1/ns/pid");
-            maker = found.Members.Find(member => member.PidNamespace == shows && shows is not null);
+            maker = processes.Where(process => process.PidNamespace == shows && shows is not null && !process.IsZombie && !namespaces.ContainsKey(process.View.Pid))
+                .OrderBy(process => !found.Members.Contains(process)).ThenBy(process => process.View.InnerPid).FirstOrDefault();
             if (maker is null)
             {
-                return shows is not null && shows == outermost ? "whose /proc is that of a pid namespace in which none of its processes is" : "whose /proc is that of a pid namespace of others";
+                return "whose /proc is that of a pid namespace of others, or of one whose processes have gone on to other mount namespaces";
             }
         }
 
-        int number = maker.View.InnerPid;
-        images.Add(new MountNamespaceImage(number, under?.Number ?? 0, found.Private, mounts, mounts ? (long)found.Own[^1].Options.Split(',').Aggregate(0ul, (all, option) => all | flags[option]) : 0));
+        int number = found.Members.Contains(maker) ? maker.View.InnerPid : found.Members[0].View.InnerPid;
+        images.Add(new MountNamespaceImage(number, maker.View.InnerPid, under?.Number ?? 0, found.Private, mounts, mounts ? (long)found.Own[^1].Options.Split(',').Aggregate(0ul, (all, option) => all | flags[option]) : 0));
         known.Add(found with { Number = number });
         devices.UnionWith(found.Own.Select(mount => mount.Device));
         found.Members.ForEach(member => namespaces[member.View.Pid] = number);
@@ -229,9 +236,10 @@ internal sealed class MountNamespaces
 }
 
 /// <summary>A mount namespace inside the application's.</summary>
-/// <param name="Maker">The process of it that makes it, by which it is named.</param>
+/// <param name="Id">A process that is in it, by which it is known.</param>
+/// <param name="Maker">The process that makes it; it may go on to another one.</param>
 /// <param name="Base">The one that it is made out of; 0 for the application's.</param>
 /// <param name="Private">Whether its mounts are cut off from all others (MS_PRIVATE).</param>
 /// <param name="MountsProc">Whether the maker's pid namespace has a /proc there.</param>
 /// <param name="Flags">Flags of that mount, as mount(2) has them.</param>
-internal sealed record MountNamespaceImage(int Maker, int Base, bool Private, bool MountsProc, long Flags);
+internal sealed record MountNamespaceImage(int Id, int Maker, int Base, bool Private, bool MountsProc, long Flags);

@@ -160,25 +160,35 @@ internal sealed partial class PtraceRestore
         return ApplicationFinder.Find(target) ?? throw new BridgeException("application.gone", "starting the restored application", "it ended at once");
     }
 
-    /// <summary>A process enters one before it has threads, which would share its directories.</summary>
+    /// <summary>
+    /// A process enters one before it has threads, which would share its directories. Whoever looks for one is in the application's own, whose /proc shows all; who has made one that it is not in
+    /// itself goes back there.
+    /// </summary>
     private void BuildMountNamespaces()
     {
         foreach (MountNamespaceImage own in Image.MountNamespaces)
         {
-            foreach (ProcessImage member in Living.Where(process => process.MountNamespace == own.Maker).OrderBy(process => process.Pid != own.Maker))
+            Stub maker = stubs[own.Maker];
+            SyscallTape make = maker.NewTape();
+            make.Add("looking for the application's mount namespace", X64.Open, make.Place("/proc/self/ns/mnt"), Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
+            MountNamespaces.Make(own, make);
+            ulong back = (ulong)maker.Run(make)[0];
+            List<ProcessImage> members = [.. Living.Where(process => process.MountNamespace == own.Id)];
+            foreach (ProcessImage member in members.Where(member => member.Pid != own.Maker))
             {
                 SyscallTape tape = stubs[member.Pid].NewTape();
-                if (member.Pid == own.Maker)
-                {
-                    MountNamespaces.Make(own, tape);
-                }
-                else
-                {
-                    MountNamespaces.Enter(own.Maker, tape);
-                }
-
+                MountNamespaces.Enter(own.Maker, tape);
                 stubs[member.Pid].Run(tape);
             }
+
+            SyscallTape leave = maker.NewTape();
+            if (!members.Exists(member => member.Pid == own.Maker))
+            {
+                leave.Add("back into the application's mount namespace", X64.Setns, back, MountNamespaces.CLONE_NEWNS);
+            }
+
+            leave.Add("closing a mount namespace", X64.Close, back);
+            maker.Run(leave);
         }
     }
 

@@ -94,8 +94,9 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
         Refused("children further out", (all, _) => all[^1]["ChildNamespace"] = all[^2]["Pid"]!.DeepClone());
         Refused("children nowhere", (all, _) => all[^1]["ChildNamespace"] = 4711);
         Refused("no mount namespace", (all, _) => all[0]["MountNamespace"] = 4711);
-        Refused("a maker that is elsewhere", (_, root) => root["MountNamespaces"]![0]!["Maker"] = 2);
-        Refused("made out of itself", (_, root) => root["MountNamespaces"]![0]!["Base"] = root["MountNamespaces"]![0]!["Maker"]!.DeepClone());
+        Refused("a member that is elsewhere", (_, root) => root["MountNamespaces"]![0]!["Id"] = 2);
+        Refused("a maker that is not there", (_, root) => root["MountNamespaces"]![0]!["Maker"] = 4711);
+        Refused("made out of itself", (_, root) => root["MountNamespaces"]![0]!["Base"] = root["MountNamespaces"]![0]!["Id"]!.DeepClone());
         Refused("unknown flags", (_, root) => root["MountNamespaces"]![0]!["Flags"] = 1 << 12);
     }
 
