@@ -6,10 +6,16 @@ namespace Holdfast.Snapshots;
 public sealed partial class Migration
 {
     /// <summary>Makes what was sent a snapshot there, and lets go of it. Its base is held there meanwhile.</summary>
-    private async Task CompleteAsync(Outgoing outgoing, string? session, string objectName, CancellationToken cancel)
+    /// <param name="outgoing">What was sent; disposed.</param>
+    /// <param name="session">The transfer; null when the snapshot is there already.</param>
+    /// <param name="objectName">The object.</param>
+    /// <param name="before">The completion of the step before, whose snapshot may be this one's base.</param>
+    /// <param name="cancel">Cancels.</param>
+    private async Task CompleteAsync(Outgoing outgoing, string? session, string objectName, Task before, CancellationToken cancel)
     {
         await using (outgoing)
         {
+            await before.ConfigureAwait(false);
             SnapshotInfo? start = outgoing.Step.Base;
             if (start is not null)
             {

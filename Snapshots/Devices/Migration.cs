@@ -10,6 +10,9 @@ public sealed partial class Migration
 {
     private const int HashesInQuestion = 4096;
 
+    /// <summary>So many steps may have arrived without being snapshots there: the first of a chain takes its receiver much longer than those after it.</summary>
+    private const int Completing = 4;
+
     private readonly SnapshotStore _source;
     private readonly IStorageDevice _destination;
     private readonly MigrationOptions _options;
@@ -119,12 +122,12 @@ public sealed partial class Migration
         return new MigrationReport(plan.Steps.Count, Interlocked.Read(ref _sent), _interruptions);
     }
 
-    /// <summary>Sends all steps, three at work at a time: one is made a snapshot at the destination, one is under way, one is worked out.</summary>
+    /// <summary>Sends all steps: one is worked out, one is under way, and up to <see cref="Completing"/> that have arrived are made snapshots there, in their order.</summary>
     private async Task SendAsync(MigrationPlan plan, string objectName, List<SnapshotInfo> pinned, CancellationToken cancel)
     {
         Task<Outgoing>? next = plan.Steps.Count > 0 ? PrepareAsync(plan.Steps[0], pinned, null, cancel) : null;
-        Outgoing? last = null;
-        Task completing = Task.CompletedTask;
+        var completing = new Queue<(Outgoing Step, Task Done)>();
+        Task last = Task.CompletedTask;
         try
         {
             for (int i = 0; i < plan.Steps.Count; i++)
@@ -135,15 +138,20 @@ public sealed partial class Migration
                 next = i + 1 < plan.Steps.Count ? PrepareAsync(plan.Steps[i + 1], pinned, outgoing.TargetDigest, cancel) : null;
                 try
                 {
-                    if (last is not null && outgoing.Source.Shares(last.Source))
+                    while (completing.Count == Completing || (completing.TryPeek(out (Outgoing, Task Done) first) && first.Done.IsCompleted))
                     {
-                        // What both bring is known there only once the former is a snapshot.
-                        await completing.ConfigureAwait(false);
+                        await completing.Dequeue().Done.ConfigureAwait(false);
                     }
 
-                    string? session = await TransferAsync(outgoing, completing, cancel).ConfigureAwait(false);
-                    await completing.ConfigureAwait(false);
-                    (last, completing) = (outgoing, CompleteAsync(outgoing, session, objectName, cancel));
+                    if (completing.Any(c => outgoing.Source.Shares(c.Step.Source)))
+                    {
+                        // What both bring is known there only once the former is a snapshot.
+                        await last.ConfigureAwait(false);
+                    }
+
+                    string? session = await TransferAsync(outgoing, last, cancel).ConfigureAwait(false);
+                    last = CompleteAsync(outgoing, session, objectName, last, cancel);
+                    completing.Enqueue((outgoing, last));
                 }
                 catch
                 {
@@ -152,11 +160,11 @@ public sealed partial class Migration
                 }
             }
 
-            await completing.ConfigureAwait(false);
+            await last.ConfigureAwait(false);
         }
         finally
         {
-            await completing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await last.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (next is not null)
             {
                 await ((Task)next).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -243,7 +251,7 @@ public sealed partial class Migration
                 throw;
             }
 
-            await CompleteAsync(outgoing, session, live.Info.Object, cancel).ConfigureAwait(false);
+            await CompleteAsync(outgoing, session, live.Info.Object, Task.CompletedTask, cancel).ConfigureAwait(false);
         }
         finally
         {

@@ -105,20 +105,72 @@ internal sealed class ExtentTable
     /// <summary>The extents, clipped, that overlap a range.</summary>
     internal IEnumerable<Extent> Range(long from, long to)
     {
+        foreach (ReadOnlyMemory<Extent> part in Parts(from, to))
+        {
+            for (int i = 0; i < part.Length; i++)
+            {
+                yield return part.Span[i];
+            }
+        }
+    }
+
+    /// <summary>As <see cref="Range"/>, side by side as far as they lie so. A part is good until the next one is asked for.</summary>
+    internal IEnumerable<ReadOnlyMemory<Extent>> Parts(long from, long to)
+    {
         if (from >= to)
         {
             // An extent around an empty range would come out as an empty piece of it.
             yield break;
         }
 
+        var clipped = new Extent[1];
         for (int leaf = FirstLeaf(from); leaf < _leaves.Length && _leaves[leaf].Start < to; leaf++)
+        {
+            Extent[] extents = Load(leaf);
+            int first = First(extents, from);
+            int end = extents[^1].Offset < to ? extents.Length : First(extents, to);
+            if (end < extents.Length && extents[end].Offset < to)
+            {
+                end++;
+            }
+
+            if (first < end && extents[first].Offset < from)
+            {
+                clipped[0] = extents[first++].Clip(from, to);
+                yield return clipped;
+            }
+
+            int whole = first < end && extents[end - 1].End > to ? end - 1 : end;
+            if (first < whole)
+            {
+                yield return extents.AsMemory(first..whole);
+            }
+
+            if (first < end && whole < end)
+            {
+                clipped[0] = extents[whole].Clip(from, to);
+                yield return clipped;
+            }
+        }
+    }
+
+    /// <summary>Adds the extents, clipped, that overlap a small range.</summary>
+    /// <returns>Bytes of them.</returns>
+    internal long AddTo(List<Extent> into, long from, long to)
+    {
+        long bytes = 0;
+        for (int leaf = FirstLeaf(from); from < to && leaf < _leaves.Length && _leaves[leaf].Start < to; leaf++)
         {
             Extent[] extents = Load(leaf);
             for (int i = First(extents, from); i < extents.Length && extents[i].Offset < to; i++)
             {
-                yield return extents[i].Clip(from, to);
+                Extent clipped = extents[i].Clip(from, to);
+                into.Add(clipped);
+                bytes += clipped.Length;
             }
         }
+
+        return bytes;
     }
 
     private int FirstLeaf(long offset)

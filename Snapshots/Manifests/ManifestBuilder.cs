@@ -31,22 +31,32 @@ internal sealed class ManifestBuilder(SnapshotStore store, Func<PackWriter> pack
 
     /// <summary>Adds a stream.</summary>
     /// <param name="name">Its name.</param>
-    /// <param name="extents">Its extents, ascending. They are taken as they come: a table of millions is never in memory.</param>
-    internal void Add(string name, IEnumerable<Extent> extents)
+    /// <param name="parts">Its extents, ascending. They are taken as they come: a table of millions is never in memory.</param>
+    internal void Add(string name, IEnumerable<ReadOnlyMemory<Extent>> parts)
     {
         var table = new StreamTable { Name = name };
         LeafWriter? leaves = null;
         var waiting = new Extent[2 * LeafMaximum];
         int count = 0;
-        foreach (Extent extent in extents)
+        foreach (ReadOnlyMemory<Extent> part in parts)
         {
-            table.Extents++;
-            table.Bytes += (ulong)extent.Length;
-            waiting[count++] = extent;
-            if (count == waiting.Length)
+            table.Extents += (ulong)part.Length;
+            for (ReadOnlySpan<Extent> rest = part.Span; rest.Length > 0;)
             {
-                leaves ??= new LeafWriter(this, name);
-                count = leaves.Write(waiting, count, LeafMaximum);
+                int taken = Math.Min(rest.Length, waiting.Length - count);
+                foreach (ref readonly Extent extent in rest[..taken])
+                {
+                    table.Bytes += (ulong)extent.Length;
+                }
+
+                rest[..taken].CopyTo(waiting.AsSpan(count));
+                rest = rest[taken..];
+                count += taken;
+                if (count == waiting.Length)
+                {
+                    leaves ??= new LeafWriter(this, name);
+                    count = leaves.Write(waiting, count, LeafMaximum);
+                }
             }
         }
 

@@ -255,11 +255,7 @@ public sealed class SnapshotReader : IDisposable
         long missing = to - from;
         try
         {
-            foreach (Extent extent in Table(stream)?.Range(from, to) ?? [])
-            {
-                into.Add(extent);
-                missing -= extent.Length;
-            }
+            missing -= Table(stream)?.AddTo(into, from, to) ?? 0;
         }
         catch (SnapshotDamagedException e)
         {

@@ -5,6 +5,9 @@ namespace Holdfast.Snapshots;
 /// <summary>What one stream consists of, as it comes in: extents, and ranges that are as they were in the parent.</summary>
 internal sealed class StreamBuilder
 {
+    /// <summary>So many extents are passed on together.</summary>
+    private const int PartLength = 512;
+
     private readonly Lock _lock = new();
     private readonly List<StreamRun> _discarded = [];
     private List<Extent> _extents = [];
@@ -83,66 +86,128 @@ internal sealed class StreamBuilder
         }
     }
 
-    /// <summary>The extents ascending, neighbours joined. The parent's are read as they are passed on: there may be millions.</summary>
+    /// <summary>
+    /// The extents ascending, neighbours joined, in parts of many; a part is good until the next one is asked for. The parent's are read as they are
+    /// passed on: there may be millions.
+    /// </summary>
     /// <param name="name">The stream's name, for an error.</param>
     /// <param name="parent">The parent's table of the stream.</param>
-    internal IEnumerable<Extent> Finish(string name, ExtentTable? parent)
+    internal IEnumerable<ReadOnlyMemory<Extent>> Finish(string name, ExtentTable? parent)
     {
-        Extent last = default;
-        foreach (Extent extent in InOrder(parent))
+        var joined = new Extent[PartLength];
+        int count = 0;
+        foreach (ReadOnlyMemory<Extent> part in InOrder(parent))
         {
-            if (last.Length > 0 && last.End > extent.Offset)
+            for (int taken = 0; taken < part.Length;)
             {
-                throw new SnapshotStoreException("stream.overlap", $"stream {name} was given offset {extent.Offset} twice");
-            }
+                if (count == joined.Length)
+                {
+                    // The last may go on in what comes next.
+                    yield return joined.AsMemory(0, count - 1);
+                    joined[0] = joined[count - 1];
+                    count = 1;
+                }
 
-            Reached = extent.Offset;
-            if (last.Length > 0 && last.Continues(extent))
-            {
-                last = last with { Length = last.Length + extent.Length };
-                continue;
+                taken += Take(name, part.Span[taken..], joined, ref count);
             }
-
-            if (last.Length > 0)
-            {
-                yield return last;
-            }
-
-            last = extent;
         }
 
-        if (last.Length > 0)
+        if (count > 0)
         {
-            yield return last;
+            yield return joined.AsMemory(0, count);
         }
     }
 
-    private IEnumerable<Extent> InOrder(ExtentTable? parent)
+    /// <summary>Takes extents over until there is no room, or one that goes on where the last ends.</summary>
+    /// <returns>How many were taken, above 0.</returns>
+    private int Take(string name, ReadOnlySpan<Extent> part, Extent[] joined, ref int count)
+    {
+        if (count > 0)
+        {
+            ref Extent last = ref joined[count - 1];
+            if (last.End > part[0].Offset)
+            {
+                throw new SnapshotStoreException("stream.overlap", $"stream {name} was given offset {part[0].Offset} twice");
+            }
+
+            if (last.Continues(part[0]))
+            {
+                Reached = part[0].Offset;
+                last = last with { Length = last.Length + part[0].Length };
+                return 1;
+            }
+        }
+
+        int room = Math.Min(part.Length, joined.Length - count);
+        part[..room].CopyTo(joined.AsSpan(count));
+        count += room;
+        Reached = part[room - 1].Offset;
+        return room;
+    }
+
+    /// <summary>What came in and what is kept, ascending. What is kept is in order in itself, and joined.</summary>
+    private IEnumerable<ReadOnlyMemory<Extent>> InOrder(ExtentTable? parent)
     {
         TakeInSealed();
         _extents.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
         _kept.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
         int next = 0;
+        var one = new Extent[1];
         if (parent is not null)
         {
             foreach (StreamRun range in _kept)
             {
-                foreach (Extent kept in parent.Range(range.Offset, range.End))
+                foreach (ReadOnlyMemory<Extent> kept in parent.Parts(range.Offset, range.End))
                 {
-                    while (next < _extents.Count && _extents[next].Offset < kept.Offset)
+                    for (ReadOnlyMemory<Extent> rest = kept; rest.Length > 0;)
                     {
-                        yield return _extents[next++];
+                        int before = next < _extents.Count ? Before(rest.Span, _extents[next].Offset) : rest.Length;
+                        if (before > 0)
+                        {
+                            yield return rest[..before];
+                            rest = rest[before..];
+                        }
+                        else
+                        {
+                            one[0] = _extents[next++];
+                            yield return one;
+                        }
                     }
-
-                    yield return kept;
                 }
             }
         }
 
         while (next < _extents.Count)
         {
-            yield return _extents[next++];
+            one[0] = _extents[next++];
+            yield return one;
         }
+    }
+
+    /// <summary>How many extents begin at or before an offset.</summary>
+    private static int Before(ReadOnlySpan<Extent> extents, long offset)
+    {
+        if (extents[^1].Offset <= offset)
+        {
+            return extents.Length;
+        }
+
+        int low = 0;
+        int high = extents.Length;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (extents[middle].Offset <= offset)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
     }
 
     private void TakeInSealed()
