@@ -1,0 +1,163 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Spaces;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>What a checkpoint of an application is through either bridge: all but how its processes are brought to a halt and asked.</summary>
+internal abstract class ApplicationCheckpoint : ICheckpoint
+{
+    private const long MostHeld = 64 << 20;
+
+    private readonly Lock gate = new();
+    private readonly Dictionary<int, IReadOnlyList<SegmentUser>> sharedMemory = [];
+    private readonly Dictionary<int, string> ghosts = [];
+    private readonly List<int> reopened = [];
+    private IReadOnlyDictionary<int, SegmentUser> segments = new Dictionary<int, SegmentUser>();
+    private List<SharedMemoryImage> sharedImages = [];
+    private List<GhostFileImage> ghostImages = [];
+    private Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes = [];
+    private SocketCensus? sockets;
+    private TerminalCensus? terminals;
+    private long firstStop;
+    private long lastResume;
+    private long toHold;
+
+    protected ApplicationCheckpoint(ApplicationTarget target, long holdUpTo)
+    {
+        Target = target;
+        HoldUpTo = holdUpTo;
+    }
+
+    /// <summary>The application.</summary>
+    public ApplicationTarget Target { get; }
+
+    /// <summary>Private memory of a process up to this is held, in bytes.</summary>
+    public long HoldUpTo { get; }
+
+    /// <summary>A process whose namespaces all others share.</summary>
+    public int ReferencePid => Target.RootPid;
+
+    /// <summary>What sockets have received and nobody has read.</summary>
+    public SocketQueues SocketQueues { get; } = new();
+
+    /// <summary>What has been written to pseudo-terminals and nobody has read.</summary>
+    public TerminalOutput TerminalOutput { get; } = new();
+
+    /// <summary>The application's sockets, once they have been looked at.</summary>
+    public SocketCensus? Sockets => sockets;
+
+    /// <summary>Which eventfds are semaphores.</summary>
+    public EventSemaphores EventSemaphores { get; } = new();
+
+    /// <summary>What is in POSIX message queues.</summary>
+    public PosixQueueContents PosixQueues { get; } = new();
+
+    public TimeSpan FreezeTime => firstStop == 0 || lastResume == 0 ? TimeSpan.Zero : TimeSpan.FromTicks((lastResume - firstStop) / 100);
+
+    /// <summary>Whether a process of the application is a child subreaper (prctl(2)): it would become the parent of whatever its descendants leave behind.</summary>
+    public bool HasSubreaper { get; private set; }
+
+    public IReadOnlyList<int> FindProcesses() => ApplicationProcesses.Find(Target);
+
+    public abstract IProcessCheckpoint Open(int pid);
+
+    public abstract void Freeze(TimeSpan deadline);
+
+    public abstract void Thaw();
+
+    public virtual IReadOnlyList<Refusal> Locate(IReadOnlyList<ProcessFacts> processes)
+    {
+        List<ProcessInspection> inspections = [.. processes.Select(facts => facts.Inspection).OfType<ProcessInspection>()];
+        List<Refusal> refusals = ApplicationInspection.Refusals(inspections, Target, out outsidePipes, out sockets, out terminals);
+        Adapt(inspections, refusals, sockets);
+        return refusals;
+    }
+
+    /// <summary>Takes away what this bridge can do all the same, and adds what it cannot.</summary>
+    /// <param name="inspections">The processes.</param>
+    /// <param name="refusals">What cannot be captured.</param>
+    /// <param name="census">Their sockets.</param>
+    protected virtual void Adapt(IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals, SocketCensus census)
+    {
+    }
+
+    public virtual ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
+    {
+        HasSubreaper = processes.Any(process => process.Attributes?.ChildSubreaper == true);
+        ImageAssembly assembly = new(Target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs, SocketQueues, PosixQueues);
+        ApplicationImage image = assembly.Build();
+        reopened.AddRange(assembly.Reopened);
+        SocketQueues.Dispose();
+        sharedImages = [.. image.SharedMemory];
+        ghostImages = [.. image.GhostFiles];
+        segments = assembly.SegmentUsers;
+        foreach ((int id, List<SegmentUser> users) in assembly.SharedMemoryUsers)
+        {
+            sharedMemory[id] = users;
+        }
+
+        foreach ((int id, string path) in assembly.GhostPaths)
+        {
+            ghosts[id] = path;
+        }
+
+        return image;
+    }
+
+    public PageCounts PumpShared(IPageSink sink)
+    {
+        PageCounts counts = default;
+        foreach (SharedMemoryImage shared in sharedImages)
+        {
+            counts += shared.Segment is null
+                ? SharedMemoryPump.Pump(shared, sharedMemory[shared.Id], sink)
+                : SystemVMemory.Pump(shared, Target.RootPid, segments.GetValueOrDefault(shared.Id), sink);
+        }
+
+        foreach (GhostFileImage ghost in ghostImages)
+        {
+            counts += GhostFiles.Pump(ghost, ghosts[ghost.Id], sink);
+        }
+
+        return counts;
+    }
+
+    public virtual void Committed(string snapshot)
+    {
+    }
+
+    public virtual void Dispose()
+    {
+        SocketQueues.Dispose();
+        reopened.ForEach(number => _ = Libc.close(number));
+        reopened.Clear();
+    }
+
+    /// <summary>The number that the application's own pid namespace gives a process; 0 for one outside.</summary>
+    public int InnerPid(int pid) =>
+        Target.Scope == ApplicationScope.Space && pid == Target.RootPid ? 1 : ProcessStatus.TryRead(pid)?.Innermost("NSpid") ?? 0;
+
+    /// <summary>Asks for memory of this process to hold pages in until the application runs again: not more than <see cref="MostHeld"/> for all of its processes.</summary>
+    public bool TryHold(long bytes)
+    {
+        if (Interlocked.Add(ref toHold, bytes) <= MostHeld)
+        {
+            return true;
+        }
+
+        Interlocked.Add(ref toHold, -bytes);
+        return false;
+    }
+
+    public void NoteStop() => Interlocked.CompareExchange(ref firstStop, Libc.Nanoseconds(Libc.CLOCK_MONOTONIC), 0);
+
+    public void NoteResume()
+    {
+        long now = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+        lock (gate)
+        {
+            lastResume = Math.Max(lastResume, now);
+        }
+    }
+}
