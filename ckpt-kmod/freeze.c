@@ -17,14 +17,18 @@
 /*
  * A thread stands when the freezer has it (or a tracer, or the wait of vfork,
  * which the freezer counts alike) and it has left its CPU: only then are its
- * registers where they are read. What has ended stands for good.
+ * registers where they are read. One that was just thawed is still marked as
+ * frozen when the group is frozen anew, but is about to run. What has ended
+ * stands for good.
  */
 static bool ckpt_thread_stands(struct task_struct *thread)
 {
 	if (READ_ONCE(thread->exit_state))
 		return true;
+	if (!thread->frozen || READ_ONCE(thread->__state) == TASK_RUNNING || READ_ONCE(thread->__state) == TASK_WAKING)
+		return false;
 	/* Pairs with the release of on_cpu after the switch away. */
-	return thread->frozen && !smp_load_acquire(&thread->on_cpu);
+	return !smp_load_acquire(&thread->on_cpu);
 }
 
 /* The wait of vfork(2) is the only one that is frozen without being interrupted. */

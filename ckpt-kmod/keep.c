@@ -72,7 +72,7 @@ static long ckpt_keep_file(struct ckpt_session *session, struct file *file, cons
 		.file = get_file(file),
 		.peek_offset = READ_ONCE(sk->sk_peek_off),
 		.receive_buffer = READ_ONCE(sk->sk_rcvbuf),
-		.locks = READ_ONCE(sk->sk_userlocks) & SOCK_BUF_LOCK_MASK,
+		.locks = sk->sk_userlocks & SOCK_BUF_LOCK_MASK,
 	};
 	list_add(&kept->list, &session->kept);
 	session->kept_count++;

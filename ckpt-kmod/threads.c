@@ -55,7 +55,11 @@ int ckpt_with_signals(struct task_struct *task, void (*read)(struct task_struct 
 /* Stands in a report to its tracer of something else than a signal: a system call, an event, a stop. */
 static bool ckpt_is_notified(const struct task_struct *task)
 {
-	return task->ptrace && task->last_siginfo && task->last_siginfo->si_code == task->exit_code;
+	const kernel_siginfo_t *info = task->last_siginfo;
+
+	/* As ptrace_notify() and the stops of job control make it: no signal has such a code. */
+	return task->ptrace && info &&
+	       (info->si_code >= 0x100 || (info->si_signo == SIGTRAP && (info->si_code & ~0x80) == SIGTRAP));
 }
 
 /* A signal that it has taken from its queue, and that its tracer may drop, change or let pass. */
@@ -160,7 +164,7 @@ static void ckpt_read_thread(struct task_struct *task, void *data)
 	if (task->ptrace)
 		read->record->flags |= CKPT_THREAD_TRACED;
 	if (ckpt_is_notified(task) && task->ptrace_message == PTRACE_EVENTMSG_SYSCALL_ENTRY &&
-	    (task->last_siginfo->si_code & 0x7f) == SIGTRAP && task->last_siginfo->si_code < 0x100)
+	    task->last_siginfo->si_code < 0x100)
 		read->record->flags |= CKPT_THREAD_ENTRY;
 	ckpt_add(read->records, &read->record->record, CKPT_RECORD_THREAD, sizeof(*read->record), NULL, 0);
 	ckpt_add_traced(read->records, task);

@@ -22,11 +22,12 @@ internal sealed class DeviceBridgeConformance() : BridgeConformance(new DeviceBr
     {
         IRunningApplication application = Bench.Shell(CountingPipeline);
         Bench.ExpectLines("log", 20);
-        int[] pids = [.. Bench.Bridge.BeginCheckpoint(application.Target).FindProcesses()];
+        // Those that last: others end while strace looks for them.
+        int[] pids = [.. ProcFs.Children(application.MainPid).Prepend(application.MainPid)];
         using Process strace = Process.Start(new ProcessStartInfo("strace", ["-f", "-o", Bench.PathOf("trace"), .. pids.SelectMany(pid => (string[])["-p", $"{pid}"])]) { RedirectStandardError = true })!;
         try
         {
-            Spaces.SpaceFixture.Until(() => pids.All(pid => ProcessStatus.TryRead(pid)?.Number("TracerPid") is > 0), "strace traces all");
+            Spaces.SpaceFixture.Until(() => pids.All(pid => ProcessStatus.TryRead(pid)?.Number("TracerPid") is > 0), "strace traces them");
             Bench.ExpectLines("log", 3);
             Taken taken = Bench.Checkpoint(application, kill: true);
             strace.WaitForExit();
