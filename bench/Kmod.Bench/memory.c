@@ -23,7 +23,7 @@ int main(int argc, char **argv)
 	if (memory == MAP_FAILED)
 		return 1;
 	for (size_t i = 0; i < size / sizeof(*memory); i++)
-		memory[i] = i * 0x9e3779b97f4a7c15 ^ (unsigned long)getpid() << 32 | 1;
+		memory[i] = (i * 0x9e3779b97f4a7c15 ^ (unsigned long)getpid() << 32) | 1;
 	if (!byte && processes > 1) {
 		if (write(ready[1], "", 1) != 1)
 			return 1;
