@@ -54,6 +54,10 @@ public sealed record ApplicationImage
     [JsonInclude]
     internal IReadOnlyList<SharedMemoryFolderImage> SharedMemoryFolders { get; set; } = [];
 
+    /// <summary>Mount namespaces inside the application's, each behind the one that it is made out of.</summary>
+    [JsonInclude]
+    internal IReadOnlyList<MountNamespaceImage> MountNamespaces { get; set; } = [];
+
     /// <summary>System V IPC of a namespace of its own beside shared memory; null when it shares the host's, and in images that do not say.</summary>
     [JsonInclude]
     internal SystemVImage? SystemV { get; init; }
@@ -104,6 +108,25 @@ public sealed record ProcessImage
 
     /// <summary>Session; 0 or 1 when it is inherited from whoever started the application.</summary>
     public required int Session { get; init; }
+
+    /// <summary>Its numbers in the pid namespaces of the application's own in which it is, the outermost first; empty in the application's.</summary>
+    [JsonInclude]
+    internal IReadOnlyList<NestedNumbers> Nested { get; set; } = [];
+
+    /// <summary>
+    /// The pid namespace inside its own in which its children will be (unshare(2), setns(2)): the pid of that one's init; 0 for its own, <see cref="PidNamespaces.Unused"/>
+    /// for one that nobody has been in yet.
+    /// </summary>
+    [JsonInclude]
+    internal int ChildNamespace { get; set; }
+
+    /// <summary>The mount namespace that it is in: the pid of its maker; 0 for the application's.</summary>
+    [JsonInclude]
+    internal int MountNamespace { get; set; }
+
+    /// <summary>The pid in its own pid namespace.</summary>
+    [JsonIgnore]
+    internal int OwnPid => Nested.Count > 0 ? Nested[^1].Pid : Pid;
 
     /// <summary>Name as in /proc/PID/comm.</summary>
     public required string Name { get; init; }

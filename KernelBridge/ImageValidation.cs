@@ -28,6 +28,10 @@ internal static class ImageValidation
         }
 
         Tree(image);
+        string? namespaces = PidNamespaces.Problem(image);
+        Require(namespaces is null, namespaces ?? string.Empty);
+        string? mounts = MountNamespaces.Problem(image);
+        Require(mounts is null, mounts ?? string.Empty);
         foreach (ProcessImage process in image.Processes.Where(process => process.ZombieStatus is null))
         {
             Process(image, process, numbers);
@@ -36,6 +40,10 @@ internal static class ImageValidation
         Require(image.Pipes.All(IsPipe), "a pipe holds more than it can");
         Require(image.Pipes.Select(pipe => pipe.Id).Distinct().Count() == image.Pipes.Count, "a pipe is there twice");
         Require(image.SharedMemory.Select((shared, i) => shared.Id == i && shared.Size is > 0 and < 1L << 40).All(valid => valid), "shared memory has an impossible number or size");
+        Require(
+            image.SharedMemory.All(shared => HugePages.IsValid(shared.PageSize, (ulong)shared.Size) && (shared.PageSize == 0 || shared.Segment is null))
+            && image.GhostFiles.All(ghost => ghost.Memfd is not { } memfd || HugePages.IsValid(memfd.PageSize, (ulong)ghost.Identity.Size)),
+            "memory of huge pages has an impossible size");
         IReadOnlyList<SegmentImage> segments = [.. image.SharedMemory.Select(shared => shared.Segment).OfType<SegmentImage>()];
         Require(
             segments.All(segment => segment.Permissions is { IsValid: true }) && segments.DistinctBy(segment => segment.Permissions.Id).Count() == segments.Count,
@@ -120,11 +128,11 @@ internal static class ImageValidation
 
     /// <summary>The lists of an object whose entries are objects.</summary>
     private static IEnumerable<System.Collections.IEnumerable> Lists(ApplicationImage image) =>
-        [image.Processes, image.OpenFiles, image.Pipes, image.Terminals, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.SharedMemoryFolders, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
+        [image.Processes, image.OpenFiles, image.Pipes, image.Terminals, image.MappedFiles, image.SharedMemory, image.GhostFiles, image.SharedMemoryFolders, image.MountNamespaces, image.Isolated ?? [], image.Host?.CpuFlags ?? []];
 
     private static IEnumerable<System.Collections.IEnumerable> Lists(ProcessImage process) =>
     [
-        process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.SeccompFilters, process.Memory?.Areas ?? [],
+        process.Nested, process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.SeccompFilters, process.Memory?.Areas ?? [],
         .. process.Threads.Where(thread => thread is not null).Select(thread => thread.PendingSignals),
         .. process.Memory?.Areas.Where(area => area is not null).SelectMany(area => (IEnumerable<System.Collections.IEnumerable>)[area.Flags, area.Guards]) ?? [],
     ];
@@ -180,6 +188,10 @@ internal static class ImageValidation
             };
             Require(limit < 0 || (area.File >= 0 && area.File < limit), $"{who}: area {area.Start:x} refers to file {area.File}");
             Require(Enum.IsDefined(area.Kind) && (area.Protection & ~7) == 0, $"{who}: area {area.Start:x} is of an unknown kind or protection");
+            Require(
+                HugePages.IsValid(area.PageSize, area.Start | area.End | area.Offset) && area.Flags.Contains(HugePages.Flag) == area.PageSize > 0 && (area.Kind == AreaKind.SharedAnonymous ? image.SharedMemory[area.File].PageSize == area.PageSize : area.PageSize == 0 || area.Kind is AreaKind.Anonymous or AreaKind.File),
+                $"{who}: area {area.Start:x} has pages of an impossible size");
+            Require(MemoryPolicies.IsValid(area.Policy), $"{who}: area {area.Start:x} has an impossible memory policy");
             Require(!area.Name.StartsWith("[anon:", StringComparison.Ordinal) || area.Name.EndsWith(']'), $"{who}: area {area.Start:x} has an impossible name");
             Require(
                 area.Kind is not (AreaKind.SharedAnonymous or AreaKind.SystemV) || image.SharedMemory[area.File].Segment is not null == (area.Kind == AreaKind.SystemV),
@@ -190,6 +202,7 @@ internal static class ImageValidation
             Require(area.Guards.All(guard => guard.Start >= area.Start && guard.Start < guard.End && guard.End <= area.End), $"{who}: a guard range is outside its area");
         }
 
+        Require(ProtectionKeys.AreValid(process.Memory), $"{who}: impossible protection keys");
         Require(process.Memory.AuxiliaryVector.Length <= 4096, $"{who}: its auxiliary vector is too long");
         Require(process.Memory.ExecutableFile >= 0 && process.Memory.ExecutableFile < image.MappedFiles.Count, $"{who}: no executable");
         HashSet<int> descriptors = [];

@@ -103,6 +103,12 @@ static int ckpt_add_process(struct ckpt_records *records, const struct ckpt_targ
 		return ret;
 	process.dumpable = get_dumpable(mm);
 	process.membarrier = ckpt_membarrier(mm);
+#ifdef CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS
+	process.protection_keys = mm->context.pkey_allocation_map;
+	/* The kernel's own, for memory that can be executed only. */
+	if (mm->context.execute_only_pkey > 0)
+		process.protection_keys &= ~(1U << mm->context.execute_only_pkey);
+#endif
 	spin_lock(&mm->arg_lock);
 	process.start_code = mm->start_code;
 	process.end_code = mm->end_code;

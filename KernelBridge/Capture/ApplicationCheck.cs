@@ -17,12 +17,13 @@ internal static class ApplicationCheck
     public static IReadOnlyList<CheckRow> Of(ApplicationTarget target, Action<IReadOnlyList<ProcessInspection>, List<Refusal>>? adapt = null)
     {
         bool loading = IsLoading(target);
-        List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, target.RootPid)).OfType<ProcessInspection>()];
-        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out _, out SocketCensus sockets, out TerminalCensus terminals)];
+        PidReference reference = PidReference.Of(target.RootPid);
+        List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, reference)).OfType<ProcessInspection>()];
+        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out ApplicationCensus census)];
         adapt?.Invoke(inspections, refusals);
         if (!loading)
         {
-            return [.. Intercepted(target), .. Rows(inspections, refusals, sockets, terminals)];
+            return [.. Intercepted(target), .. Rows(inspections, refusals, census)];
         }
 
         // What holds its missing pages is ours, and gone before anything is captured.
@@ -31,12 +32,13 @@ internal static class ApplicationCheck
         [
             new CheckRow("memory", CheckVerdict.Caveat, "it is still being loaded after a lazy restore: a checkpoint waits until that is complete", ""),
             .. Intercepted(target),
-            .. Rows(inspections, refusals, sockets, terminals),
+            .. Rows(inspections, refusals, census),
         ];
     }
 
-    private static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, SocketCensus sockets, TerminalCensus terminals)
+    private static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, ApplicationCensus census)
     {
+        (SocketCensus sockets, TerminalCensus terminals) = (census.Sockets, census.Terminals);
         foreach (string caveat in Caveats(inspections).Concat(sockets.Caveats).Concat(terminals.Caveats))
         {
             yield return new CheckRow("application", CheckVerdict.Caveat, caveat);
@@ -53,7 +55,7 @@ internal static class ApplicationCheck
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"seccomp filters: {SeccompFilters.Caveat}");
             }
 
-            if (!inspection.IsZombie && PrivateBytes(inspection) > Noticeable && FrozenCopy.Obstacle(inspection.View.Pid, inspection.View.Status, inspection.Areas) is { } obstacle)
+            if (!inspection.IsZombie && PrivateBytes(inspection) > Noticeable && FrozenCopy.Obstacle(inspection.View, inspection.Areas) is { } obstacle)
             {
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"memory: {obstacle}, so that it stands until its {PrivateBytes(inspection) >> 20} MiB are stored");
             }
@@ -153,7 +155,7 @@ internal static class ApplicationCheck
     }
 
     /// <summary>Looks at a process that runs on: what is found while it executes a program or ends is looked at again. Null when it is gone.</summary>
-    private static ProcessInspection? Look(int pid, int reference)
+    private static ProcessInspection? Look(int pid, PidReference reference)
     {
         for (int attempt = 0; ; attempt++)
         {

@@ -16,9 +16,9 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
     private IReadOnlyDictionary<int, SegmentUser> segments = new Dictionary<int, SegmentUser>();
     private List<SharedMemoryImage> sharedImages = [];
     private List<GhostFileImage> ghostImages = [];
-    private Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes = [];
-    private SocketCensus? sockets;
-    private TerminalCensus? terminals;
+    private ApplicationCensus? census;
+    private NamespaceVisitor? visitor;
+    private PidReference? reference;
     private long firstStop;
     private long lastResume;
     private long toHold;
@@ -35,8 +35,8 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
     /// <summary>Private memory of a process up to this is held, in bytes.</summary>
     public long HoldUpTo { get; }
 
-    /// <summary>A process whose namespaces all others share.</summary>
-    public int ReferencePid => Target.RootPid;
+    /// <summary>The process whose namespaces are the application's.</summary>
+    public PidReference Reference => LazyInitializer.EnsureInitialized(ref reference, () => PidReference.Of(Target.RootPid));
 
     /// <summary>What sockets have received and nobody has read.</summary>
     public SocketQueues SocketQueues { get; } = new();
@@ -44,8 +44,14 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
     /// <summary>What has been written to pseudo-terminals and nobody has read.</summary>
     public TerminalOutput TerminalOutput { get; } = new();
 
+    /// <summary>What has been typed at pseudo-terminals and nobody has read.</summary>
+    public TerminalInput TerminalInput { get; } = new();
+
+    /// <summary>The application's pseudo-terminals, once they have been looked at.</summary>
+    public TerminalCensus? Terminals => census?.Terminals;
+
     /// <summary>The application's sockets, once they have been looked at.</summary>
-    public SocketCensus? Sockets => sockets;
+    public SocketCensus? Sockets => census?.Sockets;
 
     /// <summary>Which eventfds are semaphores.</summary>
     public EventSemaphores EventSemaphores { get; } = new();
@@ -58,7 +64,21 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
     /// <summary>Whether a process of the application is a child subreaper (prctl(2)): it would become the parent of whatever its descendants leave behind.</summary>
     public bool HasSubreaper { get; private set; }
 
-    public IReadOnlyList<int> FindProcesses() => ApplicationProcesses.Find(Target);
+    public IReadOnlyList<int> FindProcesses()
+    {
+        // While the application runs, so that nobody has to be sent there while it stands.
+        if (visitor is null)
+        {
+            visitor = NamespaceVisitor.To(Target.RootPid);
+            if (IpcNamespace.HasOwn(Target.RootPid))
+            {
+                // The queues are mounted for it then.
+                _ = IpcNamespace.Ask(Target.RootPid, Resources.PosixQueues.List);
+            }
+        }
+
+        return ApplicationProcesses.Find(Target);
+    }
 
     public abstract IProcessCheckpoint Open(int pid);
 
@@ -69,23 +89,22 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
     public virtual IReadOnlyList<Refusal> Locate(IReadOnlyList<ProcessFacts> processes)
     {
         List<ProcessInspection> inspections = [.. processes.Select(facts => facts.Inspection).OfType<ProcessInspection>()];
-        List<Refusal> refusals = ApplicationInspection.Refusals(inspections, Target, out outsidePipes, out sockets, out terminals);
-        Adapt(inspections, refusals, sockets);
+        List<Refusal> refusals = ApplicationInspection.Refusals(inspections, Target, out census);
+        Adapt(inspections, refusals);
         return refusals;
     }
 
     /// <summary>Takes away what this bridge can do all the same, and adds what it cannot.</summary>
     /// <param name="inspections">The processes.</param>
     /// <param name="refusals">What cannot be captured.</param>
-    /// <param name="census">Their sockets.</param>
-    protected virtual void Adapt(IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals, SocketCensus census)
+    protected virtual void Adapt(IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals)
     {
     }
 
     public virtual ApplicationImage Assemble(IReadOnlyList<ProcessImage> processes)
     {
         HasSubreaper = processes.Any(process => process.Attributes?.ChildSubreaper == true);
-        ImageAssembly assembly = new(Target, processes, outsidePipes, sockets, terminals, TerminalOutput.Outputs, SocketQueues, PosixQueues);
+        ImageAssembly assembly = new(Target, Reference, processes, census, TerminalOutput.Outputs, TerminalInput.Inputs, SocketQueues, PosixQueues);
         ApplicationImage image = assembly.Build();
         reopened.AddRange(assembly.Reopened);
         SocketQueues.Dispose();
@@ -129,6 +148,7 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
 
     public virtual void Dispose()
     {
+        EndVisit();
         SocketQueues.Dispose();
         reopened.ForEach(number => _ = Libc.close(number));
         reopened.Clear();
@@ -136,7 +156,7 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
 
     /// <summary>The number that the application's own pid namespace gives a process; 0 for one outside.</summary>
     public int InnerPid(int pid) =>
-        Target.Scope == ApplicationScope.Space && pid == Target.RootPid ? 1 : ProcessStatus.TryRead(pid)?.Innermost("NSpid") ?? 0;
+        Target.Scope == ApplicationScope.Space && pid == Target.RootPid ? 1 : Reference.Number(pid);
 
     /// <summary>Asks for memory of this process to hold pages in until the application runs again: not more than <see cref="MostHeld"/> for all of its processes.</summary>
     public bool TryHold(long bytes)
@@ -159,5 +179,10 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
         {
             lastResume = Math.Max(lastResume, now);
         }
+
+        // It holds mounts of the host.
+        EndVisit();
     }
+
+    private void EndVisit() => Interlocked.Exchange(ref visitor, null)?.Dispose();
 }

@@ -9,12 +9,8 @@ internal static class ApplicationInspection
     /// <summary>What cannot be captured.</summary>
     /// <param name="inspections">All processes.</param>
     /// <param name="target">The application.</param>
-    /// <param name="outsidePipes">Pipes that reach outside, by inode.</param>
-    /// <param name="sockets">Sockets and who is at their other ends.</param>
-    /// <param name="terminals">Pseudo-terminals of its own.</param>
-    public static List<Refusal> Refusals(
-        IReadOnlyList<ProcessInspection> inspections, ApplicationTarget target, out Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes,
-        out SocketCensus sockets, out TerminalCensus terminals)
+    /// <param name="census">What was found.</param>
+    public static List<Refusal> Refusals(IReadOnlyList<ProcessInspection> inspections, ApplicationTarget target, out ApplicationCensus census)
     {
         List<Refusal> refusals = [];
         HashSet<int> pids = [.. inspections.Select(inspection => inspection.View.Pid)];
@@ -22,23 +18,29 @@ internal static class ApplicationInspection
         using DescriptorsInFlight flight = DescriptorsInFlight.Look(descriptors);
         refusals.AddRange(flight.Refusals);
         List<DescriptorFacts> pipes = [.. descriptors.Concat(flight.Orphans).Where(facts => DescriptorKinds.Of(facts) is Pipes)];
-        outsidePipes = Pipes.FromOutside(pipes, flight.Orphans.Count == 0 ? pids : new HashSet<int>([.. pids, Environment.ProcessId]));
+        Dictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes = Pipes.FromOutside(pipes, flight.Orphans.Count == 0 ? pids : new HashSet<int>([.. pids, Environment.ProcessId]));
         refusals.AddRange(outsidePipes.Values.Select(pipe => pipe.Refusal).OfType<Refusal>());
         refusals.AddRange(EpollSets.Refusals(descriptors));
         refusals.AddRange(PidFds.Refusals(descriptors, pids));
         refusals.AddRange(Fifos.Refusals(descriptors, pids));
-        sockets = SocketCensus.Take(
+        SocketCensus sockets = SocketCensus.Take(
             [.. descriptors.Concat(flight.Orphans).Where(Sockets.IsSocket)], pids, target.RootPid);
         refusals.AddRange(sockets.Refusals);
-        terminals = TerminalCensus.Take(inspections, pids, target.RootPid);
+        TerminalCensus terminals = TerminalCensus.Take(inspections, pids, target.RootPid);
         refusals.AddRange(terminals.Refusals);
-        refusals.AddRange(SignalDrivenFiles.Refusals(inspections, target.Scope, FromOutside(outsidePipes, sockets, terminals)));
+        PidNamespaces namespaces = PidNamespaces.Take(inspections);
+        refusals.AddRange(namespaces.Refusals);
+        PidReference reference = PidReference.Of(target.RootPid);
+        MountNamespaces mounts = MountNamespaces.Take(inspections, reference);
+        refusals.AddRange(mounts.Refusals);
+        refusals.AddRange(SignalDrivenFiles.Refusals(inspections, target.Scope, namespaces, FromOutside(outsidePipes, sockets, terminals)));
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
         refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : []);
         refusals.AddRange(InterProcessCommunication.Refusals(target.RootPid, pids));
         refusals.AddRange(target.Scope == ApplicationScope.Space ? SharedMemoryDirectory.Refusals(target.RootPid) : []);
-        refusals.AddRange(ProcessTrees.Plan(inspections.Select(Node), target.Scope).Refusals);
+        refusals.AddRange(namespaces.Refusals.Count > 0 ? [] : ProcessTrees.Plan(inspections.Select(inspection => Node(inspection, reference, namespaces)), target.Scope).Refusals);
+        census = new ApplicationCensus(outsidePipes, sockets, terminals, namespaces, mounts);
         return refusals;
     }
 
@@ -47,12 +49,11 @@ internal static class ApplicationInspection
         (DescriptorKinds.Of(facts) is InheritedStreams && terminals.Of(facts) is null) || pipes.ContainsKey(facts.Identity.Inode) || sockets.StandardStreams.ContainsKey(facts.Identity.Inode);
 
     /// <summary>A process as the planner of the tree sees it.</summary>
-    private static ProcessNode Node(ProcessInspection inspection)
-    {
-        ProcessStatus status = inspection.View.Status;
-        int parent = ProcessStatus.TryRead(inspection.View.Stat.ParentPid)?.Innermost("NSpid") ?? 0;
-        return new ProcessNode(inspection.View.InnerPid, parent, status.Innermost("NSpgid"), status.Innermost("NSsid"), inspection.IsZombie);
-    }
+    private static ProcessNode Node(ProcessInspection inspection, PidReference reference, PidNamespaces namespaces) =>
+        new(inspection.View.InnerPid, reference.Number(inspection.View.Stat.ParentPid), inspection.View.Group, inspection.View.Session, inspection.IsZombie)
+        {
+            Nested = namespaces.NumbersOf(inspection.View.Pid),
+        };
 
     /// <summary>Processes that share memory, descriptors or directories without being threads (clone(2), vfork(2)), whatever their kinship.</summary>
     private static IEnumerable<Refusal> SharedProcesses(IReadOnlyList<ProcessInspection> inspections)

@@ -60,6 +60,11 @@ internal interface IThreadState
     /// <summary>MEMBARRIER_CMD_GET_REGISTRATIONS of membarrier(2); null where nobody tells.</summary>
     int? MembarrierRegistrations { get; }
 
+    /// <summary>Protection keys that the process has allocated (pkey_alloc(2)), ascending, without the one that all memory begins with.</summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="areas">Its memory.</param>
+    IReadOnlyList<int> ProtectionKeys(int pid, IReadOnlyList<Area> areas);
+
     /// <summary>Signals that wait, with their siginfo of 128 bytes each, oldest first.</summary>
     /// <param name="shared">For the process; else for the thread.</param>
     IReadOnlyList<byte[]> PendingSignals(bool shared);

@@ -8,10 +8,12 @@ internal sealed class ImageAssembly
 {
     private readonly ApplicationTarget target;
     private readonly IReadOnlyList<ProcessImage> processes;
-    private readonly IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes;
+    private readonly PidReference pids;
+    private readonly ApplicationCensus? census;
     private readonly SocketCensus? sockets;
     private readonly TerminalCensus? terminals;
     private readonly IReadOnlyDictionary<int, byte[]> outputs;
+    private readonly IReadOnlyDictionary<int, TypedInput> inputs;
     private readonly SocketQueues queues;
     private readonly PosixQueueContents posixQueues;
     private readonly List<(DescriptorFacts Facts, OpenFileImage File)> files = [];
@@ -25,15 +27,17 @@ internal sealed class ImageAssembly
     private readonly Dictionary<(ulong, ulong), int> ghostIndex = [];
 
     public ImageAssembly(
-        ApplicationTarget target, IReadOnlyList<ProcessImage> processes, IReadOnlyDictionary<ulong, (int Stream, Refusal? Refusal)> outsidePipes, SocketCensus? sockets,
-        TerminalCensus? terminals, IReadOnlyDictionary<int, byte[]> outputs, SocketQueues queues, PosixQueueContents posixQueues)
+        ApplicationTarget target, PidReference pids, IReadOnlyList<ProcessImage> processes, ApplicationCensus? census, IReadOnlyDictionary<int, byte[]> outputs,
+        IReadOnlyDictionary<int, TypedInput> inputs, SocketQueues queues, PosixQueueContents posixQueues)
     {
         this.target = target;
         this.processes = processes;
-        this.outsidePipes = outsidePipes;
-        this.sockets = sockets;
-        this.terminals = terminals;
+        this.pids = pids;
+        this.census = census;
+        sockets = census?.Sockets;
+        terminals = census?.Terminals;
         this.outputs = outputs;
+        this.inputs = inputs;
         this.queues = queues;
         this.posixQueues = posixQueues;
     }
@@ -57,6 +61,8 @@ internal sealed class ImageAssembly
         List<SharedMemoryFolderImage> folders = AssembleSharedMemoryDirectory();
         foreach (ProcessImage process in ordered)
         {
+            census?.PidNamespaces.Complete(process);
+            process.MountNamespace = census?.MountNamespaces.Of(process.HostPid) ?? 0;
             process.Descriptors = [.. process.Captured.Select(c => new DescriptorImage(c.Facts.Number, c.Facts.CloseOnExec, FileOf(c.Facts, c.File)))];
             process.RecordLocks = FileLocks.OfProcess(process.Captured.Select(captured => captured.Facts));
             if (process.Memory is { } memory)
@@ -66,13 +72,14 @@ internal sealed class ImageAssembly
         }
 
         AssembleInFlight();
+        NameSenders();
         AssembleEpolls(ordered);
         systemV = systemV is null ? null : systemV with { PosixQueues = posixQueues.Images(files.Where(file => file.File is PosixQueueEndImage).Select(file => file.Facts)) };
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
-            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture(outputs) ?? [],
-            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
+            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture(outputs, inputs) ?? [],
+            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, MountNamespaces = census?.MountNamespaces.Images ?? [], Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
 
@@ -103,7 +110,7 @@ internal sealed class ImageAssembly
 
         if (image is PipeEndImage end)
         {
-            if (outsidePipes.TryGetValue(facts.Identity.Inode, out (int Stream, Refusal? Refusal) outside))
+            if (census?.OutsidePipes.TryGetValue(facts.Identity.Inode, out (int Stream, Refusal? Refusal) outside) == true)
             {
                 image = new InheritedStreamImage { Flags = image.Flags, Stream = outside.Stream, Was = facts.Link };
             }
@@ -111,6 +118,11 @@ internal sealed class ImageAssembly
             {
                 pipes.Add(Pipes.CaptureContents(end.Pipe, facts));
             }
+        }
+
+        if (image is PidFdImage process)
+        {
+            image = process with { Pid = pids.Number(process.Pid) };
         }
 
         if (terminals?.Of(facts) is { } terminal)
@@ -135,7 +147,7 @@ internal sealed class ImageAssembly
             image = fifo with { Contents = Pipes.CaptureContents((long)facts.Identity.Inode, facts) };
         }
 
-        files.Add((facts, image with { Locks = FileLocks.OfFile(facts), Signals = SignalDrivenFiles.OfFile(facts, processes) }));
+        files.Add((facts, image with { Locks = FileLocks.OfFile(facts), Signals = SignalDrivenFiles.OfFile(facts, processes, pids) }));
         same.Add(files.Count - 1);
         return files.Count - 1;
     }
@@ -169,6 +181,21 @@ internal sealed class ImageAssembly
             if (files[i].File is SocketImage socket)
             {
                 files[i] = (files[i].Facts, queues.WithDescriptors(socket, facts => KnownFile(facts, out _) ?? Orphan(facts)));
+            }
+        }
+    }
+
+    /// <summary>Who sent what waits in sockets (SCM_CREDENTIALS): by the application's own numbers.</summary>
+    private void NameSenders()
+    {
+        for (int i = 0; i < files.Count; i++)
+        {
+            if (files[i].File is SocketImage { Queue: var queue } socket && queue.Any(message => message.Sender is { Pid: > 0 }))
+            {
+                files[i] = (files[i].Facts, socket with
+                {
+                    Queue = [.. queue.Select(message => message.Sender is { Pid: > 0 } sender ? message with { Sender = sender with { Pid = pids.Number(sender.Pid) } } : message)],
+                });
             }
         }
     }
@@ -257,7 +284,7 @@ internal sealed class ImageAssembly
                     area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(process, area), writable, source.Deleted, path, area.Shared);
                     break;
                 case AreaKind.SharedAnonymous:
-                    area.File = Shared(source.Backing!, new SegmentUser(process.HostPid, area.Start, area.End, area.Offset));
+                    area.File = Shared(source.Backing!, area.PageSize, new SegmentUser(process.HostPid, area.Start, area.End, area.Offset));
                     break;
                 case AreaKind.SystemV:
                     area.File = AttachedSegment(process, area, source);
@@ -291,13 +318,13 @@ internal sealed class ImageAssembly
         return index;
     }
 
-    private int Shared(FileIdentity identity, SegmentUser user)
+    private int Shared(FileIdentity identity, long pageSize, SegmentUser user)
     {
         (ulong, ulong) key = (identity.Device, identity.Inode);
         if (!sharedIndex.TryGetValue(key, out int index))
         {
             sharedIndex[key] = index = shared.Count;
-            shared.Add(new SharedMemoryImage(index, identity.Size));
+            shared.Add(new SharedMemoryImage(index, identity.Size) { PageSize = pageSize });
             SharedMemoryUsers[index] = [];
         }
 

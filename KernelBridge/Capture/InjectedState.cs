@@ -55,6 +55,8 @@ internal sealed unsafe class InjectedState(int tid, InjectedCalls calls) : IThre
 
     public int? MembarrierRegistrations => calls.Call(X64.Membarrier, MEMBARRIER_GET_REGISTRATIONS, 0, 0) is >= 0 and var barriers ? (int)barriers : null;
 
+    public IReadOnlyList<int> ProtectionKeys(int pid, IReadOnlyList<Area> areas) => Resources.ProtectionKeys.Capture(pid, areas, calls);
+
     public IReadOnlyList<byte[]> PendingSignals(bool shared) => PtraceCall.PeekSignals(tid, shared);
 
     public IReadOnlyList<SignalActions.KernelAction> SignalActions(IReadOnlyList<int> signals)

@@ -17,7 +17,7 @@ internal static class ProcessCapture
         return new ProcessImage
         {
             Pid = view.InnerPid, HostPid = view.Pid, ParentPid = application.InnerPid(view.Stat.ParentPid),
-            ProcessGroup = view.Status.Innermost("NSpgid"), Session = view.Status.Innermost("NSsid"), Name = view.Stat.Name,
+            ProcessGroup = view.Group, Session = view.Session, Name = view.Stat.Name,
             CommandLine = (ProcFs.TryText($"/proc/{view.Pid}/cmdline") ?? string.Empty).TrimEnd('\0').Replace('\0', ' '),
             CapturedAt = now + HostFacts.ClockOffsets(view.Pid).Monotonic, CapturedAtHost = now,
             StoppedBy = stoppedBy, StopIsReported = view.Stat.Field(52) == 0,

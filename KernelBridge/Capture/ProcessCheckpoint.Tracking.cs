@@ -15,7 +15,7 @@ internal sealed partial class ProcessCheckpoint
     private bool scanned;
 
     /// <summary>Bytes of memory that the process has for itself.</summary>
-    private long PrivateMemory => (Inspection!.View.Status.Kibibytes("RssAnon") + Inspection.View.Status.Kibibytes("VmSwap")) * 1024;
+    private long PrivateMemory => (Inspection!.View.Status.Kibibytes("RssAnon") + Inspection.View.Status.Kibibytes("VmSwap") + Inspection.View.Status.Kibibytes("HugetlbPages")) * 1024;
 
     /// <summary>
     /// Asks what was written to since the last checkpoint, and begins anew: the process stands, and its memory is copied or read before it goes on. Done once.

@@ -33,7 +33,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public IReadOnlyList<Refusal> Prepare()
     {
-        ProcessInspection inspection = ProcessInspection.Of(Pid, application.ReferencePid);
+        ProcessInspection inspection = ProcessInspection.Of(Pid, application.Reference);
         prepared = inspection;
         if (!inspection.IsZombie)
         {
@@ -116,7 +116,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public ProcessFacts Locate()
     {
-        Inspection = ProcessInspection.Of(Pid, application.ReferencePid, prepared);
+        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared);
         List<Refusal> refusals = [.. Inspection.Refusals];
         if (!Inspection.IsZombie)
         {
@@ -183,15 +183,16 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
             using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, extended, mask) { Filters = filters };
             InjectedState state = new(tid, calls);
-            captured.Add(Resources.Threads.Capture(tid, status, registers, extended, mask, state, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
+            captured.Add(Resources.Threads.Capture(tid, status, inspection.View.Depth, registers, extended, mask, state, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             if (tid == Pid)
             {
                 ProcessCapture.Ask(inspection, state, image);
                 image.SeccompFilters = filters?.Images ?? [];
                 application.SocketQueues.Copy(inspection.Descriptors, application.Sockets, new InjectedSockets(calls));
                 application.TerminalOutput.Copy(inspection.Descriptors, calls);
+                application.TerminalInput.Copy(inspection.Descriptors, index => application.Terminals?.CanBeOpened(index) == true, calls);
                 application.EventSemaphores.Ask(inspection.Descriptors, calls);
-                application.PosixQueues.Copy(application.ReferencePid, Pid, inspection.Descriptors, calls);
+                application.PosixQueues.Copy(application.Reference.Pid, Pid, inspection.Descriptors, calls);
             }
         }
 
@@ -211,7 +212,6 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         FindUnwritten();
         List<Area> areas = [.. Inspection.Areas.Where(area => area.HasPrivatePages)];
         HeldPages pages = new() { Base = sink?.Base };
-        ProcessStatus status = Inspection.View.Status;
         long size = PrivateMemory;
         long changed = unwritten is { IsVerified: false } known && known.Snapshot == pages.Base ? Math.Max(0, size - known.Length) : size;
         if ((size <= application.HoldUpTo || changed <= size / WorthCopying) && application.TryHold(changed))
@@ -227,7 +227,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         pages.Base = null;
-        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Pid, status, Inspection.Areas) is not null)
+        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas) is not null)
         {
             return false;
         }

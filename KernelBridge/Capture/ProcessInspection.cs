@@ -25,6 +25,15 @@ internal sealed class ProcessInspection
     /// <summary>It ended and waits for its parent. (A process whose first thread alone has ended looks the same, but has other threads.)</summary>
     public bool IsZombie => View.Stat.State is 'Z' or 'X' && View.Status.Number("Threads") <= 1;
 
+    /// <summary>Its pid namespace, as the link in /proc/PID/ns names it; null where that cannot be seen.</summary>
+    public string? PidNamespace { get; private init; }
+
+    /// <summary>The pid namespace in which its children will be; null where nobody has been in it yet, pid_namespaces(7).</summary>
+    public string? ChildPidNamespace { get; private set; }
+
+    /// <summary>Its mount namespace, where that is another one than the application's.</summary>
+    public string? MountNamespace { get; private set; }
+
     public List<DescriptorFacts> Descriptors { get; private set; } = [];
 
     public List<Area> Areas { get; private set; } = [];
@@ -48,7 +57,7 @@ internal sealed class ProcessInspection
     /// from there, and have to be compared later.
     /// </param>
     /// <exception cref="BridgeException">It is gone.</exception>
-    public static ProcessInspection Of(int pid, int reference, ProcessInspection? before = null)
+    public static ProcessInspection Of(int pid, PidReference reference, ProcessInspection? before = null)
     {
         // A process that ends, or executes another program, between two of the questions seems to have what it has not: a refusal counts when it is said again.
         ProcessInspection inspection = Look(pid, reference, before);
@@ -65,9 +74,9 @@ internal sealed class ProcessInspection
         return inspection;
     }
 
-    private static ProcessInspection Look(int pid, int reference, ProcessInspection? before)
+    private static ProcessInspection Look(int pid, PidReference reference, ProcessInspection? before)
     {
-        ProcessInspection inspection = new(ProcessView.Read(pid));
+        ProcessInspection inspection = new(ProcessView.Read(pid, reference)) { PidNamespace = ProcFs.TryLink($"/proc/{pid}/ns/pid") };
         if (inspection.IsZombie)
         {
             return inspection;
@@ -80,8 +89,8 @@ internal sealed class ProcessInspection
         (inspection.Areas, List<Refusal> refused) = AddressSpaces.Recognise(inspection.View, inspection.Maps);
         inspection.Refusals.AddRange(refused);
         inspection.Refusals.AddRange(ProcessResources.All.SelectMany(resource => resource.Check(inspection.View)));
-        inspection.LookAtNamespaces(reference);
-        inspection.LookAtKinship(reference);
+        inspection.LookAtNamespaces(reference.Pid);
+        inspection.LookAtKinship(reference.Pid);
         return inspection;
     }
 
@@ -113,7 +122,7 @@ internal sealed class ProcessInspection
         Threads.Sort((a, b) => (a.Tid == View.Pid ? 0 : a.Tid).CompareTo(b.Tid == View.Pid ? 0 : b.Tid));
         foreach ((int tid, ProcessStatus status) in Threads)
         {
-            int inner = status.Innermost("NSpid");
+            int inner = status.Above("NSpid", View.Depth);
             foreach (string kind in tid == View.Pid ? [] : NamespaceKinds)
             {
                 // Threads enter namespaces one by one (setns(2), unshare(2)).
@@ -121,6 +130,11 @@ internal sealed class ProcessInspection
                 {
                     Refusals.Add(View.Refuse("process.namespace", $"thread {inner}", $"it is in another {kind} namespace than its process", "let all threads share one"));
                 }
+            }
+
+            if (tid != View.Pid && ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/pid_for_children") != PidNamespace && ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/pid") is not null)
+            {
+                Refusals.Add(View.Refuse("process.namespace", $"thread {inner}", "its children will be in another pid namespace, and it is not the first thread of its process", "let the first thread do that"));
             }
 
             if (tid != View.Pid && View.Stat.State != 'Z' && (Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0) > 0 || Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0) > 0))
@@ -141,22 +155,25 @@ internal sealed class ProcessInspection
 
     private void LookAtNamespaces(int reference)
     {
-        foreach (string kind in NamespaceKinds)
+        // How pid and mount namespaces lie in each other shows across processes only (PidNamespaces, MountNamespaces).
+        foreach (string kind in NamespaceKinds.Where(kind => kind != "pid" || View.Depth == 0))
         {
             string? own = ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}");
             string? expected = ProcFs.TryLink($"/proc/{reference}/ns/{kind}");
-            if (own is not null && expected is not null && own != expected)
+            if (kind == "mnt")
+            {
+                MountNamespace = own == expected ? null : own;
+            }
+            else if (own is not null && expected is not null && own != expected)
             {
                 Refusals.Add(View.Refuse("process.namespace", $"{kind} namespace", "it is in another namespace than the rest of the application", "start it without one"));
             }
         }
 
-        foreach (string kind in (ReadOnlySpan<string>)["pid", "time"])
+        ChildPidNamespace = ProcFs.TryLink($"/proc/{View.Pid}/ns/pid_for_children");
+        if (ProcFs.TryLink($"/proc/{View.Pid}/ns/time") is { } time && ProcFs.TryLink($"/proc/{View.Pid}/ns/time_for_children") is { } later && time != later)
         {
-            if (ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}") is { } own && ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}_for_children") is { } children && own != children)
-            {
-                Refusals.Add(View.Refuse("process.namespace", $"{kind} namespace", "its children will be in another namespace", "start it without one"));
-            }
+            Refusals.Add(View.Refuse("process.namespace", "time namespace", "its children will be in another namespace", "start it without one"));
         }
     }
 }

@@ -104,6 +104,8 @@ internal static unsafe class CkptStructures
         public uint StopSignal;
         public uint Dumpable;
         public uint Membarrier;
+        public uint ProtectionKeys;
+        public uint Reserved;
     }
 
     /// <summary>CKPT_RECORD_THREAD.</summary>

@@ -127,7 +127,7 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
         base.Dispose();
     }
 
-    protected override void Adapt(IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals, SocketCensus census) =>
+    protected override void Adapt(IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals) =>
         DeviceLimits.Adapt(Target, inspections, refusals);
 
     private void ThawWhenDone()

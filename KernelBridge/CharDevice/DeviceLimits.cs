@@ -38,6 +38,8 @@ internal static class DeviceLimits
 
         refusals.AddRange(inspections.SelectMany(inspection => TerminalOutput.Waiting(inspection.Descriptors)).DistinctBy(master => master.Identity.Inode).Select(master =>
             new Refusal("pty.unread", master.InnerPid, master.ReportedNumber, master.Link, "output waits in it, which shows to its reader only", $"try again, or {Remedy}")));
+        refusals.AddRange(inspections.SelectMany(inspection => inspection.Descriptors.Where(TerminalCensus.IsSlave)).DistinctBy(slave => slave.Identity.Inode).Where(TerminalInput.Waits).Select(slave =>
+            new Refusal("pty.unread", slave.InnerPid, slave.ReportedNumber, slave.Link, "input waits in it, which shows to its reader only", $"try again, or {Remedy}")));
         refusals.AddRange(PosixQueueContents.Filled(target.RootPid, inspections.SelectMany(inspection => inspection.Descriptors)).Select(queue =>
             new Refusal("ipc.queue", inspections[0].View.InnerPid, null, $"POSIX message queue /{queue.Name}", "messages wait in it, which show to their reader only", $"let a process read them, or {Remedy}")));
     }

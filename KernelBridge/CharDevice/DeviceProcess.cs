@@ -21,9 +21,9 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     public IReadOnlyList<Refusal> Prepare()
     {
         ProcessInspection running;
-        using (DeviceFiles.Read(application.Session, pid, application.ReferencePid).Use())
+        using (DeviceFiles.Read(application.Session, pid, application.Reference.Pid).Use())
         {
-            running = ProcessInspection.Of(pid, application.ReferencePid);
+            running = ProcessInspection.Of(pid, application.Reference);
             if (!running.IsZombie)
             {
                 sleeps = SleepNotes.Take(pid);
@@ -31,7 +31,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         }
 
         // What a process that runs seems to have between two looks does not count before it is seen again.
-        return Adapted(running) is { Count: > 0 } ? Adapted(ProcessInspection.Of(pid, application.ReferencePid)) : [];
+        return Adapted(running) is { Count: > 0 } ? Adapted(ProcessInspection.Of(pid, application.Reference)) : [];
     }
 
     public int Stop(TimeSpan deadline)
@@ -45,7 +45,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         if (state is null && application.Join(pid) && application.Session.TryState(pid) is { } records)
         {
             state = new DeviceState(records);
-            files = DeviceFiles.Read(application.Session, pid, application.ReferencePid);
+            files = DeviceFiles.Read(application.Session, pid, application.Reference.Pid);
             application.Add(files);
         }
 
@@ -57,7 +57,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     public ProcessFacts Locate()
     {
         using IDisposable ahead = files.Use();
-        inspection = ProcessInspection.Of(pid, application.ReferencePid);
+        inspection = ProcessInspection.Of(pid, application.Reference);
         List<Refusal> refusals = Adapted(inspection);
         foreach (DeviceThread thread in inspection.IsZombie ? [] : State.Threads)
         {
@@ -103,7 +103,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
             (registers, long? remaining) = DeviceWaits.Of(thread, registers);
             long sinceCapture = image.SinceCapture();
             captured.Add(Resources.Threads.Capture(
-                tid, status, registers, thread.ExtendedState, thread.SignalMask, thread, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
+                tid, status, found.View.Depth, registers, thread.ExtendedState, thread.SignalMask, thread, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             if (tid == pid)
             {
                 ProcessCapture.Ask(found, thread, image);
@@ -113,7 +113,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         image.Threads = captured;
         application.SocketQueues.Copy(found.Descriptors, application.Sockets, new DeviceSockets(application.Session));
         application.EventSemaphores.Know(found.Descriptors, State.Semaphores);
-        application.PosixQueues.Note(application.ReferencePid);
+        application.PosixQueues.Note(application.Reference.Pid);
         ProcessCapture.Describe(application, found, image);
         return image;
     }

@@ -108,6 +108,8 @@ internal sealed class DeviceThread(DeviceState process, CkptStructures.Thread re
         }
     }
 
+    public IReadOnlyList<int> ProtectionKeys(int pid, IReadOnlyList<Area> areas) => [.. Enumerable.Range(1, 15).Where(key => (process.Process.ProtectionKeys & (1u << key)) != 0)];
+
     public IReadOnlyList<byte[]> PendingSignals(bool shared)
     {
         if (shared)

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Interception;
@@ -120,7 +121,7 @@ internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard
         {
             InterceptPeer peer = new(caller.Descriptor, caller.Pid);
             // The name can be found in /proc/net/unix by anybody on this host; one conversation for each process of the application.
-            if (peers.Count >= MostPeers || caller.Pid <= 0 || ProcFs.TryLink($"/proc/{caller.Pid}/ns/pid") != space
+            if (peers.Count >= MostPeers || caller.Pid <= 0 || !IsOfApplication(caller.Pid)
                 || peers.Exists(other => other.Pid == caller.Pid && other.State != PeerState.Gone))
             {
                 peer.Dispose();
@@ -146,6 +147,9 @@ internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard
 
         peers.RemoveAll(peer => peer.State == PeerState.Gone);
     }
+
+    /// <summary>A process of its space, or of a pid namespace inside that.</summary>
+    private bool IsOfApplication(int pid) => ProcFs.TryLink($"/proc/{pid}/ns/pid") is { } own && (own == space || ApplicationProcesses.Find(target).Contains(pid));
 
     /// <summary>Ended, stopped, or without the thread by now, as after executing a static program: it is captured as the others without one are.</summary>
     private void ForgetTheGone()

@@ -115,6 +115,13 @@ internal static unsafe partial class Libc
         return statfs(path, buffer) < 0 ? 0 : buffer[0];
     }
 
+    /// <summary>Bytes of a block of the file system that holds a file: of a page, where it is made of memory (statfs(2)); 0 when it cannot be asked.</summary>
+    public static long BlockSize(string path)
+    {
+        long* buffer = stackalloc long[32];
+        return statfs(path, buffer) < 0 ? 0 : buffer[1];
+    }
+
     public static int open_by_handle_at(int mount, int* handle, int flags) => (int)syscall(304, mount, (long)handle, flags, 0, 0, 0);
 
     public static long timerfd_gettime(int fd, void* value) => syscall(287, fd, (long)value, 0, 0, 0, 0);

@@ -20,6 +20,12 @@ internal sealed record MemoryMap(
     /// <summary>The protection key of smaps (pkeys(7)); 0 is the one that all memory begins with.</summary>
     public int ProtectionKey { get; init; }
 
+    /// <summary>Bytes of a page of smaps' KernelPageSize where they are huge (hugetlb), else 0.</summary>
+    public long HugePageSize { get; init; }
+
+    /// <summary>The NUMA policy that it has been given itself (<see cref="NumaMaps"/>), or empty.</summary>
+    public string Policy { get; init; } = string.Empty;
+
     public ulong Length => End - Start;
 
     public bool HasFlag(string flag) => Flags.Contains(flag, StringComparison.Ordinal);
@@ -30,8 +36,18 @@ internal sealed record MemoryMap(
     /// <summary>/proc/PID/maps: cheap.</summary>
     public static List<MemoryMap> Read(int pid) => ReadFile($"/proc/{pid}/maps");
 
-    /// <summary>/proc/PID/smaps: with VmFlags; walks page tables.</summary>
-    public static List<MemoryMap> ReadWithFlags(int pid) => ReadFile($"/proc/{pid}/smaps");
+    /// <summary>/proc/PID/smaps and numa_maps: with VmFlags and policies; walks page tables.</summary>
+    public static List<MemoryMap> ReadWithFlags(int pid)
+    {
+        List<MemoryMap> maps = ReadFile($"/proc/{pid}/smaps");
+        Dictionary<ulong, string> policies = NumaMaps.Read(pid, maps);
+        for (int i = 0; policies.Count > 0 && i < maps.Count; i++)
+        {
+            maps[i] = policies.TryGetValue(maps[i].Start, out string? policy) ? maps[i] with { Policy = policy } : maps[i];
+        }
+
+        return maps;
+    }
 
     /// <summary>
     /// The areas with the flags that they, or the areas that they have grown or shrunk from, were seen with before. Not certain, but for a process with much memory
@@ -57,7 +73,7 @@ internal sealed record MemoryMap(
                 return null;
             }
 
-            maps[i] = map with { Flags = known[at].Flags, ProtectionKey = known[at].ProtectionKey };
+            maps[i] = map with { Flags = known[at].Flags, ProtectionKey = known[at].ProtectionKey, HugePageSize = known[at].HugePageSize, Policy = known[at].Policy };
         }
 
         return maps;
@@ -67,7 +83,7 @@ internal sealed record MemoryMap(
         (Protection, Shared, Device, Inode, Name) == (other.Protection, other.Shared, other.Device, other.Inode, other.Name) && (Inode == 0 || Offset - Start == other.Offset - other.Start);
 
     /// <summary>Whether the flags of an area are those of the same area in a copy of the process: fork(2) unlocks memory, and ends userfaultfd and soft-dirty tracking.</summary>
-    public bool HasFlagsOf(MemoryMap copy) => ProtectionKey == copy.ProtectionKey && Kept(Flags).SetEquals(Kept(copy.Flags));
+    public bool HasFlagsOf(MemoryMap copy) => ProtectionKey == copy.ProtectionKey && Policy == copy.Policy && Kept(Flags).SetEquals(Kept(copy.Flags));
 
     private static HashSet<string> Kept(string flags) =>
         [.. flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag => flag is not ("lo" or "lf" or "sd" or "um" or "uw" or "ui"))];
@@ -104,6 +120,13 @@ internal sealed record MemoryMap(
                 if (line.StartsWith("ProtectionKey:"u8))
                 {
                     maps[^1] = maps[^1] with { ProtectionKey = int.Parse(line[14..].Trim((byte)' '), CultureInfo.InvariantCulture) };
+                }
+                else if (line.StartsWith("KernelPageSize:"u8))
+                {
+                    // In KiB.
+                    ReadOnlySpan<byte> size = line[15..].Trim((byte)' ');
+                    long bytes = long.Parse(size[..size.IndexOf((byte)' ')], CultureInfo.InvariantCulture) << 10;
+                    maps[^1] = maps[^1] with { HugePageSize = bytes > 4096 ? bytes : 0 };
                 }
                 else if (line.StartsWith("VmFlags:"u8))
                 {

@@ -39,6 +39,11 @@ internal sealed class ProcessStatus
     /// <summary>The number that the innermost namespace gives (NSpid, NSpgid, NSsid).</summary>
     public int Innermost(string name) => Numbers(name) is { Length: > 0 } numbers ? numbers[^1] : 0;
 
+    /// <summary>The number that a pid namespace around the innermost gives (NSpid, NSpgid, NSsid); 0 where it gives none.</summary>
+    /// <param name="name">The line.</param>
+    /// <param name="depth">How many namespaces further out; 0 is the innermost.</param>
+    public int Above(string name, int depth) => Numbers(name) is var numbers && depth < numbers.Length ? numbers[^(1 + depth)] : 0;
+
     public static ProcessStatus? TryRead(int pid) => ProcFs.TryText($"/proc/{pid}/status") is { Length: > 0 } text ? new ProcessStatus(text) : null;
 
     public static ProcessStatus Read(int pid) =>

@@ -23,7 +23,8 @@ internal static class X64
     public const int Ioctl = 16, Flock = 73, Ftruncate = 77, Mkdir = 83, Chmod = 90, Fchmod = 91, Chown = 92, Fchown = 93, EpollCtl = 233, InotifyAddWatch = 254, TimerfdCreate = 283, TimerfdSettime = 286,
         Signalfd4 = 289, Eventfd2 = 290, EpollCreate1 = 291, InotifyInit1 = 294, MemfdCreate = 319, PidfdOpen = 434, PidfdGetfd = 438, Userfaultfd = 323;
     public const int Shmget = 29, Shmat = 30, Shmctl = 31, Semget = 64, Semop = 65, Semctl = 66, Msgget = 68, Msgsnd = 69, Msgrcv = 70, Msgctl = 71;
-    public const int SetMempolicy = 238, GetMempolicy = 239;
+    public const int PkeyMprotect = 329, PkeyAlloc = 330, PkeyFree = 331, Mbind = 237, SetMempolicy = 238, GetMempolicy = 239;
+    public const int Mount = 165, Unshare = 272, Setns = 308;
     public const int MqOpen = 240, MqUnlink = 241, MqTimedsend = 242, MqTimedreceive = 243;
     public const int TimerCreate = 222, TimerSettime = 223, TimerGettime = 224, TimerDelete = 226;
     public const int Socket = 41, Connect = 42, Bind = 49, Listen = 50, Socketpair = 53, Sendmsg = 46, Recvmsg = 47, Setsockopt = 54, Accept4 = 288;

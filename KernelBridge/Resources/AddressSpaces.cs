@@ -38,7 +38,6 @@ internal static class AddressSpaces
     // VmFlags of areas that cannot be captured.
     private static readonly (string Flag, string Code, string Why)[] Refused =
     [
-        ("ht", "memory.huge", "huge pages (hugetlb) cannot be captured"),
         ("io", "memory.device", "device memory cannot be captured"),
         ("pf", "memory.device", "device memory cannot be captured"),
         ("um", UserFault, "it is registered with userfaultfd"),
@@ -90,10 +89,9 @@ internal static class AddressSpaces
                 continue;
             }
 
-            // Memory that may only be executed has a key of the kernel's own, which mmap(2) gives it again.
-            if (map.ProtectionKey != 0 && map.Protection != Libc.PROT_EXEC)
+            if (map.Policy.Length > 0 && NumaMaps.Parse(map.Policy) is null)
             {
-                refusals.Add(Refuse(view, map, "memory.key", $"it has protection key {map.ProtectionKey}, which cannot be captured"));
+                refusals.Add(Refuse(view, map, MemoryPolicies.Code, $"its NUMA policy is not known: {map.Policy}", "set another one (mbind(2))"));
                 continue;
             }
 
@@ -103,7 +101,28 @@ internal static class AddressSpaces
                 continue;
             }
 
-            if (map.Shared && (map.Name == "/dev/zero (deleted)" || map.Name.StartsWith("[anon_shmem:", StringComparison.Ordinal)))
+            if (map.HasFlag(HugePages.Flag + " "))
+            {
+                if (map.Name == HugePages.Anonymous && !map.Shared)
+                {
+                    areas.Add(new Area(map with { Offset = 0 }, AreaKind.Anonymous, null));
+                    continue;
+                }
+
+                if (map.Name != HugePages.Anonymous && !map.Name.StartsWith(Memfds.Prefix, StringComparison.Ordinal))
+                {
+                    refusals.Add(Refuse(view, map, HugePages.Code, "a file of huge pages (hugetlbfs), or System V memory of them, cannot be captured", "use anonymous memory (MAP_HUGETLB) or a memfd (MFD_HUGETLB)"));
+                    continue;
+                }
+
+                if (map.Shared && !Authority.Own.FollowsMappedFiles)
+                {
+                    refusals.Add(Refuse(view, map, HugePages.Code, "huge pages that are shared can be read by root only", "run as root"));
+                    continue;
+                }
+            }
+
+            if (map.Shared && (map.Name is "/dev/zero (deleted)" or HugePages.Anonymous || map.Name.StartsWith("[anon_shmem:", StringComparison.Ordinal)))
             {
                 areas.Add(new Area(map, AreaKind.SharedAnonymous, Backing(view, map) ?? (Authority.Own.FollowsMappedFiles ? null : MappedFiles.Unnamed(map))));
                 continue;
@@ -179,7 +198,7 @@ internal static class AddressSpaces
             StartBreak = stat.Field(47), ArgumentsStart = stat.Field(48), ArgumentsEnd = stat.Field(49), EnvironmentStart = stat.Field(50),
             EnvironmentEnd = stat.Field(51), Break = state.Break, AuxiliaryVector = ProcFs.Bytes($"/proc/{view.Pid}/auxv"),
             Executable = executable, ExecutableIdentity = identity ?? throw new BridgeException("file.unreadable", $"looking at {executable}", "it cannot be found"),
-            Areas = [.. areas.Select(area => area.ToImage())],
+            Areas = [.. areas.Select(area => area.ToImage())], ProtectionKeys = state.ProtectionKeys(view.Pid, areas),
         };
     }
 
@@ -224,8 +243,9 @@ internal sealed record Area(MemoryMap Map, AreaKind Kind, FileIdentity? Backing)
     public AreaImage ToImage() => new()
     {
         Start = Map.Start, End = Map.End, Protection = Map.Protection, Kind = Kind, Shared = Map.Shared, Offset = Map.Offset, Name = Map.Name,
-        Flags = [.. Map.Flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag => flag is "gd" or "lo" or "lf" or "nr" or "dp" || (flag == "mw" && Kind == AreaKind.SystemV) || AddressSpaces.Advices.Any(a => a.Flag == flag))],
-        Guards = Guards, Source = this,
+        Flags = [.. Map.Flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag => flag is "gd" or "lo" or "lf" or "nr" or "dp" or HugePages.Flag || (flag == "mw" && Kind == AreaKind.SystemV) || AddressSpaces.Advices.Any(a => a.Flag == flag))],
+        Guards = Guards, Source = this, PageSize = Map.HasFlag(HugePages.Flag + " ") ? Map.HugePageSize : 0,
+        ProtectionKey = Map.ProtectionKey, Policy = NumaMaps.Parse(Map.Policy) is { } policy ? new MemoryPolicyImage(policy.Mode, policy.Nodes) : null,
     };
 }
 
@@ -266,6 +286,9 @@ internal sealed record MemoryImage
     /// <summary>Areas in ascending order.</summary>
     public required IReadOnlyList<AreaImage> Areas { get; init; }
 
+    /// <summary>Protection keys that are allocated (<see cref="Resources.ProtectionKeys"/>).</summary>
+    public IReadOnlyList<int> ProtectionKeys { get; init => field = value ?? []; } = [];
+
     /// <summary>Index into <see cref="ApplicationImage.MappedFiles"/> of the executable.</summary>
     public int ExecutableFile { get; set; } = -1;
 }
@@ -292,6 +315,15 @@ internal sealed record AreaImage
     public required IReadOnlyList<string> Flags { get; init; }
 
     public required IReadOnlyList<GuardRange> Guards { get; init; }
+
+    /// <summary>Bytes of a page where they are huge (<see cref="HugePages"/>), else 0.</summary>
+    public long PageSize { get; init; }
+
+    /// <summary>Its protection key (pkeys(7)); 0 for none.</summary>
+    public int ProtectionKey { get; init; }
+
+    /// <summary>Its own NUMA policy (mbind(2)); null for none.</summary>
+    public MemoryPolicyImage? Policy { get; init; }
 
     /// <summary>Index into <see cref="ApplicationImage.MappedFiles"/> or <see cref="ApplicationImage.SharedMemory"/>, -1 for none.</summary>
     public int File { get; set; } = -1;
@@ -322,6 +354,9 @@ internal sealed record SharedMemoryImage(int Id, long Size)
 {
     /// <summary>Set when it is System V shared memory.</summary>
     public SegmentImage? Segment { get; init; }
+
+    /// <summary>Bytes of a page where they are huge (<see cref="HugePages"/>), else 0.</summary>
+    public long PageSize { get; init; }
 
     /// <summary>The stream that holds the contents.</summary>
     public string Stream => $"shared/{Id}";

@@ -9,7 +9,7 @@ internal sealed class DescriptorFacts
     /// <summary>The process as the host sees it.</summary>
     public required int Pid { get; init; }
 
-    /// <summary>The process as its own pid namespace sees it.</summary>
+    /// <summary>The process as the application's pid namespace sees it.</summary>
     public required int InnerPid { get; init; }
 
     public required int Number { get; init; }

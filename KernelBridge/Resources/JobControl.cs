@@ -39,11 +39,14 @@ internal static class JobControl
     }
 
     /// <summary>Composes what its parent has to do then: to wait for it, if it had, and to forget the signal.</summary>
-    public static void Report(ProcessImage image, SyscallTape parent)
+    /// <param name="image">The process.</param>
+    /// <param name="pid">Its number for its parent.</param>
+    /// <param name="parent">The parent's tape.</param>
+    public static void Report(ProcessImage image, int pid, SyscallTape parent)
     {
         if (image.StopIsReported)
         {
-            parent.AddWith($"waiting for stopped process {image.Pid}", X64.Waitid, TapeFlags.None, P_PID, (ulong)image.Pid, parent.Reserve(128), WSTOPPED | WNOHANG, 0);
+            parent.AddWith($"waiting for stopped process {image.Pid}", X64.Waitid, TapeFlags.None, P_PID, (ulong)pid, parent.Reserve(128), WSTOPPED | WNOHANG, 0);
         }
 
         // It may come a moment after the stop.

@@ -14,12 +14,10 @@ internal sealed class Memfds : IDescriptorKind
     public const string Prefix = "/memfd:";
 
     private const int F_ADD_SEALS = 1033, F_GET_SEALS = 1034;
-    private const long HugetlbMagic = 0x958458f6;
 
     public bool Recognise(DescriptorFacts facts) => facts.Identity.Type == FileIdentity.Regular && facts.Link.StartsWith(Prefix, StringComparison.Ordinal) && facts.Deleted;
 
-    public Refusal? Check(DescriptorFacts facts) =>
-        Libc.FileSystemType(facts.MagicPath) == HugetlbMagic ? facts.Refuse("fd.memfd", "it is made of huge pages (hugetlb)", "close it before the checkpoint") : null;
+    public Refusal? Check(DescriptorFacts facts) => null;
 
     public OpenFileImage Capture(DescriptorFacts facts) => new RegularFileImage
     {
@@ -39,14 +37,14 @@ internal sealed class Memfds : IDescriptorKind
         int fd = Libc.open(magicPath, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
         int seals = fd < 0 ? -1 : Libc.fcntl(fd, F_GET_SEALS, 0);
         _ = fd >= 0 ? Libc.close(fd) : 0;
-        return seals < 0 ? null : new MemfdImage(path[Prefix.Length..], seals);
+        return seals < 0 ? null : new MemfdImage(path[Prefix.Length..], seals) { PageSize = HugePages.IsFile(magicPath) ? Libc.BlockSize(magicPath) : 0 };
     }
 
     /// <summary>Composes what makes one, without seals.</summary>
     public static void Make(SyscallTape tape, MemfdImage memfd)
     {
         const ulong MFD_ALLOW_SEALING = 2;
-        tape.Add($"making memfd {memfd.Name}", X64.MemfdCreate, tape.Place(memfd.Name), MFD_ALLOW_SEALING);
+        tape.Add($"making memfd {memfd.Name}", X64.MemfdCreate, tape.Place(memfd.Name), MFD_ALLOW_SEALING | HugePages.MemfdFlags(memfd.PageSize));
     }
 
     /// <summary>Composes what seals one again, once all mappings of it are there.</summary>
@@ -62,4 +60,8 @@ internal sealed class Memfds : IDescriptorKind
 /// <summary>What a memfd has beside its contents.</summary>
 /// <param name="Name">As given to memfd_create(2).</param>
 /// <param name="Seals">F_GET_SEALS of fcntl(2).</param>
-internal sealed record MemfdImage(string Name, int Seals);
+internal sealed record MemfdImage(string Name, int Seals)
+{
+    /// <summary>Bytes of a page where they are huge (<see cref="HugePages"/>), else 0.</summary>
+    public long PageSize { get; init; }
+}

@@ -7,13 +7,16 @@ using Holdfast.KernelBridge.Tape;
 namespace Holdfast.KernelBridge.Resources;
 
 /// <summary>
-/// From which NUMA nodes a thread gets memory; see set_mempolicy(2), get_mempolicy(2). Policies of single areas (mbind(2)) are not kept: no file tells them from the
-/// thread's, and a question for each area would take longer than all else.
+/// From which NUMA nodes a thread gets memory, and an area that has a policy of its own; see set_mempolicy(2), get_mempolicy(2), mbind(2). Those of areas are read from
+/// <see cref="NumaMaps"/>, with the flags of areas.
 /// </summary>
 internal static class MemoryPolicies
 {
+    /// <summary>Code of refusals.</summary>
+    public const string Code = "memory.policy";
+
     /// <summary>What a restore does not bring back.</summary>
-    public const string Caveat = "NUMA policies of single areas (mbind)";
+    public const string Caveat = "NUMA policies of parts of shared memory, and of an area that are those of the process's first thread too";
 
     /// <summary>Bits of a mask of nodes: the most that a kernel is built for.</summary>
     private const int MostNodes = 1024;
@@ -38,7 +41,7 @@ internal static class MemoryPolicies
         long result = calls.Call(ask.Number, ask.A0, ask.A1, ask.A2, ask.A3, ask.A4);
         if (result < 0)
         {
-            return result is -Errno.ENOSYS or -Errno.EPERM ? null : throw new BridgeException("memory.policy", "asking a thread for its memory policy", Errno.Text((int)-result));
+            return result is -Errno.ENOSYS or -Errno.EPERM ? null : throw new BridgeException(Code, "asking a thread for its memory policy", Errno.Text((int)-result));
         }
 
         byte[] answer = calls.Read(mode, 8 + (MostNodes / 8));
@@ -54,18 +57,23 @@ internal static class MemoryPolicies
     /// <summary>Nodes that a policy names and this host lacks; null when there are none.</summary>
     public static Refusal? CheckRestore(ProcessImage process)
     {
-        if (!process.Threads.Any(thread => thread.MemoryPolicy is not null))
+        List<(string Holder, MemoryPolicyImage Policy)> policies =
+        [
+            .. process.Threads.Where(thread => thread.MemoryPolicy is not null).Select(thread => ($"thread {thread.Tid}", thread.MemoryPolicy!)),
+            .. process.Memory!.Areas.Where(area => area.Policy is not null).Select(area => ($"memory {area.Start:x}-{area.End:x}", area.Policy!)),
+        ];
+        if (policies.Count == 0)
         {
             return null;
         }
 
         HashSet<int> here = Nodes(ProcFs.TryText("/sys/devices/system/node/has_memory") ?? "0");
-        foreach (ThreadImage thread in process.Threads)
+        foreach ((string holder, MemoryPolicyImage policy) in policies)
         {
-            if (thread.MemoryPolicy is { } policy && policy.NodeNumbers.Where(node => !here.Contains(node)).ToList() is { Count: > 0 } missing)
+            if (policy.NodeNumbers.Where(node => !here.Contains(node)).ToList() is { Count: > 0 } missing)
             {
                 return new Refusal(
-                    "memory.policy", process.Pid, null, $"NUMA policy of thread {thread.Tid}", $"it names node {string.Join(", ", missing)}, which this host does not have", "restore on a host with these nodes");
+                    Code, process.Pid, null, $"NUMA policy of {holder}", $"it names node {string.Join(", ", missing)}, which this host does not have", "restore on a host with these nodes");
             }
         }
 
@@ -75,15 +83,29 @@ internal static class MemoryPolicies
     /// <summary>Composes what sets a thread's policy; what is inherited from the builder is the default one.</summary>
     public static void Restore(MemoryPolicyImage? policy, SyscallTape tape)
     {
-        if (policy is null)
+        if (policy is not null)
         {
-            return;
+            (ulong mask, ulong size) = Place(policy, tape);
+            tape.Add("memory policy", X64.SetMempolicy, (ulong)policy.Mode, mask, size);
         }
+    }
 
+    /// <summary>Composes what gives an area its own policy, before anything lies in it.</summary>
+    public static void Restore(AreaImage area, SyscallTape tape)
+    {
+        if (area.Policy is { } policy)
+        {
+            (ulong mask, ulong size) = Place(policy, tape);
+            tape.Add($"memory policy of {area.Start:x}-{area.End:x}", X64.Mbind, area.Start, area.Length, (ulong)policy.Mode, mask, size, 0);
+        }
+    }
+
+    private static (ulong Mask, ulong Size) Place(MemoryPolicyImage policy, SyscallTape tape)
+    {
         byte[] mask = new byte[MostNodes / 8];
         policy.Nodes.CopyTo(mask, 0);
         // The kernel takes one bit less than it is told (set_mempolicy(2), BUGS of the library's manual).
-        tape.Add("memory policy", X64.SetMempolicy, (ulong)policy.Mode, policy.Nodes.Length == 0 ? 0 : tape.Place(mask), policy.Nodes.Length == 0 ? 0 : (ulong)MostNodes);
+        return policy.Nodes.Length == 0 ? (0, 0) : (tape.Place(mask), (ulong)MostNodes);
     }
 
     /// <summary>Whether a policy of an image may be one.</summary>

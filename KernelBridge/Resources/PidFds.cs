@@ -13,7 +13,8 @@ internal sealed class PidFds : IDescriptorKind
 
     public Refusal? Check(DescriptorFacts facts) => facts.Field("Pid") is null ? facts.Refuse("fd.pidfd", "this kernel does not show its process", "close it before the checkpoint") : null;
 
-    public OpenFileImage Capture(DescriptorFacts facts) => new PidFdImage { Flags = facts.Flags, Pid = ProcessStatus.Read(HostPid(facts)).Innermost("NSpid") };
+    /// <summary>With the host's number, until the application's images are put together.</summary>
+    public OpenFileImage Capture(DescriptorFacts facts) => new PidFdImage { Flags = facts.Flags, Pid = HostPid(facts) };
 
     /// <summary>Those that refer to something else than a process of the application.</summary>
     /// <param name="all">Every descriptor of the application.</param>

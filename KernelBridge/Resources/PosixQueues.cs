@@ -47,11 +47,17 @@ internal sealed class PosixQueues : IDescriptorKind
         List().Select(state => (state, Problem(state))).Where(entry => entry.Item2 is not null)
             .Select(entry => new Refusal("ipc.queue", 0, null, $"POSIX message queue /{entry.state.Name}", entry.Item2!.Value.Why, entry.Item2.Value.Remedy));
 
+    // Whether the thread has a mount namespace in which they are.
+    [ThreadStatic]
+    private static bool isMounted;
+
     /// <summary>All queues that have a name, in the namespace in which the thread is; its mount namespace becomes its own.</summary>
     public static List<PosixQueueState> List()
     {
         List<PosixQueueState> queues = [];
-        if (Libc.unshare(CLONE_NEWNS) < 0 || Libc.mount("none", "/", null, MS_REC | MS_PRIVATE, 0) < 0 || Libc.mount("mqueue", Place, "mqueue", 0, 0) < 0)
+        isMounted = isMounted
+            || (Libc.unshare(CLONE_NEWNS) == 0 && Libc.mount("none", "/", null, MS_REC | MS_PRIVATE, 0) == 0 && Libc.mount("mqueue", Place, "mqueue", 0, 0) == 0);
+        if (!isMounted)
         {
             return queues;
         }

@@ -36,7 +36,7 @@ internal sealed partial class PosixTimers : IProcessResource
         Dictionary<int, int> threads = Threads(view.Pid);
         foreach (TimerFacts timer in timers)
         {
-            if (!IsKnown(timer.Clock, view.InnerPid, [.. threads.Values]))
+            if (!IsKnown(timer.Clock, view.OwnPid, [.. threads.Values]))
             {
                 yield return view.Refuse(
                     "timer.clock", $"POSIX timer {timer.Id}", $"it runs by clock {timer.Clock}: of a device, of another process, or of one of several threads which the kernel does not name", "delete it before the checkpoint");
@@ -128,9 +128,9 @@ internal sealed partial class PosixTimers : IProcessResource
     /// <summary>What is wrong with the timers of a process in an image, or null.</summary>
     public static string? Problem(ProcessImage process)
     {
-        int[] threads = [.. process.Threads.Select(thread => thread.Tid)];
+        int[] threads = [.. process.Threads.Select(thread => thread.OwnTid)];
         return process.PosixTimers.All(timer => timer is { Id: >= 0, Notify: 0 or 1 or 2 or ThreadTarget, Signal: >= 0 and <= 64, Interval: >= 0, Remaining: >= 0 }
-            && IsKnown(timer.Clock, process.Pid, threads) && (timer.Notify != ThreadTarget || threads.Contains(timer.Thread)))
+            && IsKnown(timer.Clock, process.OwnPid, threads) && (timer.Notify != ThreadTarget || threads.Contains(timer.Thread)))
             && process.PosixTimers.DistinctBy(timer => timer?.Id).Count() == process.PosixTimers.Count
             ? null
             : "a POSIX timer is impossible or there twice";
@@ -159,7 +159,7 @@ internal sealed partial class PosixTimers : IProcessResource
 
     private static bool TakesWishes() => prctl(PR_TIMER_CREATE_RESTORE_IDS, PR_TIMER_CREATE_RESTORE_IDS_GET, 0, 0, 0) >= 0;
 
-    /// <summary>The application's numbers of threads by the host's.</summary>
+    /// <summary>The numbers that the process itself knows its threads by, by the host's.</summary>
     private static Dictionary<int, int> Threads(int pid)
     {
         Dictionary<int, int> numbers = [];

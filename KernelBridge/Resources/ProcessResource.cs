@@ -30,12 +30,28 @@ internal interface IProcessResource
 /// <param name="Pid">As the host sees it.</param>
 /// <param name="Stat">/proc/PID/stat.</param>
 /// <param name="Status">/proc/PID/status.</param>
-internal sealed record ProcessView(int Pid, ProcessStat Stat, ProcessStatus Status)
+/// <param name="Depth">How many pid namespaces lie between the application's and the process's own.</param>
+internal sealed record ProcessView(int Pid, ProcessStat Stat, ProcessStatus Status, int Depth = 0)
 {
-    /// <summary>The pid in the process's own namespace.</summary>
-    public int InnerPid { get; } = Status.Innermost("NSpid");
+    /// <summary>The pid in the application's pid namespace.</summary>
+    public int InnerPid { get; } = Status.Above("NSpid", Depth);
+
+    /// <summary>The pid in the process's own pid namespace.</summary>
+    public int OwnPid { get; } = Status.Innermost("NSpid");
+
+    /// <summary>The process group in the application's pid namespace; 0 for one of whoever started the application.</summary>
+    public int Group { get; } = Status.Above("NSpgid", Depth);
+
+    /// <summary>The session in the application's pid namespace; 0 for one of whoever started the application.</summary>
+    public int Session { get; } = Status.Above("NSsid", Depth);
 
     public static ProcessView Read(int pid) => new(pid, ProcessStat.Read(pid), ProcessStatus.Read(pid));
+
+    public static ProcessView Read(int pid, PidReference reference)
+    {
+        ProcessStatus status = ProcessStatus.Read(pid);
+        return new ProcessView(pid, ProcessStat.Read(pid), status, reference.DepthOf(status));
+    }
 
     public Refusal Refuse(string code, string what, string why, string remedy) => new(code, InnerPid, null, what, why, remedy);
 }

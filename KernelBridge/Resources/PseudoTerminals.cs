@@ -82,6 +82,9 @@ internal sealed record PseudoTerminalImage
     /// <summary>What was written to the slave and not read from the master.</summary>
     public byte[] Output { get; init => field = value ?? []; } = [];
 
+    /// <summary>What was written to the master and not read from the slave.</summary>
+    public TypedInput Input { get; init => field = value ?? TypedInput.None; } = TypedInput.None;
+
     /// <summary>The session whose controlling terminal it is; 0 for none.</summary>
     public int Session { get; init; }
 
@@ -97,7 +100,7 @@ internal sealed record PseudoTerminalImage
         HashSet<int> numbers = [];
         HashSet<int> sessions = [];
         return image.Terminals.All(terminal =>
-            terminal.Index is >= 0 and < PseudoTerminals.Numbers && numbers.Add(terminal.Index) && terminal.Settings.Length == SettingsSize && terminal.Mode <= 0xfff && terminal.Output.Length <= TerminalOutput.Maximum
+            terminal.Index is >= 0 and < PseudoTerminals.Numbers && numbers.Add(terminal.Index) && terminal.Settings.Length == SettingsSize && terminal.Mode <= 0xfff && terminal.Output.Length <= TerminalOutput.Maximum && terminal.Input.IsValid
             && (terminal.Session == 0 ? terminal is { Foreground: 0, Without.Count: 0 } : sessions.Add(terminal.Session) && terminal.Members(image).Any(member => member.Pid == terminal.Session)
                 && (terminal.Foreground == 0 || image.Processes.Any(process => process.Session == terminal.Session && process.ProcessGroup == terminal.Foreground))
                 && terminal.Without.All(pid => pid != terminal.Session && image.Processes.Any(process => process.Pid == pid && process.Session == terminal.Session && process.ZombieStatus is null))));

@@ -13,6 +13,11 @@ internal sealed class RegularFiles : IDescriptorKind
 
     public Refusal? Check(DescriptorFacts facts)
     {
+        if (HugePages.IsFile(facts.MagicPath))
+        {
+            return facts.Refuse(HugePages.Code, "a file of huge pages (hugetlbfs) cannot be captured", "use anonymous memory (MAP_HUGETLB) or a memfd (MFD_HUGETLB)");
+        }
+
         if (facts.Deleted)
         {
             return facts.Identity.Links == 0

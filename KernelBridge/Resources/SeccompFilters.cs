@@ -70,7 +70,7 @@ internal sealed class SeccompFilters
         else if (threads.FirstOrDefault(thread => thread.Status.Number("Seccomp") != threads[0].Status.Number("Seccomp")
             || thread.Status.Number("Seccomp_filters") != threads[0].Status.Number("Seccomp_filters")) is { Status: { } other })
         {
-            yield return Differing(view, other.Innermost("NSpid"));
+            yield return Differing(view, other.Above("NSpid", view.Depth));
         }
         else if (ProcessStatus.Read(Environment.ProcessId).Number("Seccomp") != 0)
         {
@@ -99,7 +99,7 @@ internal sealed class SeccompFilters
         {
             if (!Read(tid).SequenceEqual(images))
             {
-                refusals.Add(Differing(view, status.Innermost("NSpid")));
+                refusals.Add(Differing(view, status.Above("NSpid", view.Depth)));
                 return null;
             }
         }

@@ -45,10 +45,12 @@ internal static class SignalDrivenFiles
     /// <summary>What of it cannot be captured.</summary>
     /// <param name="inspections">All processes.</param>
     /// <param name="scope">How the application was found.</param>
+    /// <param name="namespaces">Their pid namespaces.</param>
     /// <param name="comesFromOutside">Whether a descriptor is a stream of whoever started the application.</param>
-    public static IEnumerable<Refusal> Refusals(IReadOnlyList<ProcessInspection> inspections, ApplicationScope scope, Func<DescriptorFacts, bool> comesFromOutside)
+    public static IEnumerable<Refusal> Refusals(IReadOnlyList<ProcessInspection> inspections, ApplicationScope scope, PidNamespaces namespaces, Func<DescriptorFacts, bool> comesFromOutside)
     {
-        foreach (DescriptorFacts facts in inspections.SelectMany(inspection => inspection.Descriptors).Where(facts => facts.Signals is not null))
+        List<DescriptorFacts> all = [.. inspections.SelectMany(inspection => inspection.Descriptors).Where(facts => facts.Signals is not null)];
+        foreach (DescriptorFacts facts in all)
         {
             if (comesFromOutside(facts))
             {
@@ -65,26 +67,44 @@ internal static class SignalDrivenFiles
                     "fd.owner", $"{Name(facts.Signals.Kind)} {facts.Signals.Owner}, which is not part of the application, gets signals about it (F_SETOWN)",
                     "set an owner inside the application before the checkpoint");
             }
+            else if (facts.Signals.Owner != 0 && namespaces.Any && !all.Exists(other => other.IsSameFile(facts) && Sees(other.Pid, facts.Signals, inspections, namespaces)))
+            {
+                yield return facts.Refuse(
+                    "fd.owner", $"{Name(facts.Signals.Kind)} {facts.Signals.Owner}, which gets signals about it (F_SETOWN), is in a pid namespace that nobody sees who has it open",
+                    "set an owner in the same pid namespace before the checkpoint");
+            }
         }
     }
 
     /// <summary>The same with the application's own number of the owner.</summary>
-    public static SignalDrivenImage? OfFile(DescriptorFacts facts, IEnumerable<ProcessImage> processes) => facts.Signals is not { Owner: not 0 } signals
+    public static SignalDrivenImage? OfFile(DescriptorFacts facts, IEnumerable<ProcessImage> processes, PidReference reference) => facts.Signals is not { Owner: not 0 } signals
         ? facts.Signals
         : signals with
         {
             Owner = signals.Kind == SignalOwnerKind.Group
                 ? processes.First(process => ProcessStat.TryRead(process.HostPid) is { } stat && stat.ProcessGroup == signals.Owner).ProcessGroup
-                : ProcessStatus.Read(signals.Owner).Innermost("NSpid"),
+                : reference.Number(signals.Owner),
         };
 
     /// <summary>Whether an open file's can be restored: somebody has it, and its owner is in the image.</summary>
     public static bool IsValid(ApplicationImage image, int index) => image.OpenFiles[index] is var file && (file.Flags & O_ASYNC) == 0 && (file.Signals is null
         || (file.Signals.Signal is >= 0 and <= 64 && HasOwner(image, file.Signals)
-            && image.Processes.Any(process => process.ZombieStatus is null && process.Descriptors.Any(descriptor => descriptor.File == index))));
+            && image.Processes.Any(process => process.ZombieStatus is null && process.Descriptors.Any(descriptor => descriptor.File == index) && OwnerFor(image, process, file.Signals) is not null)));
+
+    /// <summary>The owner's number for a process that is to set it; null where that does not see the owner.</summary>
+    public static int? OwnerFor(ApplicationImage image, ProcessImage process, SignalDrivenImage signals) => signals.Owner == 0 ? 0 : signals.Kind switch
+    {
+        SignalOwnerKind.Group => PidNumbers.OfGroup(image, process, signals.Owner),
+        SignalOwnerKind.Process => PidNumbers.OfProcess(image, process, signals.Owner),
+        _ => PidNumbers.OfThread(image, process, signals.Owner),
+    } is > 0 and var number ? number : null;
 
     /// <summary>Composes what sets it again, in a process that has the file as its own descriptor, when all processes and threads are there.</summary>
-    public static void Restore(SyscallTape tape, OpenFileImage file, int number)
+    /// <param name="tape">The process's tape.</param>
+    /// <param name="file">The file.</param>
+    /// <param name="number">The process's descriptor.</param>
+    /// <param name="owner">The owner's number for the process.</param>
+    public static void Restore(SyscallTape tape, OpenFileImage file, int number, int owner)
     {
         SignalDrivenImage signals = file.Signals!;
         string what = file.Description;
@@ -107,7 +127,7 @@ internal static class SignalDrivenFiles
             tape.Add($"user who set the owner of {what}", X64.Setresuid, signals.User, signals.EffectiveUser, self);
         }
 
-        tape.Add($"owner of {what}", X64.Fcntl, (ulong)number, F_SETOWN_EX, tape.Place(((int)signals.Kind, signals.Owner)));
+        tape.Add($"owner of {what}", X64.Fcntl, (ulong)number, F_SETOWN_EX, tape.Place(((int)signals.Kind, owner)));
         if (asUser)
         {
             tape.Add("back to the builder's user", X64.Setresuid, self, self, self);
@@ -132,9 +152,15 @@ internal static class SignalDrivenFiles
 
         // A group that the application was born into is its starter's, and another one after a restore.
         ProcessInspection? member = inspections.FirstOrDefault(inspection => inspection.View.Stat.ProcessGroup == signals.Owner);
-        return member is not null && member.View.Status.Innermost("NSpgid") > 1
+        return member is not null && member.View.Group > 1
             && (scope == ApplicationScope.Space || inspections[0].View.Stat.ProcessGroup != signals.Owner || inspections.Any(inspection => inspection.View.Pid == signals.Owner));
     }
+
+    /// <summary>Whether a process could name the owner.</summary>
+    private static bool Sees(int holder, SignalDrivenImage signals, IReadOnlyList<ProcessInspection> inspections, PidNamespaces namespaces) => inspections.Any(inspection =>
+        signals.Kind == SignalOwnerKind.Group
+            ? inspection.View.Stat.ProcessGroup == signals.Owner && namespaces.IsSeen(holder, inspection.View.Pid, at => at.Group)
+            : (inspection.View.Pid == signals.Owner || inspection.Threads.Exists(thread => thread.Tid == signals.Owner)) && namespaces.IsSeen(holder, inspection.View.Pid, at => at.Pid));
 
     private static string Name(SignalOwnerKind kind) => kind switch { SignalOwnerKind.Thread => "thread", SignalOwnerKind.Group => "process group", _ => "process" };
 }

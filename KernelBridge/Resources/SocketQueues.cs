@@ -214,7 +214,7 @@ internal sealed class SocketQueues : IDisposable
 
     private const int ENOTCONN = 107;
 
-    /// <summary>Credentials among the control messages (cmsg(3)).</summary>
+    /// <summary>Credentials among the control messages (cmsg(3)), with the host's number of the process until the application's images are put together.</summary>
     private static SenderImage? Sender(ReadOnlySpan<byte> control)
     {
         SenderImage? sender = null;
@@ -232,8 +232,7 @@ internal sealed class SocketQueues : IDisposable
             if (level == SOL_SOCKET && type == SCM_CREDENTIALS && data.Length >= 12)
             {
                 int pid = BinaryPrimitives.ReadInt32LittleEndian(data);
-                sender = new SenderImage(
-                    pid > 0 ? ProcessStatus.TryRead(pid)?.Innermost("NSpid") ?? 0 : 0, BinaryPrimitives.ReadUInt32LittleEndian(data[4..]), BinaryPrimitives.ReadUInt32LittleEndian(data[8..]));
+                sender = new SenderImage(pid, BinaryPrimitives.ReadUInt32LittleEndian(data[4..]), BinaryPrimitives.ReadUInt32LittleEndian(data[8..]));
             }
 
             control = control[Math.Min(control.Length, (length + 7) & ~7)..];

@@ -25,8 +25,8 @@ internal sealed class TerminalCensus
     public List<Refusal> Refusals { get; } = [];
 
     /// <summary>What a restore does not bring back.</summary>
-    public IEnumerable<string> Caveats => masters.Where(master => master.Value.Ask(Settings) is { } settings && (LocalModes(settings) & ICANON) != 0)
-        .Select(master => $"a line that is half typed at /dev/pts/{master.Key} (no interface shows it in canonical mode) is not kept");
+    public IEnumerable<string> Caveats => masters.Where(master => !CanBeOpened(master.Key) || (master.Value.Ask(Settings) is { } settings && TerminalInput.Obstacle(settings, 0) is not null))
+        .Select(master => $"what has been typed at /dev/pts/{master.Key} and shows nowhere (it is locked, in exclusive use, was never opened, or its input is processed elsewhere) is not kept");
 
     /// <summary>Whether a descriptor is a slave by its own name; it may be the starter's.</summary>
     public static bool IsSlave(DescriptorFacts facts) => facts.Identity.Type == FileIdentity.CharacterDevice && facts.Identity.RawDevice >> 32 == 136;
@@ -73,8 +73,9 @@ internal sealed class TerminalCensus
 
     /// <summary>What of them a restore needs; the application stands.</summary>
     /// <param name="outputs">What has been written and not read, by number.</param>
-    public IReadOnlyList<PseudoTerminalImage> Capture(IReadOnlyDictionary<int, byte[]> outputs) =>
-        [.. masters.Select(master => master.Value.Ask(fd => Capture(master.Key, fd)) with { Output = outputs.GetValueOrDefault(master.Key, []) })];
+    /// <param name="inputs">What has been typed and not read.</param>
+    public IReadOnlyList<PseudoTerminalImage> Capture(IReadOnlyDictionary<int, byte[]> outputs, IReadOnlyDictionary<int, TypedInput> inputs) =>
+        [.. masters.Select(master => master.Value.Ask(fd => Capture(master.Key, fd)) with { Output = outputs.GetValueOrDefault(master.Key, []), Input = inputs.GetValueOrDefault(master.Key, TypedInput.None) })];
 
     private static bool IsByControl(DescriptorFacts facts) => facts.Identity.Type == FileIdentity.CharacterDevice && facts.Identity.RawDevice == 5ul << 32;
 
@@ -100,7 +101,7 @@ internal sealed class TerminalCensus
             Group = group,
             Mode = FileIdentity.TryOf(slave) is { } identity ? identity.Mode & 0xfff : 0x190,
             Session = session == 0 ? 0 : inspections.First(inspection => inspection.View.Pid == session).View.InnerPid,
-            Foreground = session == 0 ? 0 : Foreground(fd)?.View.Status.Innermost("NSpgid") ?? 0,
+            Foreground = session == 0 ? 0 : Foreground(fd)?.View.Group ?? 0,
             Without = session == 0 ? [] : [.. InSession(session).Where(inspection => !inspection.IsZombie && inspection.View.Stat.Signed(7) == 0).Select(inspection => inspection.View.InnerPid)],
         };
     }
@@ -143,13 +144,13 @@ internal sealed class TerminalCensus
         }
     }
 
-    /// <summary>Output is copied (<see cref="TerminalOutput"/>) as far as it fits; input could not be put back as it was typed.</summary>
+    /// <summary>Output is copied (<see cref="TerminalOutput"/>) as far as it fits, input (<see cref="TerminalInput"/>) where it can be put back as it is.</summary>
     private void FindBytes()
     {
         foreach ((int index, DescriptorFacts master) in masters)
         {
             short events = master.Ask(fd => Poll(fd, POLLIN | POLLPRI));
-            if ((events & POLLIN) != 0 && master.Ask(fd => Number(fd, FIONREAD)) is > 0 and var count && (count > TerminalOutput.Maximum || !CanBeOpened(index, master, events)))
+            if ((events & POLLIN) != 0 && master.Ask(fd => Number(fd, FIONREAD)) is > 0 and var count && (count > TerminalOutput.Maximum || !CanBeOpened(index)))
             {
                 Refusals.Add(master.Refuse("pty.unread", $"output of /dev/pts/{index} waits in it ({count} bytes or more)", "let it be read, and try again"));
             }
@@ -170,9 +171,10 @@ internal sealed class TerminalCensus
             }
 
             short slave = open[0].Ask(fd => Poll(fd, POLLIN | POLLOUT));
-            if ((slave & POLLIN) != 0)
+            int typed = open[0].Ask(fd => Number(fd, FIONREAD)) ?? 0;
+            if (((slave & POLLIN) != 0 || typed > 0) && ObstacleOf(index, master, open, typed) is { } obstacle)
             {
-                Refusals.Add(open[0].Refuse("pty.unread", "input waits in it", "let it be read, and try again"));
+                Refusals.Add(open[0].Refuse("pty.unread", $"input waits in it, {obstacle}", "let it be read, and try again"));
             }
 
             if ((slave & (POLLOUT | POLLHUP)) == 0)
@@ -182,10 +184,23 @@ internal sealed class TerminalCensus
         }
     }
 
-    /// <summary>Whether opening and closing the slave leaves everything as it is.</summary>
-    private bool CanBeOpened(int index, DescriptorFacts master, short events) =>
-        master.Ask(fd => Number(fd, TIOCGPTLCK)) == 0
-        && (slaves.TryGetValue(index, out List<DescriptorFacts>? open) ? open[0].Ask(fd => Number(fd, TIOCGEXCL)) == 0 : (events & POLLHUP) != 0);
+    /// <summary>Why input that shows cannot be copied; null when it can.</summary>
+    private string? ObstacleOf(int index, DescriptorFacts master, List<DescriptorFacts> open, int count) =>
+        !CanBeOpened(index) ? "which is locked or in exclusive use"
+        : open.Exists(facts => facts.Signals is { Async: true }) ? "and is reported by signals (O_ASYNC)"
+        : inspections.SelectMany(inspection => inspection.Descriptors).Where(facts => DescriptorKinds.Of(facts) is PseudoTerminals && PseudoTerminals.Index(facts) == index).All(facts => IsInBackground(facts, index))
+            ? "and who has the other end is in its background"
+        : master.Ask(Settings) is { } settings ? TerminalInput.Obstacle(settings, count) : "and its settings cannot be read";
+
+    /// <summary>Whether a process may not read from the terminal whose master it has, since that controls it and another group is in the foreground.</summary>
+    private bool IsInBackground(DescriptorFacts master, int index) =>
+        sessions.TryGetValue(index, out int session) && SessionOf(master) == session
+        && inspections.First(inspection => inspection.View.Pid == master.Pid).View.Stat.ProcessGroup != master.Ask(fd => Number(fd, TIOCGPGRP));
+
+    /// <summary>Whether opening and closing the slave of one of its terminals leaves everything as it is.</summary>
+    public bool CanBeOpened(int index) =>
+        masters.TryGetValue(index, out DescriptorFacts? master) && master.Ask(fd => Number(fd, TIOCGPTLCK)) == 0
+        && (slaves.TryGetValue(index, out List<DescriptorFacts>? open) ? open[0].Ask(fd => Number(fd, TIOCGEXCL)) == 0 : (master.Ask(fd => Poll(fd, POLLIN)) & POLLHUP) != 0);
 
     private void FindOutsiders(IReadOnlySet<int> pids)
     {

@@ -18,13 +18,14 @@ internal static unsafe class Threads
     /// <summary>Captures one stopped thread.</summary>
     /// <param name="tid">As the host sees it.</param>
     /// <param name="status">Its /proc/…/status.</param>
+    /// <param name="depth">How many pid namespaces lie between the application's and its own.</param>
     /// <param name="registers">Its registers, corrected for what the stop did (rseq, calls that ended early).</param>
     /// <param name="extendedState">Its extended state.</param>
     /// <param name="signalMask">Its mask.</param>
     /// <param name="state">What it is asked.</param>
     /// <param name="remaining">What is left of a timed wait that the kernel would go on with, nanoseconds.</param>
     public static ThreadImage Capture(
-        int tid, ProcessStatus status, in UserRegisters registers, byte[] extendedState, ulong signalMask, IThreadState state, long? remaining)
+        int tid, ProcessStatus status, int depth, in UserRegisters registers, byte[] extendedState, ulong signalMask, IThreadState state, long? remaining)
     {
         AlternateStack stack = state.AlternateStack;
         (ulong head, ulong length) = state.RobustList;
@@ -47,7 +48,8 @@ internal static unsafe class Threads
 
         return new ThreadImage
         {
-            Tid = status.Innermost("NSpid"),
+            Tid = status.Above("NSpid", depth),
+            NestedTids = status.Numbers("NSpid")[^depth..],
             Name = status["Name"] ?? string.Empty,
             Registers = MemoryMarshal.AsBytes(new ReadOnlySpan<UserRegisters>(in registers)).ToArray(),
             ExtendedState = extendedState,
@@ -145,6 +147,9 @@ internal static unsafe class Threads
     }
 
     /// <summary>Composes what must follow the credentials, which clear it.</summary>
+    /// <param name="image">The thread.</param>
+    /// <param name="pid">Its process's number in the process's own pid namespace.</param>
+    /// <param name="tape">The tape.</param>
     public static void RestoreAfterCredentials(ThreadImage image, int pid, SyscallTape tape)
     {
         if (image.ParentDeathSignal != 0)
@@ -152,7 +157,7 @@ internal static unsafe class Threads
             tape.Add("parent-death signal", X64.Prctl, PR_SET_PDEATHSIG, (ulong)image.ParentDeathSignal);
         }
 
-        SignalActions.Queue(tape, image.PendingSignals, pid, image.Tid);
+        SignalActions.Queue(tape, image.PendingSignals, pid, image.OwnTid);
     }
 }
 
@@ -161,6 +166,13 @@ internal sealed record ThreadImage
 {
     /// <summary>Number in the application's pid namespace.</summary>
     public required int Tid { get; init; }
+
+    /// <summary>Its numbers in the pid namespaces inside that, down to its own.</summary>
+    public IReadOnlyList<int> NestedTids { get; set; } = [];
+
+    /// <summary>Its number in its own pid namespace.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public int OwnTid => NestedTids.Count > 0 ? NestedTids[^1] : Tid;
 
     public required string Name { get; init; }
 

@@ -26,16 +26,26 @@ internal sealed partial class PtraceRestore
                 continue;
             }
 
-            ProcessImage opener = openers.Find(holders.Contains) ?? openers[0];
+            // Processes are looked for by who sees all of them, and those in pid namespaces of their own take over from who has passed on to them how to find it.
+            bool nested = holders.Exists(holder => holder.Nested.Count > 0);
+            ProcessImage first = FirstProcess;
+            ProcessImage opener = nested && file is PidFdImage ? first : openers.Find(holders.Contains) ?? openers[0];
             SyscallTape open = stubs[opener.Pid].NewTape();
             file.OpenLate(open, firstOpen + i);
             stubs[opener.Pid].Run(open);
-            foreach (ProcessImage holder in holders)
+            if (nested && opener != first && !holders.Contains(first))
+            {
+                SyscallTape tape = stubs[first.Pid].NewTape();
+                TakeOver(tape, file.Description, firstOpen + i, opener.Pid, first);
+                stubs[first.Pid].Run(tape);
+            }
+
+            foreach (ProcessImage holder in holders.OrderByDescending(holder => holder == first))
             {
                 SyscallTape tape = stubs[holder.Pid].NewTape();
                 if (holder != opener)
                 {
-                    TakeOver(tape, file.Description, firstOpen + i, opener.Pid);
+                    TakeOver(tape, file.Description, firstOpen + i, opener.Pid, holder);
                 }
 
                 FileLocks.Take(tape, file, firstOpen + i);
@@ -44,14 +54,37 @@ internal sealed partial class PtraceRestore
         }
     }
 
-    private void TakeOver(SyscallTape tape, string what, int number, int holder)
+    private void TakeOver(SyscallTape tape, string what, int number, int holder, ProcessImage taker)
     {
+        if (taker.Nested.Count > 0)
+        {
+            tape.Add($"taking over {what}", X64.PidfdGetfd, (ulong)firstProcess, (ulong)number, 0);
+            RestoreContext.Place(tape, what, number);
+            return;
+        }
+
         int spare = firstOpen + Image.OpenFiles.Count;
         tape.Add($"looking for process {holder}", X64.PidfdOpen, (ulong)holder, 0);
         RestoreContext.Place(tape, $"process {holder}", spare);
         tape.Add($"taking over {what}", X64.PidfdGetfd, (ulong)spare, (ulong)number, 0);
         RestoreContext.Place(tape, what, number);
         tape.Add($"leaving process {holder}", X64.Close, (ulong)spare);
+    }
+
+    /// <summary>The process that is made first and sees all others.</summary>
+    private ProcessImage FirstProcess => Image.Processes.First(process => process.Pid == plan.Root!.Pid);
+
+    /// <summary>A descriptor of the first process, which those in pid namespaces inside the application's inherit.</summary>
+    private int firstProcess;
+
+    private void FindFirstProcess(SyscallTape tape)
+    {
+        if (Image.Processes.Any(process => process.Nested.Count > 0))
+        {
+            firstProcess = context.Spare();
+            tape.Add("looking for the first process", X64.PidfdOpen, (ulong)plan.Root!.Pid, 0);
+            RestoreContext.Place(tape, "the first process", firstProcess);
+        }
     }
 
     /// <summary>Who gets signals about open files: any thread of any process may.</summary>
@@ -66,9 +99,10 @@ internal sealed partial class PtraceRestore
 
             // With O_ASYNC, the number under which it is set goes into the siginfo: the owner's own, where it has one.
             (ProcessImage process, int number) = Living.SelectMany(process => process.Descriptors.Where(descriptor => descriptor.File == i).Select(descriptor => (process, descriptor.Number)))
+                .Where(holder => SignalDrivenFiles.OwnerFor(Image, holder.process, signals) is not null)
                 .MaxBy(holder => holder.process.Threads.Any(thread => thread.Tid == signals.Owner));
             SyscallTape tape = stubs[process.Pid].NewTape();
-            SignalDrivenFiles.Restore(tape, Image.OpenFiles[i], number);
+            SignalDrivenFiles.Restore(tape, Image.OpenFiles[i], number, SignalDrivenFiles.OwnerFor(Image, process, signals)!.Value);
             stubs[process.Pid].Run(tape);
         }
     }

@@ -11,7 +11,7 @@ namespace Holdfast.KernelBridge.Restore;
 internal sealed partial class PtraceRestore
 {
     // What must be there at once, or what a child of fork does not inherit, which userfaultfd does not report.
-    private static readonly string[] eagerFlags = ["lo", "lf", "dp", "dc", "wf"];
+    private static readonly string[] eagerFlags = ["lo", "lf", "dp", "dc", "wf", HugePages.Flag];
 
     private readonly List<LackingProcess> lacking = [];
 

@@ -151,6 +151,9 @@ internal sealed partial class PtraceRestore
 
     private void MapAreas(Stub stub, MemoryImage memory, IReadOnlyList<PageRun> runs)
     {
+        SyscallTape keys = stub.NewTape();
+        ProtectionKeys.Take(memory, keys);
+        stub.Run(keys);
         foreach (AreaImage[] chunk in memory.Areas.Where(a => a.Kind != AreaKind.Vdso).Chunk(20_000))
         {
             SyscallTape tape = stub.NewTape();
@@ -163,20 +166,22 @@ internal sealed partial class PtraceRestore
                 switch (mapped.Kind)
                 {
                     case AreaKind.Anonymous:
-                        tape.Add(purpose, X64.Mmap, mapped.Start, mapped.Length, protection, flags | MAP_ANONYMOUS, ulong.MaxValue, 0);
+                        tape.Add(purpose, X64.Mmap, mapped.Start, mapped.Length, protection, flags | MAP_ANONYMOUS | HugePages.MapFlags(mapped.PageSize), ulong.MaxValue, 0);
                         break;
                     case AreaKind.File:
                         tape.Add(purpose, X64.Mmap, mapped.Start, mapped.Length, protection, flags, (ulong)(firstMapped + mapped.File), mapped.Offset);
                         break;
                     case AreaKind.SharedAnonymous:
-                        // An old size of 0 makes a second mapping of the same pages (mremap(2)).
+                        // An old size of 0 makes a second mapping of the same pages (mremap(2)). Not of huge ones, which a process cannot have mapped twice: the builder's own is moved.
                         ulong from = sharedAddresses[mapped.File] + mapped.Offset;
-                        tape.Add(purpose, X64.Mremap, from, 0, mapped.Length, MREMAP_MAYMOVE_FIXED, mapped.Start);
+                        tape.Add(purpose, X64.Mremap, from, mapped.PageSize == 0 ? 0 : mapped.Length, mapped.Length, MREMAP_MAYMOVE_FIXED, mapped.Start);
                         break;
                     case AreaKind.SystemV:
                         AttachSegment(tape, mapped, purpose, MREMAP_MAYMOVE_FIXED);
                         break;
                 }
+
+                MemoryPolicies.Restore(mapped, tape);
             }
 
             stub.Run(tape);
@@ -233,6 +238,7 @@ internal sealed partial class PtraceRestore
             }
         }
 
+        ProtectionKeys.Finish(memory, tape);
         if (area.ScratchSize > 0)
         {
             tape.Add("unmapping the scratch room", X64.Munmap, area.Scratch, (area.ScratchSize + 0xfff) & ~0xffful);

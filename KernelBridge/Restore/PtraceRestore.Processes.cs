@@ -12,7 +12,8 @@ namespace Holdfast.KernelBridge.Restore;
 /// <summary>The process tree.</summary>
 internal sealed partial class PtraceRestore
 {
-    private const ulong CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_PARENT = 0x8000, CLONE_THREAD = 0x10000, CLONE_SYSVSEM = 0x40000;
+    private const ulong CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_PARENT = 0x8000, CLONE_THREAD = 0x10000, CLONE_SYSVSEM = 0x40000,
+        CLONE_NEWPID = 0x20000000;
 
     public void BuildProcesses()
     {
@@ -33,6 +34,7 @@ internal sealed partial class PtraceRestore
         PrepareRoot(root);
         BuildChildren(plan.Root, root);
         JoinGroups();
+        BuildInside();
         SetForegroundGroups();
         EndHelpers(plan.Root);
         EndZombies();
@@ -96,7 +98,7 @@ internal sealed partial class PtraceRestore
             AddClone(tape, child);
         }
 
-        if (node.LeadsSession && ProcessStatus.Read(stub.HostPid).Innermost("NSsid") != node.Pid)
+        if (node.LeadsSession && ProcessStatus.Read(stub.HostPid).Innermost("NSsid") != node.Numbers[^1])
         {
             tape.Add($"new session of process {node.Pid}", X64.Setsid);
         }
@@ -108,6 +110,12 @@ internal sealed partial class PtraceRestore
             AddClone(tape, child);
         }
 
+        BearChildren(stub, tape, children);
+    }
+
+    /// <summary>Runs a tape that makes processes, and has these make theirs.</summary>
+    private void BearChildren(Stub stub, SyscallTape tape, IReadOnlyList<BuildNode> children)
+    {
         List<int> born = [];
         stub.Run(tape, host =>
         {
@@ -115,29 +123,70 @@ internal sealed partial class PtraceRestore
             stubs[children[born.Count].Pid] = new Stub(Tracee.Inherited(host, host), area);
             born.Add(host);
         });
-        for (int i = 0; i < children.Count; i++)
+        foreach (BuildNode child in children)
         {
-            Stub childStub = stubs[children[i].Pid];
-            AwaitBirth(childStub.Thread);
-            BuildChildren(children[i], childStub);
+            AwaitBirth(stubs[child.Pid].Thread);
+            BuildChildren(child, stubs[child.Pid]);
         }
     }
 
-    private static void AddClone(SyscallTape tape, BuildNode child)
+    /// <summary>
+    /// Makes those who are in pid namespaces inside the application's: outer namespaces first, so that a namespace begins when all around it stands, process groups included,
+    /// of which its members may be in some that they do not see.
+    /// </summary>
+    private void BuildInside()
     {
-        ulong flags = child.SiblingOfCreator ? CLONE_PARENT : 0;
-        ulong exitSignal = child.Helper || child.SiblingOfCreator ? 0ul : Libc.SIGCHLD;
-        tape.Add($"making process {child.Pid}", X64.Clone3, tape.Place(CloneArguments(flags, exitSignal, tape.Place(child.Pid))), 88);
+        foreach (IGrouping<int, (BuildNode Maker, BuildNode Child)> level in plan.Inside.GroupBy(entry => entry.Child.Numbers.Count - 1))
+        {
+            foreach ((BuildNode maker, BuildNode child) in level)
+            {
+                Stub stub = stubs[maker.Pid];
+                SyscallTape tape = stub.NewTape();
+                bool begins = child.Numbers[^1] == 1;
+                if (!begins)
+                {
+                    int init = Image.Processes.First(process => process.Pid == child.Pid).Nested[^1].Namespace;
+                    PidNamespaces.EnterForChildren(tape, PidNumbers.OfProcess(Image, Image.Processes.First(process => process.Pid == maker.Pid), init));
+                }
+
+                AddClone(tape, child, begins ? CLONE_NEWPID : 0);
+                if (!begins)
+                {
+                    PidNamespaces.EnterForChildren(tape, maker.Numbers[^1]);
+                }
+
+                if (child.BirthGroup != 0)
+                {
+                    tape.Add($"process group in which process {child.Pid} begins", X64.Setpgid, (ulong)child.Numbers[maker.Numbers.Count - 1], (ulong)child.BirthGroup);
+                }
+
+                BearChildren(stub, tape, [child]);
+            }
+
+            JoinGroups();
+        }
     }
 
-    /// <summary><c>struct clone_args</c> of include/uapi/linux/sched.h with one wanted number.</summary>
-    private static byte[] CloneArguments(ulong flags, ulong exitSignal, ulong wanted)
+    private static void AddClone(SyscallTape tape, BuildNode child, ulong flags = 0)
     {
+        flags |= child.SiblingOfCreator ? CLONE_PARENT : 0;
+        ulong exitSignal = child.Helper || child.SiblingOfCreator ? 0ul : Libc.SIGCHLD;
+        tape.Add($"making process {child.Pid}", X64.Clone3, tape.Place(CloneArguments(tape, flags, exitSignal, child.Numbers)), 88);
+    }
+
+    /// <summary><c>struct clone_args</c> of include/uapi/linux/sched.h with wanted numbers.</summary>
+    /// <param name="tape">The tape.</param>
+    /// <param name="flags">CLONE_*.</param>
+    /// <param name="exitSignal">What the parent gets.</param>
+    /// <param name="numbers">Those that it must get, from the application's pid namespace to its own: the kernel wants the innermost first.</param>
+    private static byte[] CloneArguments(SyscallTape tape, ulong flags, ulong exitSignal, IEnumerable<int> numbers)
+    {
+        int[] wanted = [.. numbers.Reverse()];
         ulong[] words = new ulong[11];
         words[0] = flags;
         words[4] = exitSignal;
-        words[8] = wanted;
-        words[9] = 1;
+        words[8] = tape.Place(MemoryMarshal.AsBytes<int>(wanted));
+        words[9] = (ulong)wanted.Length;
         return MemoryMarshal.AsBytes<ulong>(words).ToArray();
     }
 
@@ -160,20 +209,24 @@ internal sealed partial class PtraceRestore
         }
     }
 
+    /// <summary>Lets those join their process groups who are there by now, with the groups' leaders; in the order of the plan.</summary>
     private void JoinGroups()
     {
-        foreach ((int pid, int group) in plan.Groups)
+        foreach ((int pid, int group) in plan.Groups.Where(member => stubs.ContainsKey(member.Pid) && stubs.ContainsKey(member.Group) && joined.Add(member)))
         {
             SyscallTape tape = stubs[pid].NewTape();
-            tape.Add($"process group {group} of process {pid}", X64.Setpgid, 0, (ulong)group);
+            ulong number = pid == group ? 0 : (ulong)PidNumbers.OfGroup(Image, Image.Processes.First(process => process.Pid == pid), group);
+            tape.Add($"process group {group} of process {pid}", X64.Setpgid, 0, number);
             stubs[pid].Run(tape);
         }
     }
 
+    private readonly HashSet<(int Pid, int Group)> joined = [];
+
     /// <summary>Helpers end from the leaves up, each reaped by its maker so that nothing of it is left.</summary>
     private void EndHelpers(BuildNode node)
     {
-        foreach (BuildNode child in (IEnumerable<BuildNode>)[.. node.Before, .. node.After])
+        foreach (BuildNode child in (IEnumerable<BuildNode>)[.. node.Before, .. node.After, .. node.Inside])
         {
             EndHelpers(child);
             if (!child.Helper)
@@ -181,9 +234,9 @@ internal sealed partial class PtraceRestore
                 continue;
             }
 
-            End(child.Pid, 0);
+            End(child.Pid, child.Numbers[^1], 0);
             SyscallTape tape = stubs[node.Pid].NewTape();
-            tape.Add($"reaping helper {child.Pid}", X64.Wait4, (ulong)child.Pid, 0, Libc.WALL, 0);
+            tape.Add($"reaping helper {child.Pid}", X64.Wait4, (ulong)child.Numbers[node.Numbers.Count - 1], 0, Libc.WALL, 0);
             stubs[node.Pid].Run(tape);
             stubs.Remove(child.Pid);
         }
@@ -202,7 +255,7 @@ internal sealed partial class PtraceRestore
             // A signal that dumps core must not write one again.
             tape.Add("no core dump", X64.Prlimit64, 0, 4, tape.Place((0ul, 0ul)), 0);
             stubs[zombie.Pid].Run(tape);
-            End(zombie.Pid, zombie.ZombieStatus!.Value);
+            End(zombie.Pid, zombie.OwnPid, zombie.ZombieStatus!.Value);
             parents.Add(zombie.ParentPid);
             stubs.Remove(zombie.Pid);
         }
@@ -225,24 +278,40 @@ internal sealed partial class PtraceRestore
             if (stubs.TryGetValue(process.ParentPid, out Stub? parent))
             {
                 SyscallTape tape = parent.NewTape();
-                JobControl.Report(process, tape);
+                JobControl.Report(process, PidNumbers.OfProcess(Image, Image.Processes.First(its => its.Pid == process.ParentPid), process.Pid), tape);
                 parent.Run(tape);
             }
         }
     }
 
     /// <summary>Ends a stub with a status as wait(2) reports it.</summary>
-    private void End(int pid, int status)
+    /// <param name="pid">Its number in the application's pid namespace.</param>
+    /// <param name="own">Its number in its own.</param>
+    /// <param name="status">The status.</param>
+    private void End(int pid, int own, int status)
     {
         Tracee thread = stubs[pid].Thread;
         int signal = status & 0x7f;
+        if (own == 1 && signal == Libc.SIGKILL)
+        {
+            // The init of a namespace can only be killed from outside.
+            _ = Libc.kill(thread.Pid, Libc.SIGKILL);
+            while (!thread.Gone)
+            {
+                _ = thread.Wait();
+            }
+
+            stubs[pid].Dispose();
+            return;
+        }
+
         PtraceCall.SetSignalMask(thread.Tid, 0);
         UserRegisters registers = PtraceCall.GetRegisters(thread.Tid) with
         {
             Rip = area.Arena + TapeInterpreter.SyscallOffset,
             OrigRax = ulong.MaxValue,
             Rax = signal == 0 ? (ulong)X64.ExitGroup : X64.Kill,
-            Rdi = signal == 0 ? (ulong)(status >> 8 & 0xff) : (ulong)pid,
+            Rdi = signal == 0 ? (ulong)(status >> 8 & 0xff) : (ulong)own,
             Rsi = (ulong)signal,
         };
         PtraceCall.SetRegisters(thread.Tid, registers);

@@ -75,6 +75,7 @@ internal sealed partial class PtraceRestore
         }
 
         SyscallTape tape = root.NewTape();
+        FindFirstProcess(tape);
         for (int i = 0; i < Image.MappedFiles.Count; i++)
         {
             MappedFileImage mapped = Image.MappedFiles[i];
@@ -126,13 +127,13 @@ internal sealed partial class PtraceRestore
             return;
         }
 
-        ProcessImage sender = Living.First();
+        ProcessImage sender = FirstProcess;
         SyscallTape tape = stubs[sender.Pid].NewTape();
         foreach (int file in Image.OpenFiles.OfType<SocketImage>().SelectMany(socket => socket.Queue).SelectMany(message => message.Descriptors ?? []).Distinct())
         {
             if (Image.OpenFiles[file].OpenedLate && Living.Where(process => process.Descriptors.Any(descriptor => descriptor.File == file)).ToList() is var holders && !holders.Contains(sender))
             {
-                TakeOver(tape, Image.OpenFiles[file].Description, firstOpen + file, holders[0].Pid);
+                TakeOver(tape, Image.OpenFiles[file].Description, firstOpen + file, holders[0].Pid, sender);
             }
         }
 
@@ -252,6 +253,12 @@ internal sealed partial class PtraceRestore
 
     private void FillGhost(GhostFileImage ghost, string path)
     {
+        if (ghost.Memfd is { PageSize: > 0 } huge)
+        {
+            HugePages.Fill(path, huge.PageSize, ghost.Identity.Size, request.Pages, ghost.Stream);
+            return;
+        }
+
         using FileStream file = new(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, 0);
         byte[] buffer = new byte[1 << 20];
         foreach (PageRun run in request.Pages.Runs(ghost.Stream))
@@ -278,10 +285,12 @@ internal sealed partial class PtraceRestore
         ulong at = area.Scratch;
         foreach (SharedMemoryImage shared in Image.SharedMemory)
         {
+            at = shared.PageSize == 0 ? at : (at + (ulong)shared.PageSize - 1) & ~((ulong)shared.PageSize - 1);
             sharedAddresses[shared.Id] = at;
             if (shared.Segment is null)
             {
-                tape.Add($"shared memory {shared.Id}", X64.Mmap, at, (ulong)shared.Size, 3, 0x100021 | 0x4000, ulong.MaxValue, 0);
+                ulong flags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | (shared.PageSize == 0 ? MAP_NORESERVE : HugePages.MapFlags(shared.PageSize));
+                tape.Add($"shared memory {shared.Id}", X64.Mmap, at, (ulong)shared.Size, 3, flags, ulong.MaxValue, 0);
             }
 
             at += (ulong)((shared.Size + 0xfff) & ~0xfffL) + 0x10000;

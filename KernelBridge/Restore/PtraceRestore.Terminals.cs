@@ -66,7 +66,7 @@ internal sealed partial class PtraceRestore
         (int master, int slave) = context.Terminals[terminal.Index];
         tape.Add($"placing the master of {what}", X64.Dup2, (ulong)made, (ulong)master);
         tape.Add($"unlocking {what}", X64.Ioctl, (ulong)master, TIOCSPTLCK, tape.Place(0));
-        if (terminal.Session != 0 || terminal.SlaveClosed || terminal.Output.Length > 0 || Image.OpenFiles.OfType<TerminalSlaveImage>().Any(file => file.Terminal == terminal.Index))
+        if (terminal.Session != 0 || terminal.SlaveClosed || terminal.Output.Length > 0 || !terminal.Input.IsEmpty || Image.OpenFiles.OfType<TerminalSlaveImage>().Any(file => file.Terminal == terminal.Index))
         {
             tape.Add($"opening {what}", X64.Ioctl, (ulong)master, TIOCGPTPEER, (ulong)(Libc.O_RDWR | Libc.O_NOCTTY));
             RestoreContext.Place(tape, what, slave);
@@ -96,7 +96,7 @@ internal sealed partial class PtraceRestore
             if (terminal.Foreground != 0)
             {
                 SyscallTape tape = stubs[terminal.Session].NewTape();
-                tape.Add($"group {terminal.Foreground} in the foreground of /dev/pts/{terminal.Index}", X64.Ioctl, slave, TIOCSPGRP, tape.Place(terminal.Foreground));
+                tape.Add($"group {terminal.Foreground} in the foreground of /dev/pts/{terminal.Index}", X64.Ioctl, slave, TIOCSPGRP, tape.Place(PidNumbers.OfGroup(Image, Image.Processes.First(process => process.Pid == terminal.Session), terminal.Foreground)));
                 stubs[terminal.Session].Run(tape);
             }
 
@@ -109,7 +109,7 @@ internal sealed partial class PtraceRestore
         }
     }
 
-    /// <summary>Brings them into their last state: output that waits, exclusive use, lock, packet mode.</summary>
+    /// <summary>Brings them into their last state: output and input that wait, exclusive use, lock, packet mode.</summary>
     private void FinishTerminals()
     {
         if (Image.Terminals.Count == 0)
@@ -117,18 +117,30 @@ internal sealed partial class PtraceRestore
             return;
         }
 
-        SyscallTape tape = stubs[plan.Root!.Pid].NewTape();
+        SyscallTape output = stubs[plan.Root!.Pid].NewTape();
         foreach (PseudoTerminalImage terminal in Image.Terminals)
         {
             (int master, int slave) = context.Terminals[terminal.Index];
             if (terminal.Output.Length > 0)
             {
                 string what = $"output in /dev/pts/{terminal.Index}";
-                tape.Add(what, X64.Ioctl, (ulong)master, TCSETS2, tape.Place(TerminalOutput.WithoutProcessing(terminal.Settings)));
-                tape.Add(what, X64.Write, (ulong)slave, tape.Place(terminal.Output), (ulong)terminal.Output.Length);
-                tape.Add(what, X64.Ioctl, (ulong)master, TCSETS2, tape.Place(terminal.Settings));
+                output.Add(what, X64.Ioctl, (ulong)master, TCSETS2, output.Place(TerminalOutput.WithoutProcessing(terminal.Settings)));
+                output.Add(what, X64.Write, (ulong)slave, output.Place(terminal.Output), (ulong)terminal.Output.Length);
+                output.Add(what, X64.Ioctl, (ulong)master, TCSETS2, output.Place(terminal.Settings));
             }
 
+        }
+
+        stubs[plan.Root!.Pid].Run(output);
+        foreach (PseudoTerminalImage terminal in Image.Terminals.Where(terminal => !terminal.Input.IsEmpty))
+        {
+            PutInput(terminal);
+        }
+
+        SyscallTape tape = stubs[plan.Root!.Pid].NewTape();
+        foreach (PseudoTerminalImage terminal in Image.Terminals)
+        {
+            (int master, int slave) = context.Terminals[terminal.Index];
             if (terminal.Exclusive)
             {
                 tape.AddWith($"exclusive use of /dev/pts/{terminal.Index}", X64.Ioctl, TapeFlags.MayFail, (ulong)slave, TIOCEXCL, 0);
@@ -146,5 +158,27 @@ internal sealed partial class PtraceRestore
         }
 
         stubs[plan.Root!.Pid].Run(tape);
+    }
+
+    private void PutInput(PseudoTerminalImage terminal)
+    {
+        string what = $"/dev/pts/{terminal.Index}";
+        (int first, int second) = context.Terminals[terminal.Index];
+        (int master, int error) = Libc.CopyDescriptor(stubs[plan.Root!.Pid].HostPid, first);
+        (int slave, int other) = Libc.CopyDescriptor(stubs[plan.Root!.Pid].HostPid, second);
+        try
+        {
+            if (master < 0 || slave < 0)
+            {
+                throw new BridgeException("pty.input", $"typing at {what}", Errno.Text(master < 0 ? error : other));
+            }
+
+            TerminalInput.Put(master, slave, what, terminal.Settings, terminal.Input);
+        }
+        finally
+        {
+            _ = Libc.close(master);
+            _ = Libc.close(slave);
+        }
     }
 }

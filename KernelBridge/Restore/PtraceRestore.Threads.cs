@@ -22,6 +22,7 @@ internal sealed partial class PtraceRestore
     public void BuildThreads()
     {
         ProcessStatus own = ProcessStatus.Read(Environment.ProcessId);
+        BuildMountNamespaces();
         (ulong bounding, ulong permitted) = (own.Mask("CapBnd"), own.Mask("CapPrm"));
         Dictionary<int, List<Tracee>> all = Living.ToDictionary(process => process.Pid, process => MakeThreads(stubs[process.Pid], process));
         SetSignalOwners();
@@ -39,6 +40,7 @@ internal sealed partial class PtraceRestore
 
             SyscallTape common = stub.NewTape();
             AddLast(process, common);
+            PidNamespaces.Restore(Image, process, common);
             foreach (IProcessResource resource in ProcessResources.All)
             {
                 resource.Restore(process, SinceCapture(process), common);
@@ -51,10 +53,10 @@ internal sealed partial class PtraceRestore
                 SyscallTape tape = stub.NewTape();
                 Threads.Restore(image, tape);
                 Credentials.Restore(image.Credentials, bounding, permitted, tape);
-                Threads.RestoreAfterCredentials(image, process.Pid, tape);
+                Threads.RestoreAfterCredentials(image, process.OwnPid, tape);
                 if (i == 0)
                 {
-                    SignalActions.Queue(tape, process.PendingSignals, process.Pid, null);
+                    SignalActions.Queue(tape, process.PendingSignals, process.OwnPid, null);
                 }
 
                 stub.Run(made[i], tape);
@@ -70,16 +72,24 @@ internal sealed partial class PtraceRestore
         foreach (ProcessImage process in Living)
         {
             Stub stub = stubs[process.Pid];
+            ProcessImage maker = Living.FirstOrDefault(maker => maker.Pid == process.MountNamespace) ?? FirstProcess;
+            Expect(process, "mount namespace", ProcFs.TryLink($"/proc/{stubs[maker.Pid].HostPid}/ns/mnt"), ProcFs.TryLink($"/proc/{stub.HostPid}/ns/mnt"));
             ProcessStatus status = ProcessStatus.Read(stub.HostPid);
-            Expect(process, "pid", process.Pid, status.Innermost("NSpid"));
+            int depth = process.Nested.Count;
+            Expect(process, "pid", process.Pid, status.Above("NSpid", depth));
             if (process.Session > 1 && Image.Processes.Any(other => other.Pid == process.Session))
             {
-                Expect(process, "session", process.Session, status.Innermost("NSsid"));
+                Expect(process, "session", process.Session, status.Above("NSsid", depth));
             }
 
             if (process.ProcessGroup > 1 && Image.Processes.Any(other => other.Pid == process.ProcessGroup))
             {
-                Expect(process, "process group", process.ProcessGroup, status.Innermost("NSpgid"));
+                Expect(process, "process group", process.ProcessGroup, status.Above("NSpgid", depth));
+            }
+
+            foreach ((string line, Func<NestedNumbers, int> number) in (ReadOnlySpan<(string, Func<NestedNumbers, int>)>)[("NSpid", at => at.Pid), ("NSpgid", at => at.Group), ("NSsid", at => at.Session)])
+            {
+                Expect(process, line, string.Join(' ', process.Nested.Select(number)), string.Join(' ', status.Numbers(line)[^depth..]));
             }
 
             Expect(process, "number of threads", process.Threads.Count, status.Number("Threads"));
@@ -150,6 +160,28 @@ internal sealed partial class PtraceRestore
         return ApplicationFinder.Find(target) ?? throw new BridgeException("application.gone", "starting the restored application", "it ended at once");
     }
 
+    /// <summary>A process enters one before it has threads, which would share its directories.</summary>
+    private void BuildMountNamespaces()
+    {
+        foreach (MountNamespaceImage own in Image.MountNamespaces)
+        {
+            foreach (ProcessImage member in Living.Where(process => process.MountNamespace == own.Maker).OrderBy(process => process.Pid != own.Maker))
+            {
+                SyscallTape tape = stubs[member.Pid].NewTape();
+                if (member.Pid == own.Maker)
+                {
+                    MountNamespaces.Make(own, tape);
+                }
+                else
+                {
+                    MountNamespaces.Enter(own.Maker, tape);
+                }
+
+                stubs[member.Pid].Run(tape);
+            }
+        }
+    }
+
     /// <summary>How far the application's CLOCK_MONOTONIC has gone on since a process was captured, nanoseconds.</summary>
     private long SinceCapture(ProcessImage process) =>
         Math.Max(0, Image.Host.Monotonic + (Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) - clocksBegan) - process.CapturedAt);
@@ -175,7 +207,7 @@ internal sealed partial class PtraceRestore
         foreach (ThreadImage thread in process.Threads.Skip(1))
         {
             const ulong flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-            births.Add($"making thread {thread.Tid}", X64.Clone3, births.Place(CloneArguments(flags, 0, births.Place(thread.Tid))), 88);
+            births.Add($"making thread {thread.Tid}", X64.Clone3, births.Place(CloneArguments(births, flags, 0, [thread.Tid, .. thread.NestedTids])), 88);
         }
 
         List<int> born = [];

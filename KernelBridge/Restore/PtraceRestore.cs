@@ -39,7 +39,7 @@ internal sealed partial class PtraceRestore : IRestore
         context = new RestoreContext(Image);
         area = WorkArea.Find(Image);
         plan = ProcessTrees.Plan(
-            Image.Processes.Select(process => new ProcessNode(process.Pid, process.ParentPid, process.ProcessGroup, process.Session, process.ZombieStatus is not null)),
+            Image.Processes.Select(process => new ProcessNode(process.Pid, process.ParentPid, process.ProcessGroup, process.Session, process.ZombieStatus is not null) { Nested = process.Nested }),
             Image.Scope);
     }
 
@@ -94,7 +94,12 @@ internal sealed partial class PtraceRestore : IRestore
             yield return new Refusal(Capabilities.Missing, 0, null, "the host's pids", "an ordinary user cannot choose them", "run as root");
         }
 
-        foreach (Refusal refusal in Living.SelectMany(process => (Refusal?[])[Credentials.CheckRestore(process), ResourceLimits.CheckRestore(process), Threads.CheckRestore(process), MemoryPolicies.CheckRestore(process)]).OfType<Refusal>())
+        foreach (Refusal refusal in Living.SelectMany(process => (Refusal?[])[Credentials.CheckRestore(process), ResourceLimits.CheckRestore(process), Threads.CheckRestore(process), MemoryPolicies.CheckRestore(process), ProtectionKeys.CheckRestore(process)]).OfType<Refusal>())
+        {
+            yield return refusal;
+        }
+
+        foreach (Refusal refusal in HugePages.CheckRestore(Image, request.Pages))
         {
             yield return refusal;
         }
@@ -134,7 +139,9 @@ internal sealed partial class PtraceRestore : IRestore
         foreach (ProcessImage process in Living)
         {
             refusals.AddRange(checks.Exists(process.Directories.Root, FileIdentity.DirectoryType));
-            refusals.AddRange(checks.Exists(process.Directories.Working, FileIdentity.DirectoryType));
+            // What a /proc of its own will hold is not there yet.
+            bool own = process.MountNamespace != 0 && process.Directories.Working.StartsWith("/proc/", StringComparison.Ordinal);
+            refusals.AddRange(own ? [] : checks.Exists(process.Directories.Working, FileIdentity.DirectoryType));
         }
 
         return refusals;
@@ -241,10 +248,12 @@ internal sealed partial class PtraceRestore : IRestore
 
     private void ReapAll()
     {
+        // All of them in turn: the init of a pid namespace ends when all others in it have been collected.
         long deadline = Environment.TickCount64 + 5000;
-        foreach (Stub stub in stubs.Values.Where(stub => !stub.Thread.Gone))
+        List<Stub> left = [.. stubs.Values.Where(stub => !stub.Thread.Gone)];
+        while (left.Count > 0 && Environment.TickCount64 < deadline)
         {
-            while (Environment.TickCount64 < deadline)
+            left = left.FindAll(stub =>
             {
                 // A process has not ended before its tracer has collected its other threads.
                 foreach (int thread in ProcFs.Numbers($"/proc/{stub.HostPid}/task").Where(thread => thread != stub.HostPid))
@@ -252,17 +261,9 @@ internal sealed partial class PtraceRestore : IRestore
                     _ = Collect(thread);
                 }
 
-                int result = Collect(stub.HostPid);
-                if (result < 0)
-                {
-                    break;
-                }
-
-                if (result == 0)
-                {
-                    _ = Libc.usleep(200);
-                }
-            }
+                return Collect(stub.HostPid) >= 0;
+            });
+            _ = left.Count > 0 ? Libc.usleep(200) : 0;
         }
     }
 

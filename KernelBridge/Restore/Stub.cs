@@ -25,7 +25,7 @@ internal sealed record WorkArea(ulong Arena, ulong Scratch, ulong ScratchSize)
     public static WorkArea Find(ApplicationImage image)
     {
         // Shared objects lie one behind the other in the scratch room, each with a gap.
-        ulong scratch = (ulong)image.SharedMemory.Sum(shared => ((shared.Size + 0xfff) & ~0xfffL) + 0x10000);
+        ulong scratch = (ulong)image.SharedMemory.Sum(shared => ((shared.Size + 0xfff) & ~0xfffL) + 0x10000 + shared.PageSize);
         List<(ulong Start, ulong End)> used = [.. image.Processes.Where(process => process.Memory is not null)
             .SelectMany(process => process.Memory!.Areas).Select(area => (area.Start, area.End)).Order()];
         const ulong gap = 0x4000000;

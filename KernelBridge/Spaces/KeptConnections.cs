@@ -175,7 +175,10 @@ public sealed unsafe class KeptConnections : IDisposable
     /// <summary>One descriptor of ours for each socket that can be held.</summary>
     private static IEnumerable<(long Id, SocketCopy Socket)> Of(ApplicationImage image, IReadOnlyList<int> pids)
     {
-        Dictionary<int, int> hosts = pids.ToDictionary(pid => image.Scope == ApplicationScope.Space ? ProcessStatus.Read(pid).Innermost("NSpid") : pid);
+        // Its first process is in the application's pid namespace; others may be in namespaces inside that.
+        List<(int Pid, int[] Numbers)> numbers = [.. pids.Select(pid => (pid, ProcessStatus.Read(pid).Numbers("NSpid")))];
+        int level = numbers.Count == 0 ? 0 : numbers.Min(process => process.Numbers.Length) - 1;
+        Dictionary<int, int> hosts = numbers.ToDictionary(process => image.Scope == ApplicationScope.Space ? process.Numbers[level] : process.Pid, process => process.Pid);
         Dictionary<int, (int Pid, int Number)> holders = [];
         foreach (ProcessImage process in image.Processes.Where(process => hosts.ContainsKey(process.Pid)))
         {

@@ -6,6 +6,7 @@
 #include <linux/types.h>
 
 typedef __u8 u8;
+typedef __u16 u16;
 typedef __u32 u32;
 typedef __s32 s32;
 typedef __u64 u64;
@@ -53,7 +54,7 @@ void *memcpy(void *to, const void *from, unsigned long n)
 	return to;
 }
 
-static __attribute__((noreturn)) void leave(int status)
+static __attribute__((noreturn, unused)) void leave(int status)
 {
 	for (;;)
 		sc1(__NR_exit_group, status);

@@ -94,6 +94,7 @@ public sealed partial class Migration
     /// <param name="cancel">Cancels.</param>
     public async Task<MigrationReport> RunAsync(string objectName, LiveSnapshot? live, CancellationToken cancel = default)
     {
+        using IDisposable tables = _source.OpenPacks.KeepLeaves();
         MigrationPlan plan = await PlanAsync(objectName, live, cancel).ConfigureAwait(false);
 
         // Until the last pair is confirmed, nothing that a later step starts from may go, here or there.

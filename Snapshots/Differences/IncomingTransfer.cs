@@ -24,6 +24,7 @@ internal sealed partial class IncomingTransfer : IDisposable
     private readonly Lock _sync = new();
     private readonly DuplicateCount _duplicates;
     private readonly TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly IDisposable _tables;
     private PackWriter _pack;
     private SnapshotInfo? _base;
     private long _journalEnd;
@@ -61,6 +62,7 @@ internal sealed partial class IncomingTransfer : IDisposable
 
         Replay(journal);
         _pack.SkipTo(_pack.FileLength);
+        _tables = store.OpenPacks.KeepLeaves();
     }
 
     internal string Id { get; }
@@ -453,6 +455,7 @@ internal sealed partial class IncomingTransfer : IDisposable
 
     public void Dispose()
     {
+        _tables.Dispose();
         _pack.Dispose();
         _encoder.Dispose();
         _journal.Dispose();

@@ -165,16 +165,24 @@ internal sealed class ExtentTable
     {
         Leaf row = _leaves[leaf];
         PackReader pack = _packs.Get(row.Pack);
+        LeafCache? decoded = _packs.Leaves;
+        if (decoded?.TryGet(row.Pack, row.Position) is { } known && IsOf(row, known))
+        {
+            Keep(leaf, known);
+            return known;
+        }
+
         byte[] bytes = pack.ReadExtent(row.Position, out int length);
         try
         {
             Extent[]? extents = ExtentLeafCodec.Decode(bytes, length, row.Start);
-            if (extents is null || extents.Length != row.Count || extents[0].Offset != row.Start || extents[^1].End != row.End)
+            if (extents is null || !IsOf(row, extents))
             {
                 throw new SnapshotDamagedException(pack.FilePath, row.Position, "the extent table here is not the one that the manifest refers to");
             }
 
             Keep(leaf, extents);
+            decoded?.Put(row.Pack, row.Position, extents);
             return extents;
         }
         finally
@@ -182,6 +190,8 @@ internal sealed class ExtentTable
             ArrayPool<byte>.Shared.Return(bytes);
         }
     }
+
+    private static bool IsOf(in Leaf row, Extent[] extents) => extents.Length == row.Count && extents[0].Offset == row.Start && extents[^1].End == row.End;
 
     /// <summary>Keeps a leaf in the place of the one that has been kept longest. Two threads may keep the same one: it goes when the first of its places is taken.</summary>
     private void Keep(int leaf, Extent[] extents)

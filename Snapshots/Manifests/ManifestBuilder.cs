@@ -105,6 +105,7 @@ internal sealed class ManifestBuilder(SnapshotStore store, Func<PackWriter> pack
             {
                 StoredExtent stored = builder._pack().WriteExtent(bytes.AsSpan(0, length), Codec.Raw, 0, default);
                 (holder, position) = (stored.Pack, stored.Position);
+                builder._store.OpenPacks.Leaves?.Put(holder, position, leaf.ToArray());
             }
 
             ArrayPool<byte>.Shared.Return(bytes);

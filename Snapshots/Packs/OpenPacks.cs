@@ -17,8 +17,10 @@ internal sealed class OpenPacks : IDisposable
     private readonly string _directory;
     private readonly Func<Vault?> _vault;
     private readonly Dictionary<PackId, Entry> _current = [];
+    private readonly WeakReference<LeafCache?> _lastLeaves = new(null);
     private Timer? _timer;
     private int _idle;
+    private int _leafUsers;
 
     /// <param name="directory">Where the packs are.</param>
     /// <param name="vault">The keys that new readers are opened with.</param>
@@ -26,6 +28,25 @@ internal sealed class OpenPacks : IDisposable
     {
         _directory = directory;
         _vault = vault;
+    }
+
+    /// <summary>Leaves of extent tables in these packs that stay decoded; null while nobody wants that.</summary>
+    internal LeafCache? Leaves { get; private set; }
+
+    /// <summary>Keeps leaves until the last of those who wanted it disposes of the result; the garbage collector takes them then.</summary>
+    internal IDisposable KeepLeaves()
+    {
+        lock (_lock)
+        {
+            _leafUsers++;
+            if (Leaves is null)
+            {
+                Leaves = _lastLeaves.TryGetTarget(out LeafCache? last) ? last : new LeafCache();
+                _lastLeaves.SetTarget(Leaves);
+            }
+
+            return new LeafUse(this);
+        }
     }
 
     /// <summary>Opens a pack or joins those who have it open. To be given back with <see cref="Release"/>.</summary>
@@ -119,10 +140,31 @@ internal sealed class OpenPacks : IDisposable
     {
         entry.IsCurrent = false;
         _current.Remove(entry.Pack.Id);
+        if (_lastLeaves.TryGetTarget(out LeafCache? leaves))
+        {
+            leaves.Remove(entry.Pack.Id);
+        }
+
         if (entry.Users == 0)
         {
             _idle--;
             entry.Pack.Dispose();
+        }
+    }
+
+    private sealed class LeafUse(OpenPacks packs) : IDisposable
+    {
+        private OpenPacks? _packs = packs;
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _packs, null) is { } of)
+            {
+                lock (of._lock)
+                {
+                    of.Leaves = --of._leafUsers == 0 ? null : of.Leaves;
+                }
+            }
         }
     }
 

@@ -19,6 +19,9 @@ internal sealed class PackCache : IDisposable
         _alone = true;
     }
 
+    /// <inheritdoc cref="OpenPacks.Leaves"/>
+    internal LeafCache? Leaves => _open.Leaves;
+
     internal PackReader Get(PackId id)
     {
         if (!_packs.TryGetValue(id, out Lazy<OpenPacks.Entry>? pack))

@@ -3,7 +3,8 @@ namespace Holdfast.Checkpoint.Bench;
 /// <summary>One application that is measured.</summary>
 /// <param name="Processes">How many processes.</param>
 /// <param name="MiB">Random bytes in each of them.</param>
-internal sealed record BenchCase(int Processes, int MiB)
+/// <param name="Threads">Threads of each of them; all but the first sleep.</param>
+internal sealed record BenchCase(int Processes, int MiB, int Threads = 1)
 {
     /// <summary>Smaller ones are dominated by what does not depend on size, and have no ratio.</summary>
     private const long RatioFrom = 64L << 20;
@@ -19,7 +20,7 @@ internal sealed record BenchCase(int Processes, int MiB)
 
     public bool HasLimit => Processes == 1 && Bytes >= DefectFrom;
 
-    public string Name => Processes == 1 ? $"1 process, {MiB} MiB" : $"{Processes} processes, {MiB} MiB each";
+    public string Name => (Processes == 1 ? $"1 process, {MiB} MiB" : $"{Processes} processes, {MiB} MiB each") + (Threads == 1 ? "" : $", {Threads} threads");
 
-    public static IReadOnlyList<BenchCase> All { get; } = [new(1, 1), new(16, 1), new(128, 1), new(1, 64), new(1, 256), new(1, 1024)];
+    public static IReadOnlyList<BenchCase> All { get; } = [new(1, 1), new(16, 1), new(128, 1), new(1, 1, 64), new(1, 1, 1000), new(1, 64), new(1, 256), new(1, 1024)];
 }

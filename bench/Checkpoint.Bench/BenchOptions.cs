@@ -6,22 +6,24 @@ namespace Holdfast.Checkpoint.Bench;
 internal sealed record BenchOptions
 {
     private const string Usage = """
-        usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--redis MIB] [--json FILE] [--holdfast FILE]
+        usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--redis MIB] [--json FILE] [--plots DIR] [--holdfast FILE]
                Checkpoint.Bench --changes MIB [--windows N] [--seconds S] [--place DIR] [--pairs N] [--json FILE] [--holdfast FILE]
           --place DIR      where the store and the yardsticks' file are (default: /dev/shm)
-          --pairs N        measured pairs of yardstick and operation per case, 1-99 (default: 5)
-          --only CASES     some of PROCESSESxMIB, comma separated, such as 1x256,128x1 (default: 1x1,16x1,128x1,1x64,1x256,1x1024)
+          --pairs N        measured pairs of yardstick and operation per case, 1-99 (default: 15)
+          --only CASES     some of PROCESSESxMIB or PROCESSESxMIBxTHREADS, comma separated, such as 1x256,1x1x64
+                           (default: 1x1,16x1,128x1,1x1x64,1x1x1000,1x64,1x256,1x1024)
           --redis MIB      then a redis server with so much in it: its first answer after either kind of restore (of --only 0: nothing else)
           --changes MIB    instead of all that: a process of so many MiB of which one page in a hundred changes between two checkpoints
           --windows N      and so many times, how fast it writes to its memory without, with, and with a tracked checkpoint in S seconds (default: 1; 60 s)
           --json FILE      writes every figure to FILE too
+          --plots DIR      draws the freeze over memory, over processes and over threads: freeze-memory.svg, freeze-processes.svg, freeze-threads.svg there
           --holdfast FILE  the program to measure (default: what ./holdfast builds)
         ends with 1 when an operation takes more than three times its yardstick at 256 MiB and above
         """;
 
     public string Place { get; private init; } = "/dev/shm";
 
-    public int Pairs { get; private init; } = 5;
+    public int Pairs { get; private init; } = 15;
 
     public IReadOnlyList<BenchCase> Cases { get; private init; } = BenchCase.All;
 
@@ -35,6 +37,8 @@ internal sealed record BenchOptions
     public int Seconds { get; private init; } = 60;
 
     public string? Json { get; private init; }
+
+    public string? Plots { get; private init; }
 
     public string? Holdfast { get; private init; }
 
@@ -57,6 +61,7 @@ internal sealed record BenchOptions
                 ("--windows", _) when Number(value, 0, 99) is { } windows => options with { Windows = windows },
                 ("--seconds", _) when Number(value, 1, 3600) is { } seconds => options with { Seconds = seconds },
                 ("--json", _) => options with { Json = Path.GetFullPath(value) },
+                ("--plots", _) => options with { Plots = Path.GetFullPath(value) },
                 ("--holdfast", _) => options with { Holdfast = Path.GetFullPath(value) },
                 _ => null,
             };
@@ -80,13 +85,13 @@ internal sealed record BenchOptions
         foreach (string word in text.Split(','))
         {
             string[] parts = word.Split('x');
-            if (parts.Length != 2 || !int.TryParse(parts[0], CultureInfo.InvariantCulture, out int processes) || processes is < 1 or > 4096
-                || !int.TryParse(parts[1], CultureInfo.InvariantCulture, out int size) || size is < 1 or > 65536)
+            if (parts.Length is not (2 or 3) || Number(parts[0], 1, 4096) is not { } processes || Number(parts[1], 1, 65536) is not { } size
+                || Number(parts.Length == 3 ? parts[2] : "1", 1, 30_000) is not { } threads)
             {
                 return null;
             }
 
-            cases.Add(new BenchCase(processes, size));
+            cases.Add(new BenchCase(processes, size, threads));
         }
 
         return cases;

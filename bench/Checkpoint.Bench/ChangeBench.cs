@@ -80,7 +80,7 @@ internal sealed class ChangeBench : IDisposable
 
     public static void Print(TextWriter to, BenchOptions options, IReadOnlyList<ChangePair> pairs, IReadOnlyList<WriteRates> rates)
     {
-        to.WriteLine($"One process of {options.ChangesOf} MiB, in {options.Place}: median (least - most) of {pairs.Count} pairs; times in milliseconds, from request to committed.");
+        to.WriteLine($"One process of {options.ChangesOf} MiB, in {options.Place}: median (quartiles) of {pairs.Count} pairs; times in milliseconds, from request to committed.");
         Line(to, "full checkpoint", pairs, pair => pair.FullMs, "F1");
         Line(to, "after 1 % changed", pairs, pair => pair.Ms, "F1");
         Line(to, "time, of the full one's", pairs, pair => pair.Ms / pair.FullMs, "P1");
@@ -98,12 +98,8 @@ internal sealed class ChangeBench : IDisposable
         }
     }
 
-    private static void Line<T>(TextWriter to, string what, IReadOnlyList<T> samples, Func<T, double> value, string format)
-    {
-        double[] sorted = [.. samples.Select(value).Order()];
-        string Text(double number) => number.ToString(format, CultureInfo.InvariantCulture);
-        to.WriteLine($"  {what,-26} {Text((sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2),14} ({Text(sorted[0])} - {Text(sorted[^1])})");
-    }
+    private static void Line<T>(TextWriter to, string what, IReadOnlyList<T> samples, Func<T, double> value, string format) =>
+        to.WriteLine($"  {what,-26} {Spread.Text(samples, value, format)}");
 
     private static double Number(JsonElement answer, string field) => answer.GetProperty(field).GetDouble();
 

@@ -18,6 +18,7 @@ internal sealed class CheckpointBench : IDisposable
     private readonly HoldfastCommand _holdfast;
     private volatile bool _cancelled;
     private int _pid;
+    private Standstill? _standstill;
 
     public CheckpointBench(BenchOptions options)
     {
@@ -74,6 +75,8 @@ internal sealed class CheckpointBench : IDisposable
                 checkpoints.Add(Checkpoint(measured, yardstick).Sample);
             }
 
+            long peak = SupervisorPeak();
+
             for (int i = 0; i < _options.Pairs; i++)
             {
                 _holdfast.Run("kill", Name);
@@ -82,7 +85,7 @@ internal sealed class CheckpointBench : IDisposable
                 lazyRestores.Add(RestoreLazily(measured, yardstick));
             }
 
-            return new CaseResult(measured, stored, first, checkpoints, restores, lazyRestores);
+            return new CaseResult(measured, stored, first, checkpoints, restores, lazyRestores) { SupervisorPeak = peak };
         }
         finally
         {
@@ -109,6 +112,15 @@ internal sealed class CheckpointBench : IDisposable
         }
 
         Directory.Delete(ready, recursive: true);
+        _standstill = new Standstill(_pid, _directory);
+    }
+
+    /// <summary>Peak resident memory of who takes the checkpoints.</summary>
+    private long SupervisorPeak()
+    {
+        int supervisor = _holdfast.Run("show", Name).Answer.GetProperty("supervisorPid").GetInt32();
+        string line = File.ReadLines($"/proc/{supervisor}/status").First(line => line.StartsWith("VmHWM:", StringComparison.Ordinal));
+        return long.Parse(line.AsSpan(6).Trim()[..^3], CultureInfo.InvariantCulture) << 10;
     }
 
     private string Forked => Path.Combine(_directory, "forked");
@@ -142,7 +154,7 @@ internal sealed class CheckpointBench : IDisposable
         // The yardstick's file and the snapshot.
         Yardstick.Warm(2 * measured.Bytes + (64 << 20));
         double plain = yardstick.Write();
-        double fork = Fork();
+        double fork = Fork(), loop = _standstill!.Loop(), freezer = _standstill.Freezer();
         (JsonElement answer, double wall) = _holdfast.Run("checkpoint", Name);
         long stored = answer.GetProperty("bytesStored").GetInt64();
         if (answer.GetProperty("processes").GetInt32() != measured.Processes || stored < measured.Bytes)
@@ -150,7 +162,7 @@ internal sealed class CheckpointBench : IDisposable
             throw new BenchException($"a snapshot of {measured.Name} is not all of it: {answer.GetRawText()}");
         }
 
-        return (new Sample(plain, Milliseconds(answer, "totalMs"), Milliseconds(answer, "freezeMs"), wall, fork), stored);
+        return (new Sample(plain, Milliseconds(answer, "totalMs"), Milliseconds(answer, "freezeMs"), wall) { ForkMs = fork, LoopMs = loop, FreezerMs = freezer }, stored);
     }
 
     private Sample Restore(BenchCase measured, Yardstick yardstick)

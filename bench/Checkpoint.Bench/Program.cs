@@ -41,6 +41,11 @@ try
         Report.WriteJson(file, options, results);
     }
 
+    if (options.Plots is { } directory)
+    {
+        Plots.Write(directory, results);
+    }
+
     return results.Any(result => result.IsDefect) ? 1 : 0;
 }
 catch (BenchException e)

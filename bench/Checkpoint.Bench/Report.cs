@@ -1,19 +1,21 @@
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace Holdfast.Checkpoint.Bench;
 
 /// <summary>Prints the results, and writes them as JSON.</summary>
 internal static class Report
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase, NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals };
 
     public static void Print(TextWriter to, BenchOptions options, IReadOnlyList<CaseResult> results)
     {
-        to.WriteLine($"Through the holdfast command, in {options.Place}, {options.Pairs} interleaved pairs: median (least - most), milliseconds.");
+        to.WriteLine($"Through the holdfast command, in {options.Place}, {options.Pairs} interleaved pairs: median (quartiles), milliseconds.");
         to.WriteLine("total: from request to committed, or to running, in the supervisor. wall: the whole command. ratio: total / plain write or read before it.");
         to.WriteLine("restore --lazy: resume is when it runs, total when all its memory is loaded, from the start of the command.");
-        to.WriteLine("fork: one fork(2) by the application itself just before; freeze ratio: freeze / fork.");
+        to.WriteLine("fork: one fork(2) by the application's first process itself just before; freeze ratio: freeze / fork.");
+        to.WriteLine("loop: C code that stops each thread by ptrace, reads its registers, has it make one system call, and lets it go; freezer: the control group's by itself.");
         to.WriteLine($"Load average now: {Load()}; above the number of processors ({Environment.ProcessorCount}), all of it is slower and less even.");
         foreach (CaseResult result in results)
         {
@@ -22,6 +24,9 @@ internal static class Report
             Sample first = result.FirstCheckpoint;
             Line(to, "first checkpoint", result.Case, [first], "freeze", "write");
             Line(to, "checkpoint", result.Case, result.Checkpoints, "freeze", "write");
+            to.WriteLine($"    loop {Spread.Text(result.Checkpoints, s => s.LoopMs)}  freezer {Spread.Text(result.Checkpoints, s => s.FreezerMs)}  "
+                + $"freeze / (loop + {result.Case.Processes} x fork) {Spread.Text(result.Checkpoints, s => s.FreezeMs / (s.LoopMs + (result.Case.Processes * s.ForkMs)), "F2")}  "
+                + $"peak memory of the supervisor {result.SupervisorPeak >> 20} MiB");
             Line(to, "restore", result.Case, result.Restores, "resume", "read");
             Line(to, "restore --lazy", result.Case, result.LazyRestores, "resume", "read");
             if (result.IsDefect)
@@ -35,12 +40,9 @@ internal static class Report
     {
         to.WriteLine();
         to.WriteLine($"redis with {mib} MiB, from the start of the command to its first answer, milliseconds");
-        foreach ((string what, Func<RedisBench.RedisSample, double> value) in ((string, Func<RedisBench.RedisSample, double>)[])
-            [("restore", s => s.EagerMs), ("restore --lazy", s => s.LazyMs), ("  all loaded", s => s.LoadedMs)])
-        {
-            double[] sorted = [.. samples.Select(value).Order()];
-            to.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {what,-17} {sorted[sorted.Length / 2],9:F1} ({sorted[0]:F1} - {sorted[^1]:F1})"));
-        }
+        to.WriteLine($"  restore           {Spread.Text(samples, s => s.EagerMs)}");
+        to.WriteLine($"  restore --lazy    {Spread.Text(samples, s => s.LazyMs)}");
+        to.WriteLine($"    all loaded      {Spread.Text(samples, s => s.LoadedMs)}");
     }
 
     public static void WriteJson(string file, BenchOptions options, IReadOnlyList<CaseResult> results) => File.WriteAllText(file, JsonSerializer.Serialize(
@@ -55,10 +57,15 @@ internal static class Report
             {
                 result.Case.Processes,
                 MiBEach = result.Case.MiB,
+                result.Case.Threads,
+                result.SupervisorPeak,
                 result.BytesStored,
                 result.IsDefect,
                 FirstCheckpoint = Row(result.FirstCheckpoint, "freezeMs"),
-                Checkpoints = result.Checkpoints.Select(sample => new Dictionary<string, double>(Row(sample, "freezeMs")) { ["forkMs"] = sample.ForkMs }),
+                Checkpoints = result.Checkpoints.Select(sample => new Dictionary<string, double>(Row(sample, "freezeMs"))
+                {
+                    ["forkMs"] = sample.ForkMs, ["loopMs"] = sample.LoopMs, ["freezerMs"] = sample.FreezerMs,
+                }),
                 Restores = result.Restores.Select(sample => Row(sample, "resumeMs")),
                 LazyRestores = result.LazyRestores.Select(sample => Row(sample, "resumeMs")),
                 CheckpointRatio = result.Case.HasRatio ? Spread.Of(result.Checkpoints, sample => sample.Ratio) : (Spread?)null,
@@ -93,19 +100,10 @@ internal static class Report
 
     private static void Line(TextWriter to, string what, BenchCase measured, IReadOnlyList<Sample> samples, string freeze, string plain)
     {
-        string line = $"  {what,-17} {freeze} {Text(samples, s => s.FreezeMs)}  total {Text(samples, s => s.WholeMs)}  wall {Text(samples, s => s.WallMs)}";
-        line += measured.Processes > 1 || freeze != "freeze" ? string.Empty : $"  fork {Text(samples, s => s.ForkMs)} freeze ratio {Text(samples, s => s.FreezeRatio)}";
+        string line = $"  {what,-17} {freeze} {Spread.Text(samples, s => s.FreezeMs)}  total {Spread.Text(samples, s => s.WholeMs)}  wall {Spread.Text(samples, s => s.WallMs)}";
+        line += measured.Processes > 1 || freeze != "freeze" ? string.Empty : $"  fork {Spread.Text(samples, s => s.ForkMs)} freeze ratio {Spread.Text(samples, s => s.FreezeRatio)}";
         to.WriteLine(measured.HasRatio
-            ? line + string.Create(CultureInfo.InvariantCulture, $"  plain {plain,-5} {Text(samples, s => s.YardstickMs)}  ratio {Text(samples, s => s.Ratio, "F2")}")
+            ? line + string.Create(CultureInfo.InvariantCulture, $"  plain {plain,-5} {Spread.Text(samples, s => s.YardstickMs)}  ratio {Spread.Text(samples, s => s.Ratio, "F2")}")
             : line);
-    }
-
-    private static string Text(IReadOnlyList<Sample> samples, Func<Sample, double> value, string format = "F1")
-    {
-        Spread spread = Spread.Of(samples, value);
-        string median = spread.Median.ToString(format, CultureInfo.InvariantCulture);
-        return samples.Count == 1
-            ? $"{median,7}"
-            : $"{median,7} ({spread.Least.ToString(format, CultureInfo.InvariantCulture)} - {spread.Most.ToString(format, CultureInfo.InvariantCulture)})";
     }
 }

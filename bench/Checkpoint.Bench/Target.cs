@@ -26,8 +26,8 @@ internal static class Target
         """;
 
     private const string Python = """
-        import mmap, os, signal, sys, time
-        size, processes, ready, forked = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+        import mmap, os, signal, sys, threading, time
+        size, processes, ready, forked, threads = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5])
         def fork(signal, frame):
             before = time.perf_counter()
             pid = os.fork()
@@ -47,6 +47,9 @@ internal static class Target
         while at < size:
             at += os.readv(random, [view[at:at + (1 << 20)]])
         os.close(random)
+        threading.stack_size(65536)
+        for _ in range(threads - 1):
+            threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
         open('%s/%d' % (ready, os.getpid()), 'w').close()
         while True:
             time.sleep(1000)
@@ -56,8 +59,8 @@ internal static class Target
     /// <exception cref="BenchException">The machine has no interpreter for it.</exception>
     public static IReadOnlyList<string> Command(BenchCase measured, string ready, string forked)
     {
-        string[] arguments = [$"{(long)measured.MiB << 20}", $"{measured.Processes}", ready, forked];
-        return Find("perl") is { } perl ? [perl, "-e", Perl, .. arguments]
+        string[] arguments = [$"{(long)measured.MiB << 20}", $"{measured.Processes}", ready, forked, $"{measured.Threads}"];
+        return measured.Threads == 1 && Find("perl") is { } perl ? [perl, "-e", Perl, .. arguments]
             : Find("python3") is { } python ? [python, "-c", Python, .. arguments]
             : throw new BenchException("neither perl nor python3 is in PATH: one of them plays the application that is measured");
     }

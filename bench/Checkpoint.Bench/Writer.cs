@@ -1,8 +1,6 @@
-using System.Diagnostics;
-
 namespace Holdfast.Checkpoint.Bench;
 
-/// <summary>The program of <see cref="ChangeBench"/>, which has to be faster than an interpreter: compiled by the machine's C compiler.</summary>
+/// <summary>The program of <see cref="ChangeBench"/>.</summary>
 internal static class Writer
 {
     // Arguments: MiB, directory. SIGUSR1: gives one page in a hundred other random bytes, and says in `changed` how many bytes these are. SIGUSR2: writes to random
@@ -71,17 +69,6 @@ internal static class Writer
         }
         """;
 
-    /// <summary>Compiles it.</summary>
-    /// <returns>The program's path.</returns>
-    /// <exception cref="BenchException">There is no C compiler, or it does not like it.</exception>
-    public static string Compile(string directory)
-    {
-        string program = Path.Combine(directory, "writer");
-        File.WriteAllText(program + ".c", Source);
-        ProcessStartInfo start = new("/bin/sh") { ArgumentList = { "-c", "exec cc -O2 -o \"$0\" \"$0.c\"", program }, RedirectStandardError = true };
-        using Process process = Process.Start(start) ?? throw new BenchException("/bin/sh did not start");
-        string errors = process.StandardError.ReadToEnd();
-        process.WaitForExit();
-        return process.ExitCode == 0 ? program : throw new BenchException($"what is measured has to be compiled, and cc says: {errors.Trim()}");
-    }
+    /// <inheritdoc cref="CCompiler.Compile"/>
+    public static string Compile(string directory) => CCompiler.Compile(directory, "writer", Source);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Migrates a chain of snapshots, 1 % random changes each, with `holdfast migrate` to `holdfast node` over loopback with mutual TLS;
-beside it, the same bytes by dd through a TLS socket of openssl. Memory is the peak of each process.
+beside it, the same bytes by dd through a TLS socket of openssl. Memory is of each process.
 
 usage: chain.py [MiB] [SNAPSHOTS] [--cuts N]   from the root of the repository, with the program and the bench built
 --cuts N sends everything through a proxy that cuts the connection N times.
@@ -45,9 +45,11 @@ def await_listener(port):
         time.sleep(0.05)
 
 
-def peak(pid):
+def memory_of(pid):
+    """MiB: the peak of what is resident, and what of it is the process's own now, not mapped from files that all processes of .NET share."""
     with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))
+        sizes = {line.split(":")[0]: int(line.split()[1]) // 1024 for line in status if line.startswith(("VmHWM", "Rss"))}
+    return sizes["VmHWM"], sizes["RssAnon"] + sizes["RssShmem"]
 
 
 def cutter(port, times, total):
@@ -96,14 +98,15 @@ def main():
         began, busy = time.time(), processor()
         migrate = subprocess.Popen([holdfast, "--store", f"{root}/a", "-o", "json", "migrate", "o", "--to", f"https://localhost:{port}", *tls],
                                    stdout=subprocess.PIPE, text=True)
-        memory, last = 0, None
+        memory, server_memory, last = (0, 0), (0, 0), None
         for line in migrate.stdout:
-            memory, last = max(memory, peak(migrate.pid)), json.loads(line)
+            memory = tuple(map(max, memory, memory_of(migrate.pid)))
+            server_memory = tuple(map(max, server_memory, memory_of(node.pid)))
+            last = json.loads(line)
         seconds = time.time() - began
         assert migrate.wait() == 0, last
         client_busy = processor() - busy
         sent = last["bytesSent"]
-        server_memory = peak(node.pid)
     finally:
         busy = processor()
         node.terminate()
@@ -129,7 +132,7 @@ def main():
     print(f"{count} snapshots of {mib} MiB: {distinct} distinct bytes, {sent} sent ({100 * (sent - distinct) / distinct:.2f} % more), {stored} stored there, "
           f"{last['interruptions']} interruptions, {cuts - max(0, left[0])} cuts; {seconds:.1f} s, {sent / seconds / 1e6:.0f} MB/s; "
           f"dd through a TLS socket {plain:.1f} s, {sent / plain / 1e6:.0f} MB/s; share of it {plain / seconds:.2f}; processor time: migrate {client_busy:.1f} s, node {server_busy:.1f} s, dd and openssl {plain_busy:.1f} s; "
-          f"peak memory: migrate {memory} MiB, node {server_memory} MiB")
+          f"peak of resident memory: migrate {memory[0]} MiB, node {server_memory[0]} MiB; of their own: {memory[1]} MiB, {server_memory[1]} MiB")
 
 
 try:

@@ -134,6 +134,8 @@ struct ckpt_process {
 	__u32 stop_signal;	/* of job control that has stopped it, else 0 */
 	__u32 dumpable;		/* as PR_GET_DUMPABLE of prctl(2) has it */
 	__u32 membarrier;	/* as MEMBARRIER_CMD_GET_REGISTRATIONS of membarrier(2) has it */
+	__u32 protection_keys;	/* a bit for each that pkey_alloc(2) has given */
+	__u32 reserved;
 };
 
 #define CKPT_PROCESS_SUBREAPER		(1U << 0)	/* PR_SET_CHILD_SUBREAPER of prctl(2) */

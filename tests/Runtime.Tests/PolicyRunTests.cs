@@ -171,7 +171,8 @@ public sealed class PolicyRunTests : IDisposable
               probe   { on = program, run = "test -e {{flag}}", poll = 1s, at-most-every = 1h }
             }
             """);
-        string work = $"while [ ! -e {flag} ]; do sleep 0.05; done; x=$(head -c 30000000 /dev/zero | tr '\\0' x); while :; do :; done";
+        // It grows when all other points are there: what it grew by before a point is in that point.
+        string work = $"while [ ! -e {flag} ]; do sleep 0.05; done; while [ ! -e {flag}.grow ]; do :; done; x=$(head -c 30000000 /dev/zero | tr '\\0' x); while :; do :; done";
         _holdfast.Run("run", "--name", "app", "--policy", gold, "--detach", "--", "bash", "-c", work).Succeeds();
         HoldfastProgram.Until(() => Status().GetProperty("watched").GetArrayLength() == 4, "every trigger is watched");
         Assert.Equal(0, Status().GetProperty("pointsTaken").GetInt32());
@@ -182,6 +183,7 @@ public sealed class PolicyRunTests : IDisposable
         File.WriteAllText(flag, "");
         HoldfastProgram.Until(() => Taken("gold.probe") == 1, "the program");
         HoldfastProgram.Until(() => Taken("gold.busy") == 1, "the processor");
+        File.WriteAllText($"{flag}.grow", "");
         HoldfastProgram.Until(() => Taken("gold.grown") == 1, "the memory");
         Assert.Empty(Status().GetProperty("troubles").EnumerateArray());
     }

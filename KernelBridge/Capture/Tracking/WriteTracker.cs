@@ -133,7 +133,7 @@ internal sealed class WriteTracker : IDisposable
     {
         List<Area> tracked = [];
         int first = 0;
-        foreach (Area area in areas.Where(area => area.Kind == AreaKind.Anonymous))
+        foreach (Area area in areas.Where(area => area.Kind == AreaKind.Anonymous && !HugePages.IsPrivate(area)))
         {
             if (tracked.Count > 0 && tracked[^1].Map.End != area.Map.Start)
             {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.RegularExpressions;
 
 namespace Holdfast.EndToEnd.Tests.Support;
@@ -34,12 +35,16 @@ public sealed partial record StateProgram(string Name, IReadOnlyList<string> Cas
             keys.GetValueOrDefault("Suite", ""))
         {
             // What others of it do from the beginning may be looked at after it, too: whatever they write, and whatever they wait for but the word to go.
+            HugePages = int.Parse(keys.GetValueOrDefault("Huge", "0"), CultureInfo.InvariantCulture),
             MeetsByFiles = UseOfFiles().IsMatch(source[Math.Max(0, source.IndexOf("state_wait_go()", StringComparison.Ordinal))..]) || MeetingByFiles().IsMatch(source),
         };
     }
 
     /// <summary>Whether its processes meet by files of the work directory while they check themselves: two of it there would take each other's.</summary>
     public bool MeetsByFiles { get; private init; }
+
+    /// <summary>How many huge pages of 2 MiB the host should have for it and a copy beside it.</summary>
+    public int HugePages { get; private init; }
 
     public static IReadOnlyList<StateProgram> All { get; } =
     [

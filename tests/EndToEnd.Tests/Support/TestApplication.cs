@@ -8,6 +8,7 @@ internal sealed class TestApplication : IDisposable
     private static readonly TimeSpan CommandBound = TimeSpan.FromSeconds(120);
     private readonly CommandRunner _runner;
     private readonly IReadOnlyList<string> _prefix;
+    private HugePagePool? _pages;
 
     private TestApplication(string name, IReadOnlyDictionary<string, string>? environment)
         : this(name, "", environment)
@@ -51,6 +52,7 @@ internal sealed class TestApplication : IDisposable
             ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
             ["STATE_BOUND"] = LongMode.Count(600, 6 * 3600).ToString(CultureInfo.InvariantCulture),
         }, user);
+        application._pages = new HugePagePool(StateProgram.Named(program).HugePages);
         List<string> command = [BuiltPrograms.StateProgram(program), application.Work.Path];
         if (programCase.Length > 0)
         {
@@ -252,6 +254,7 @@ internal sealed class TestApplication : IDisposable
     public void Dispose()
     {
         ProcessScan.KillAll(Work.Path);
+        _pages?.Dispose();
         Work.Dispose();
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
@@ -20,6 +21,16 @@ public static class CaptureHelpers
         TerminalOutput output = new();
         output.Copy(DescriptorFacts.ReadAll(pid, pid), calls);
         File.WriteAllBytes(args[1], output.Outputs.Values.SingleOrDefault([]));
+        return 0;
+    });
+
+    /// <summary>Copies what has been typed at a process's one pseudo-terminal to a file, and lets it go. Arguments: the pid, the file.</summary>
+    public static int CopyTerminalInput(string[] args) => Inside(args, (pid, calls) =>
+    {
+        TerminalInput input = new();
+        input.Copy(DescriptorFacts.ReadAll(pid, pid), _ => true, calls);
+        TypedInput found = input.Inputs.Values.SingleOrDefault(TypedInput.None);
+        File.WriteAllText(args[1], $"{string.Join('|', found.Lines.Select(Encoding.UTF8.GetString))} + {Encoding.UTF8.GetString(found.Bytes)}{Encoding.UTF8.GetString(found.Unprocessed)}");
         return 0;
     });
 

@@ -78,6 +78,63 @@ public sealed class ProcessTreesTests(ITestOutputHelper output)
         Assert.Equal("tree.group", Assert.Single(Plan(new(2, 1, 2, 2, false), new(3, 2, 3, 3, false), new(4, 2, 3, 2, false)).Refusals).Code);
     }
 
+    [Fact]
+    public void A_pid_namespace_is_made_when_all_around_it_is_there_and_its_init_first()
+    {
+        BuildPlan plan = Plan(
+            new(2, 1, 2, 2, false), new(5, 2, 5, 2, false), Inside(6, 5, 5, 2, (7, 4, 0, 0)), Inside(7, 5, 5, 2, (7, 1, 0, 0)), Inside(8, 7, 8, 2, (7, 2, 2, 0)), Inside(9, 7, 5, 2, (7, 3, 0, 0)));
+        Assert.Empty(plan.Refusals);
+        Assert.Equal([(5, 7), (5, 6)], plan.Inside.Select(entry => (entry.Maker.Pid, entry.Child.Pid)));
+        Assert.Equal([7, 1], plan.Inside[0].Child.Numbers);
+        Assert.Equal([[8, 2], [9, 3]], plan.Inside[0].Child.After.Select(child => child.Numbers));
+        Assert.All(plan.Inside, entry => Assert.Equal(0, entry.Child.BirthGroup));
+        Assert.Equal([(5, 5), (8, 8)], plan.Groups);
+    }
+
+    [Fact]
+    public void A_group_from_outside_that_its_maker_is_not_in_is_given_to_an_init_at_birth()
+    {
+        BuildPlan plan = Plan(new(2, 1, 2, 2, false), new(3, 2, 3, 2, false), Inside(4, 2, 4, 2, (4, 1, 1, 0)), Inside(5, 4, 3, 2, (4, 2, 0, 0)));
+        Assert.Equal(3, Assert.Single(plan.Inside).Child.BirthGroup);
+        Assert.Equal([(3, 3), (4, 4)], plan.Groups);
+    }
+
+    [Fact]
+    public void A_dead_leader_in_a_pid_namespace_is_replaced_by_a_helper_with_its_numbers_there()
+    {
+        BuildPlan plan = Plan(
+            new(2, 1, 2, 2, false), Inside(3, 2, 2, 2, (3, 1, 0, 0)), Inside(5, 3, 4, 4, (3, 3, 2, 2)), Inside(7, 3, 6, 2, (3, 5, 4, 0)), Inside(9, 3, 8, 8, (3, 7, 6, 6)), Inside(8, 3, 8, 8, (3, 6, 6, 6)));
+        Assert.Empty(plan.Refusals);
+        List<BuildNode> children = Assert.Single(plan.Inside).Child.After;
+        BuildNode session = Assert.Single(children, child => child.Helper);
+        Assert.Equal([4, 2], session.Numbers);
+        Assert.Equal(5, Assert.Single(session.After).Pid);
+        BuildNode group = Assert.Single(Assert.Single(children, child => child.Pid == 7).After);
+        Assert.Equal([6, 4], group.Numbers);
+        Assert.True(group.Helper);
+
+        // Where the leader lives, its orphan is made by a helper of it, which has a number that is free everywhere.
+        BuildNode maker = Assert.Single(Assert.Single(children, child => child.Pid == 8).After);
+        Assert.True(maker.Helper);
+        Assert.Equal(9, Assert.Single(maker.After).Pid);
+        Assert.Equal(2, maker.Numbers.Count);
+    }
+
+    [Fact]
+    public void What_cannot_be_made_in_a_pid_namespace_is_refused()
+    {
+        Assert.Equal("tree.session", Assert.Single(Plan(new(2, 1, 2, 2, false), new(3, 2, 3, 3, false), Inside(4, 3, 2, 2, (4, 1, 0, 0))).Refusals).Code);
+        Assert.Equal("tree.namespace", Assert.Single(Plan(new(2, 1, 2, 2, false), Inside(3, 2, 2, 2, (3, 1, 0, 0)), Inside(4, 1, 2, 2, (3, 2, 0, 0))).Refusals).Code);
+        Assert.Equal("tree.session", Assert.Single(Plan(new(2, 1, 2, 2, false), Inside(3, 2, 3, 3, (3, 1, 1, 1)), Inside(4, 3, 9, 9, (3, 2, 0, 0))).Refusals).Code);
+        Assert.Equal(
+            "tree.group",
+            Assert.Single(Plan(new(2, 1, 2, 2, false), new(5, 2, 5, 2, false), Inside(3, 2, 2, 2, (3, 1, 0, 0)), Inside(4, 3, 5, 2, (3, 2, 0, 0))).Refusals).Code);
+    }
+
+    /// <summary>A process in a pid namespace inside the application's.</summary>
+    private static ProcessNode Inside(int pid, int parent, int group, int session, params (int Namespace, int Pid, int Group, int Session)[] numbers) =>
+        new(pid, parent, group, session, false) { Nested = [.. numbers.Select(own => new NestedNumbers(own.Namespace, own.Pid, own.Group, own.Session))] };
+
     private static BuildPlan Plan(params ProcessNode[] nodes) => ProcessTrees.Plan(nodes, ApplicationScope.Space);
 
     /// <summary>What the kernel does with parents, groups and sessions; number 1 is the space's init.</summary>

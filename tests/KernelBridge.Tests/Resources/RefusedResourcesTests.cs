@@ -25,6 +25,14 @@ public sealed class RefusedResourcesTests : IDisposable
         { "a POSIX queue whose messages somebody is to be told of", "ipc.queue", "l = ctypes.CDLL('librt.so.1'); q = l.mq_open(b'/q', 0o102, 0o600, None); must(q); must(l.mq_notify(q, struct.pack('qii48x', 0, 10, 0)))" },
         { "a POSIX queue without a name that holds messages and cannot be written to", "fd.mqueue", "l = ctypes.CDLL('librt.so.1'); q = l.mq_open(b'/q', 0o102, 0o600, None); must(l.mq_send(q, b'x', 1, 0)); must(l.mq_open(b'/q', 0)); os.close(q); must(l.mq_unlink(b'/q'))" },
         { "a thread in a namespace of its own", "process.namespace", "threading.Thread(target=lambda: (must(libc.unshare(0x04000000)), time.sleep(1000)), daemon=True).start(); time.sleep(0.05)" },
+        { "a mount namespace with a mount of its own", "process.namespace", "must(libc.unshare(0x20000)); must(libc.mount(b'x', b'/mnt', b'tmpfs', 0, None))" },
+        { "children in a pid namespace that has ended", "process.namespace", "must(libc.unshare(0x20000000)); p = os.fork(); (os._exit(0) if p == 0 else None); os.waitpid(p, 0)" },
+        { "a thread whose children are in another pid namespace", "process.namespace", "e = threading.Event(); threading.Thread(target=lambda: (must(libc.unshare(0x20000000)), e.set(), time.sleep(1000)), daemon=True).start(); e.wait()" },
+        { "a first process of a pid namespace that a signal from inside has ended", "process.namespace", "libc.setrlimit(4, struct.pack('QQ', 0, 0)); p = libc.syscall(56, 0x20000011, 0, 0, 0, 0); (ctypes.string_at(0) if p == 0 else None); os.waitid(os.P_PID, p, os.WEXITED | os.WNOWAIT)" },
+        { "a process that went into a pid namespace from outside and was left there", "tree.namespace", "x = libc.syscall(56, 0x20000011, 0, 0, 0, 0); (time.sleep(1000) if x == 0 else None)\nif os.fork() == 0:\n    must(libc.setns(os.pidfd_open(x), 0x20000000)); (os._exit(0) if os.fork() else time.sleep(1000))\nos.wait()" },
+        { "a process in a pid namespace whose parent has left its session since", "tree.session", "r, w = os.pipe()\nif os.fork() == 0:\n    x = libc.syscall(56, 0x20000011, 0, 0, 0, 0); (time.sleep(1000) if x == 0 else None); os.setsid(); os.write(w, b'x'); time.sleep(1000)\nos.read(r, 1)" },
+        { "an owner of signals outside the pid namespace of who has the file", "fd.owner", "r, w = os.pipe(); fcntl.fcntl(r, fcntl.F_SETOWN, os.getpid()); x = libc.syscall(56, 0x20000011, 0, 0, 0, 0); (time.sleep(1000) if x == 0 else os.close(r))" },
+        { "a file in the /proc of a pid namespace", "fd.namespace", "r, w = os.pipe(); x = libc.syscall(56, 0x20020011, 0, 0, 0, 0)\nif x == 0:\n    must(libc.mount(b'none', b'/', None, 0x44000, None)); must(libc.mount(b'proc', b'/proc', b'proc', 14, None)); f = open('/proc/stat'); os.write(w, b'x'); time.sleep(1000)\nos.read(r, 1)" },
         { "children in another time namespace", "process.namespace", "must(libc.unshare(0x80))" },
         { "a child that ends with another signal", "process.exit-signal", "p = libc.syscall(56, 0, 0, 0, 0, 0); (time.sleep(1000) if p == 0 else None)" },
         { "a pidfd on its way that nobody holds", "socket.rights", "p = os.pidfd_open(os.getpid()); a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [p]); os.close(p)" },
@@ -38,11 +46,16 @@ public sealed class RefusedResourcesTests : IDisposable
         { "a raw socket", "fd.socket", "u = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)" },
         { "a netlink socket with an address", "fd.socket", "n = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); n.bind((0, 0))" },
         { "more output in a terminal than its master holds", "pty.unread", "m, s = os.openpty(); os.write(s, bytes(5000))" },
-        { "input that a terminal's slave has not read", "pty.unread", "m, s = os.openpty(); os.write(m, b'x\\n'); os.read(m, 10)" },
+        { "input of a terminal that is processed elsewhere", "pty.unread", "m, s = os.openpty(); a = termios.tcgetattr(s); a[3] |= 0x10000; termios.tcsetattr(s, 0, a); os.write(m, b'x')" },
+        { "input of a terminal that marks errors", "pty.unread", "m, s = os.openpty(); a = termios.tcgetattr(s); a[0] |= termios.PARMRK; a[3] = 0; termios.tcsetattr(s, 0, a); os.write(m, b'x')" },
+        { "input of a terminal in exclusive use", "pty.unread", "m, s = os.openpty(); a = termios.tcgetattr(s); a[3] = 0; termios.tcsetattr(s, 0, a); fcntl.ioctl(s, termios.TIOCEXCL); os.write(m, b'x')" },
+        { "input of a terminal that is reported by signals", "pty.unread", "signal.signal(29, signal.SIG_IGN); m, s = os.openpty(); a = termios.tcgetattr(s); a[3] = 0; termios.tcsetattr(s, 0, a); fcntl.fcntl(s, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(s, fcntl.F_SETFL, os.O_RDWR | os.O_ASYNC); os.write(m, b'x')" },
         { "a terminal whose output is stopped", "pty.stopped", "m, s = os.openpty(); fcntl.ioctl(s, 0x540a, 0)" },
         { "a master with another line discipline", "pty.discipline", "m, s = os.openpty(); fcntl.ioctl(m, 0x5423, struct.pack('i', 27))" },
         { "a slave with another line discipline", "pty.discipline", "m, s = os.openpty(); fcntl.ioctl(s, 0x5423, struct.pack('i', 27))" },
-        { "huge pages", "memory.huge", "must(libc.mmap(0, 2 << 20, 0, 0x44022, -1, 0))" },
+        { "an open file of huge pages", "memory.huge", "os.mkdir(out + '/h'); must(libc.mount(b'none', (out + '/h').encode(), b'hugetlbfs', 0, None)); f = os.open(out + '/h/f', os.O_CREAT | os.O_RDWR)" },
+        { "a mapped file of huge pages", "memory.huge", "os.mkdir(out + '/h'); must(libc.mount(b'none', (out + '/h').encode(), b'hugetlbfs', 0, None)); f = os.open(out + '/h/f', os.O_CREAT | os.O_RDWR); os.truncate(f, 2 << 20); must(libc.mmap(0, 2 << 20, 3, 0x4001, f, 0)); os.close(f)" },
+        { "System V memory of huge pages", "memory.huge", "libc.shmat.restype = ctypes.c_long; i = libc.shmget(7, 2 << 20, 0o15600); must(i); must(libc.shmat(i, None, 0))" },
     };
 
     [Theory]
@@ -51,7 +64,7 @@ public sealed class RefusedResourcesTests : IDisposable
     {
         IRunningApplication application = bench.Python(
             $$"""
-            import ctypes, fcntl, mmap, os, socket, struct, threading, time
+            import ctypes, fcntl, mmap, os, signal, socket, struct, termios, threading, time
             out = os.environ['OUT']
             libc = ctypes.CDLL(None, use_errno=True)
             libc.mmap.restype = ctypes.c_long

@@ -65,6 +65,40 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
         }
     }
 
+    [Fact]
+    public void Impossible_pid_and_mount_namespaces_are_refused_by_name()
+    {
+        byte[] good = Image();
+        void Refused(string what, Action<List<JsonObject>, JsonNode> change)
+        {
+            JsonNode root = JsonNode.Parse(good)!;
+            change([.. root["Processes"]!.AsArray().Select(process => process!.AsObject()).OrderBy(process => process["Nested"]!.AsArray().Count)], root);
+            BridgeException refused = Assert.Throws<BridgeException>(() => ApplicationImage.Decode(System.Text.Encoding.UTF8.GetBytes(root.ToJsonString())));
+            Assert.Equal("image.invalid", refused.Code);
+            Assert.True(refused.Message.Contains("namespace", StringComparison.Ordinal), $"{what}: {refused.Message}");
+        }
+
+        JsonObject Level(JsonObject process, int level) => process["Nested"]![level]!.AsObject();
+        int depth = JsonNode.Parse(good)!["Processes"]!.AsArray().Max(process => process!["Nested"]!.AsArray().Count);
+        Assert.Equal(2, depth);
+        Refused("no init", (all, _) => Level(all[^1], 0)["Namespace"] = all[0]["Pid"]!.DeepClone());
+        Refused("an init that is not there", (all, _) => Level(all[^1], 1)["Namespace"] = 4711);
+        Refused("in itself", (all, _) => Level(all[^2], 0)["Namespace"] = all[^1]["Pid"]!.DeepClone());
+        Refused("a number that is another's", (all, _) => Level(all[^1], 0)["Pid"] = 1);
+        Refused("a number out of range", (all, _) => Level(all[^1], 0)["Pid"] = 1 << 22);
+        Refused("a group that is another's", (all, _) => Level(all[^1], 0)["Group"] = 1);
+        Refused("too deep", (all, _) => all[^1]["Nested"] = new JsonArray([.. Enumerable.Range(0, 40).Select(_ => Level(all[^1], 0).DeepClone())]));
+        Refused("a child that is outside", (all, _) => all[^1]["Nested"] = new JsonArray());
+        Refused("a thread without numbers", (all, _) => all[^1]["Threads"]![0]!["NestedTids"] = new JsonArray());
+        Refused("a thread with another's number", (all, _) => all[^1]["Threads"]![0]!["NestedTids"]![0] = 1);
+        Refused("children further out", (all, _) => all[^1]["ChildNamespace"] = all[^2]["Pid"]!.DeepClone());
+        Refused("children nowhere", (all, _) => all[^1]["ChildNamespace"] = 4711);
+        Refused("no mount namespace", (all, _) => all[0]["MountNamespace"] = 4711);
+        Refused("a maker that is elsewhere", (_, root) => root["MountNamespaces"]![0]!["Maker"] = 2);
+        Refused("made out of itself", (_, root) => root["MountNamespaces"]![0]!["Base"] = root["MountNamespaces"]![0]!["Maker"]!.DeepClone());
+        Refused("unknown flags", (_, root) => root["MountNamespaces"]![0]!["Flags"] = 1 << 12);
+    }
+
     public void Dispose() => bench.Dispose();
 
     /// <summary>All that happens before anything is built.</summary>
@@ -103,9 +137,14 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
             s = libc.signalfd(-1, ctypes.byref(ctypes.c_ulong(512)), 0)
             fcntl.fcntl(r, fcntl.F_SETOWN, os.getpid()); fcntl.fcntl(r, fcntl.F_SETFL, fcntl.fcntl(r, fcntl.F_GETFL) | os.O_ASYNC)
-            ma, sl = os.openpty(); me, ss = os.openpty(); os.close(me)
+            ma, sl = os.openpty(); os.write(ma, b'typed\nhalf'); me, ss = os.openpty(); os.close(me)
             signal.signal(signal.SIGUSR1, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 1000, 1000); libc.syscall(222, 1, 0, ctypes.byref(ctypes.c_int()))
             threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
+            if libc.syscall(56, 0x20020011, 0, 0, 0, 0) == 0:
+                libc.mount(b'none', b'/', None, 0x44000, None); libc.mount(b'proc', b'/proc', b'proc', 14, None); libc.unshare(0x20000000)
+                if os.fork() == 0: open(out + '/inside', 'w').close()
+                time.sleep(1000)
+            while not os.path.exists(out + '/inside'): time.sleep(0.01)
             if os.fork() == 0:
                 os.setsid(); fcntl.ioctl(sl, 0x540e, 0); ct = os.open('/dev/tty', os.O_RDWR)
                 if os.fork() == 0: os._exit(3)

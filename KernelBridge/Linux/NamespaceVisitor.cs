@@ -1,0 +1,111 @@
+using System.Collections.Concurrent;
+using System.Runtime.ExceptionServices;
+
+namespace Holdfast.KernelBridge.Linux;
+
+/// <summary>
+/// A thread in the IPC and UTS namespaces of a process, for as long as questions may come: to make one, and to let the kernel take down what it has entered, takes longer
+/// than most answers. Nothing else ever runs on it. See ipc_namespaces(7), uts_namespaces(7).
+/// </summary>
+internal sealed class NamespaceVisitor : IDisposable
+{
+    private const int CLONE_NEWIPC = 0x08000000, CLONE_NEWUTS = 0x04000000;
+
+    // By the name of the namespace that they are in, such as "ipc:[4026532182]", which nobody else can get while they are there.
+    private static readonly ConcurrentDictionary<string, NamespaceVisitor> all = new();
+
+    private readonly BlockingCollection<Action> questions = [];
+    private readonly List<string> names = [];
+
+    private NamespaceVisitor(int pid)
+    {
+        Thread thread = new(Answer) { IsBackground = true, Name = "namespace visitor" };
+        thread.Start();
+        foreach ((string kind, int flag) in ((string, int)[])[("ipc", CLONE_NEWIPC), ("uts", CLONE_NEWUTS)])
+        {
+            if (Name("self", kind) is { } ours && Name($"{pid}", kind) is { } name && name != ours && Run(() => Enter(pid, kind, flag) is null))
+            {
+                names.Add(name);
+                all.TryAdd(name, this);
+            }
+        }
+    }
+
+    /// <summary>Sends one into those namespaces of a process that are not ours; questions about them go to it until it is disposed.</summary>
+    public static NamespaceVisitor To(int pid) => new(pid);
+
+    /// <summary>Asks something in a namespace of a process.</summary>
+    /// <param name="pid">As the host sees it.</param>
+    /// <param name="kind"><c>ipc</c> or <c>uts</c>.</param>
+    /// <param name="question">Runs on a thread for which that namespace is its own.</param>
+    /// <exception cref="BridgeException"><c>rights.missing</c>, or what the question throws.</exception>
+    public static T Ask<T>(int pid, string kind, Func<T> question)
+    {
+        if (Name($"{pid}", kind) is { } name && all.TryGetValue(name, out NamespaceVisitor? there))
+        {
+            try
+            {
+                return there.Run(question);
+            }
+            catch (InvalidOperationException) when (there.questions.IsAddingCompleted)
+            {
+                // It has just left.
+            }
+        }
+
+        using NamespaceVisitor visitor = new(Environment.ProcessId);
+        return visitor.Run(() => Enter(pid, kind, kind == "ipc" ? CLONE_NEWIPC : CLONE_NEWUTS) is { } problem
+            ? throw new BridgeException("rights.missing", $"entering the {kind.ToUpperInvariant()} namespace of process {pid}", problem, "run as root or with CAP_SYS_ADMIN")
+            : question());
+    }
+
+    /// <summary>Lets it go: the thread ends by itself.</summary>
+    public void Dispose()
+    {
+        names.ForEach(name => all.TryRemove(new KeyValuePair<string, NamespaceVisitor>(name, this)));
+        questions.CompleteAdding();
+    }
+
+    private static string? Name(string pid, string kind) => ProcFs.TryLink($"/proc/{pid}/ns/{kind}");
+
+    /// <summary>Null when this thread is there now, or why not.</summary>
+    private static string? Enter(int pid, string kind, int flag)
+    {
+        int fd = Libc.open($"/proc/{pid}/ns/{kind}", Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
+        string? problem = fd >= 0 && Libc.setns(fd, flag) == 0 ? null : Errno.Text(Libc.LastError);
+        _ = fd >= 0 ? Libc.close(fd) : 0;
+        return problem;
+    }
+
+    private void Answer()
+    {
+        foreach (Action question in questions.GetConsumingEnumerable())
+        {
+            question();
+        }
+    }
+
+    private T Run<T>(Func<T> question)
+    {
+        T? answer = default;
+        ExceptionDispatchInfo? failure = null;
+        using ManualResetEventSlim done = new(false, 0);
+        questions.Add(() =>
+        {
+            try
+            {
+                answer = question();
+            }
+            catch (Exception e)
+            {
+                // Thrown again where it was asked.
+                failure = ExceptionDispatchInfo.Capture(e);
+            }
+
+            done.Set();
+        });
+        done.Wait();
+        failure?.Throw();
+        return answer!;
+    }
+}
