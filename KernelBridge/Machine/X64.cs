@@ -8,6 +8,9 @@ namespace Holdfast.KernelBridge.Machine;
 /// </summary>
 internal static class X64
 {
+    /// <summary>Register sets by their numbers in core dumps (include/uapi/linux/elf.h): NT_PRSTATUS, NT_X86_XSTATE.</summary>
+    public const int NotePrstatus = 1, NoteExtendedState = 0x202;
+
     public const int Read = 0, Write = 1, Open = 2, Close = 3, Poll = 7, Lseek = 8, Mmap = 9, Mprotect = 10, Munmap = 11, Brk = 12, RtSigaction = 13, RtSigprocmask = 14,
         RtSigreturn = 15, Mremap = 25, Madvise = 28, Dup2 = 33, Pause = 34, Nanosleep = 35, Getitimer = 36, Setitimer = 38, Getpid = 39, Clone = 56, Exit = 60, Wait4 = 61, Kill = 62,
         Fcntl = 72, Fchdir = 81, Chdir = 80, Umask = 95, Getppid = 110, Setpgid = 109, Setsid = 112, Setgroups = 116, Setresuid = 117, Setresgid = 119,

@@ -14,8 +14,6 @@ internal static unsafe class PtraceCall
         PTRACE_PEEKSIGINFO = 0x4209, PTRACE_GETSIGMASK = 0x420a, PTRACE_SETSIGMASK = 0x420b, PTRACE_SECCOMP_GET_FILTER = 0x420c, PTRACE_SECCOMP_GET_METADATA = 0x420d, PTRACE_GET_RSEQ_CONFIGURATION = 0x420f,
         PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG = 0x4211;
 
-    private const int NT_PRSTATUS = 1, NT_X86_XSTATE = 0x202;
-
     public static int Seize(int tid, int options) => Try(PTRACE_SEIZE, tid, 0, options);
 
     public static int Interrupt(int tid) => Try(PTRACE_INTERRUPT, tid, 0, 0);
@@ -41,14 +39,14 @@ internal static unsafe class PtraceCall
     {
         UserRegisters registers;
         Libc.Iovec vector = new() { Base = (ulong)&registers, Length = (ulong)sizeof(UserRegisters) };
-        Must(PTRACE_GETREGSET, tid, NT_PRSTATUS, (long)&vector, "PTRACE_GETREGSET(NT_PRSTATUS)");
+        Must(PTRACE_GETREGSET, tid, X64.NotePrstatus, (long)&vector, "PTRACE_GETREGSET(NT_PRSTATUS)");
         return registers;
     }
 
     public static void SetRegisters(int tid, UserRegisters registers)
     {
         Libc.Iovec vector = new() { Base = (ulong)&registers, Length = (ulong)sizeof(UserRegisters) };
-        Must(PTRACE_SETREGSET, tid, NT_PRSTATUS, (long)&vector, "PTRACE_SETREGSET(NT_PRSTATUS)");
+        Must(PTRACE_SETREGSET, tid, X64.NotePrstatus, (long)&vector, "PTRACE_SETREGSET(NT_PRSTATUS)");
     }
 
     /// <summary>The extended state (x87, SSE, AVX, …) in the XSAVE standard format, at the size that the kernel uses.</summary>
@@ -58,7 +56,7 @@ internal static unsafe class PtraceCall
         fixed (byte* p = buffer)
         {
             Libc.Iovec vector = new() { Base = (ulong)p, Length = (ulong)buffer.Length };
-            Must(PTRACE_GETREGSET, tid, NT_X86_XSTATE, (long)&vector, "PTRACE_GETREGSET(NT_X86_XSTATE)");
+            Must(PTRACE_GETREGSET, tid, X64.NoteExtendedState, (long)&vector, "PTRACE_GETREGSET(NT_X86_XSTATE)");
             return buffer[..(int)vector.Length];
         }
     }
@@ -68,7 +66,7 @@ internal static unsafe class PtraceCall
         fixed (byte* p = state)
         {
             Libc.Iovec vector = new() { Base = (ulong)p, Length = (ulong)state.Length };
-            Must(PTRACE_SETREGSET, tid, NT_X86_XSTATE, (long)&vector, "PTRACE_SETREGSET(NT_X86_XSTATE)");
+            Must(PTRACE_SETREGSET, tid, X64.NoteExtendedState, (long)&vector, "PTRACE_SETREGSET(NT_X86_XSTATE)");
         }
     }
 

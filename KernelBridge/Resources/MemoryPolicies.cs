@@ -27,7 +27,7 @@ internal static class MemoryPolicies
     /// <summary>The policy of the thread in which calls are made; null for the default one.</summary>
     /// <param name="calls">Calls in it.</param>
     /// <exception cref="BridgeException"><c>memory.policy</c>.</exception>
-    public static MemoryPolicyImage? Capture(InjectedCalls calls)
+    public static MemoryPolicyImage? Ask(InjectedCalls calls)
     {
         ulong mode = calls.Scratch;
         ulong nodes = calls.Scratch + 8;
@@ -45,10 +45,14 @@ internal static class MemoryPolicies
         }
 
         byte[] answer = calls.Read(mode, 8 + (MostNodes / 8));
-        int found = BitConverter.ToInt32(answer);
-        int used = answer.AsSpan(8).LastIndexOfAnyExcept((byte)0) + 1;
-        return found == 0 ? null : new MemoryPolicyImage(found, answer[8..(8 + used)]);
+        return Image(BitConverter.ToInt32(answer), answer.AsSpan(8));
     }
+
+    /// <summary>The image of a policy; null for the default one.</summary>
+    /// <param name="mode">MPOL_…, with flags.</param>
+    /// <param name="nodes">Its nodes as a mask.</param>
+    public static MemoryPolicyImage? Image(int mode, ReadOnlySpan<byte> nodes) =>
+        mode == 0 ? null : new MemoryPolicyImage(mode, nodes[..(nodes.LastIndexOfAnyExcept((byte)0) + 1)].ToArray());
 
     /// <summary>Nodes that a policy names and this host lacks; null when there are none.</summary>
     public static Refusal? CheckRestore(ProcessImage process)

@@ -20,6 +20,7 @@ public static class Program
         ["checkpoint-once"] = Conformance.ConformanceHelpers.CheckpointOnce,
         ["checkpoint-forever"] = Conformance.ConformanceHelpers.CheckpointForever,
         ["restore-forever"] = Conformance.ConformanceHelpers.RestoreForever,
+        ["device-conformance"] = Conformance.ConformanceRunner.Run,
         ["stuck-read"] = Spaces.SpaceHelpers.StuckRead,
     };
 
