@@ -10,8 +10,6 @@ internal sealed class ImageAssembly
     private readonly IReadOnlyList<ProcessImage> processes;
     private readonly PidReference pids;
     private readonly ApplicationCensus? census;
-    private readonly SocketCensus? sockets;
-    private readonly TerminalCensus? terminals;
     private readonly IReadOnlyDictionary<int, byte[]> outputs;
     private readonly IReadOnlyDictionary<int, TypedInput> inputs;
     private readonly SocketQueues queues;
@@ -34,8 +32,6 @@ internal sealed class ImageAssembly
         this.processes = processes;
         this.pids = pids;
         this.census = census;
-        sockets = census?.Sockets;
-        terminals = census?.Terminals;
         this.outputs = outputs;
         this.inputs = inputs;
         this.queues = queues;
@@ -78,7 +74,7 @@ internal sealed class ImageAssembly
         int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
-            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = terminals?.Capture(outputs, inputs) ?? [],
+            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = census?.Terminals.Capture(outputs, inputs) ?? [],
             MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, MountNamespaces = census?.MountNamespaces.Images ?? [], Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
@@ -125,16 +121,16 @@ internal sealed class ImageAssembly
             image = process with { Pid = pids.Number(process.Pid) };
         }
 
-        if (terminals?.Of(facts) is { } terminal)
+        if (census?.Terminals.Of(facts) is { } terminal)
         {
             image = new TerminalSlaveImage { Flags = image.Flags, Terminal = terminal, ByControl = !TerminalCensus.IsSlave(facts) };
         }
 
         if (image is SocketImage socket)
         {
-            image = sockets?.StandardStreams.TryGetValue(facts.Identity.Inode, out int stream) == true
+            image = census?.Sockets.StandardStreams.TryGetValue(facts.Identity.Inode, out int stream) == true
                 ? new InheritedStreamImage { Flags = image.Flags, Stream = stream, Was = facts.Link }
-                : sockets?.Complete(socket) ?? image;
+                : census?.Sockets.Complete(socket) ?? image;
         }
 
         if (facts.Identity.Type == FileIdentity.Regular && facts.Deleted && image is not PosixQueueEndImage)
@@ -213,7 +209,7 @@ internal sealed class ImageAssembly
         int index = FileOf(facts, image);
         if (files[index].File is SocketImage socket)
         {
-            files[index] = (facts, sockets?.Known.ContainsKey(facts.Identity.Inode) == true
+            files[index] = (facts, census?.Sockets.Known.ContainsKey(facts.Identity.Inode) == true
                 ? SocketQueues.OfOrphan(facts, socket)
                 : throw new BridgeException([new Refusal(
                     DescriptorsInFlight.Code, facts.InnerPid, facts.ReportedNumber, facts.Carrier!.Link, $"{socket.Description}, which is on its way behind other descriptors in its queue, cannot be looked at",

@@ -10,6 +10,9 @@ internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard
     // More than that are no processes of an application, but one that connects over and over.
     private const int MostPeers = 4096;
 
+    // So many are let in before others are listened to: somebody may call without an end.
+    private const int MostAtOnce = 64;
+
     // Of the time that there is, what a process has; the rest is for its answer.
     private const double ShareOfProcess = 0.8;
 
@@ -117,7 +120,7 @@ internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard
 
     private void Accept(InterceptListener listener, TimeSpan deadline)
     {
-        while (listener.TryAccept() is { } caller)
+        for (int i = 0; i < MostAtOnce && listener.TryAccept() is { } caller; i++)
         {
             InterceptPeer peer = new(caller.Descriptor, caller.Pid);
             // The name can be found in /proc/net/unix by anybody on this host; one conversation for each process of the application.

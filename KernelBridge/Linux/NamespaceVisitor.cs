@@ -9,7 +9,10 @@ namespace Holdfast.KernelBridge.Linux;
 /// </summary>
 internal sealed class NamespaceVisitor : IDisposable
 {
-    private const int CLONE_NEWIPC = 0x08000000, CLONE_NEWUTS = 0x04000000;
+    private const int CLONE_NEWIPC = 0x08000000, CLONE_NEWUTS = 0x04000000, CLONE_NEWNET = 0x40000000;
+
+    // Those that it waits in for questions.
+    private static readonly string[] lasting = ["ipc", "uts"];
 
     // By the name of the namespace that they are in, such as "ipc:[4026532182]", which nobody else can get while they are there.
     private static readonly ConcurrentDictionary<string, NamespaceVisitor> all = new();
@@ -21,9 +24,9 @@ internal sealed class NamespaceVisitor : IDisposable
     {
         Thread thread = new(Answer) { IsBackground = true, Name = "namespace visitor" };
         thread.Start();
-        foreach ((string kind, int flag) in ((string, int)[])[("ipc", CLONE_NEWIPC), ("uts", CLONE_NEWUTS)])
+        foreach (string kind in lasting)
         {
-            if (Name("self", kind) is { } ours && Name($"{pid}", kind) is { } name && name != ours && Run(() => Enter(pid, kind, flag) is null))
+            if (Name("self", kind) is { } ours && Name($"{pid}", kind) is { } name && name != ours && Run(() => Enter(pid, kind) is null))
             {
                 names.Add(name);
                 all.TryAdd(name, this);
@@ -36,7 +39,7 @@ internal sealed class NamespaceVisitor : IDisposable
 
     /// <summary>Asks something in a namespace of a process.</summary>
     /// <param name="pid">As the host sees it.</param>
-    /// <param name="kind"><c>ipc</c> or <c>uts</c>.</param>
+    /// <param name="kind"><c>ipc</c>, <c>uts</c> or <c>net</c>.</param>
     /// <param name="question">Runs on a thread for which that namespace is its own.</param>
     /// <exception cref="BridgeException"><c>rights.missing</c>, or what the question throws.</exception>
     public static T Ask<T>(int pid, string kind, Func<T> question)
@@ -54,7 +57,7 @@ internal sealed class NamespaceVisitor : IDisposable
         }
 
         using NamespaceVisitor visitor = new(Environment.ProcessId);
-        return visitor.Run(() => Enter(pid, kind, kind == "ipc" ? CLONE_NEWIPC : CLONE_NEWUTS) is { } problem
+        return visitor.Run(() => Enter(pid, kind) is { } problem
             ? throw new BridgeException("rights.missing", $"entering the {kind.ToUpperInvariant()} namespace of process {pid}", problem, "run as root or with CAP_SYS_ADMIN")
             : question());
     }
@@ -69,8 +72,9 @@ internal sealed class NamespaceVisitor : IDisposable
     private static string? Name(string pid, string kind) => ProcFs.TryLink($"/proc/{pid}/ns/{kind}");
 
     /// <summary>Null when this thread is there now, or why not.</summary>
-    private static string? Enter(int pid, string kind, int flag)
+    private static string? Enter(int pid, string kind)
     {
+        int flag = kind switch { "ipc" => CLONE_NEWIPC, "uts" => CLONE_NEWUTS, _ => CLONE_NEWNET };
         int fd = Libc.open($"/proc/{pid}/ns/{kind}", Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
         string? problem = fd >= 0 && Libc.setns(fd, flag) == 0 ? null : Errno.Text(Libc.LastError);
         _ = fd >= 0 ? Libc.close(fd) : 0;

@@ -36,7 +36,7 @@ internal sealed record TcpSocketState(ulong Inode, int State, IPEndPoint Local, 
 /// <summary>Asks the kernel for all sockets of a network namespace; see sock_diag(7) and include/uapi/linux/{unix_diag,inet_diag}.h.</summary>
 internal sealed unsafe class SocketDiagnosis : IDisposable
 {
-    private const int NETLINK_SOCK_DIAG = 4, SOCK_DIAG_BY_FAMILY = 20, SOCK_DESTROY = 21, CLONE_NEWNET = 0x40000000;
+    private const int NETLINK_SOCK_DIAG = 4, SOCK_DIAG_BY_FAMILY = 20, SOCK_DESTROY = 21;
 
     private readonly int fd;
 
@@ -48,24 +48,19 @@ internal sealed unsafe class SocketDiagnosis : IDisposable
     /// <summary>Asks in the network namespace of a process; null where this kernel cannot tell.</summary>
     public static SocketDiagnosis? TryOpen(int pid)
     {
-        int own = -1;
-        if (ProcFs.TryLink($"/proc/{pid}/ns/net") == ProcFs.TryLink("/proc/self/ns/net"))
+        try
         {
-            own = SocketCalls.socket(AF_NETLINK, SOCK_RAW | Libc.O_CLOEXEC, NETLINK_SOCK_DIAG);
+            // A socket stays in the namespace in which it was made.
+            int own = ProcFs.TryLink($"/proc/{pid}/ns/net") == ProcFs.TryLink("/proc/self/ns/net") ? Open() : NamespaceVisitor.Ask(pid, "net", Open);
             return own < 0 ? null : new SocketDiagnosis(own);
         }
-
-        // A socket stays in the namespace in which it was made; the thread that goes there ends.
-        Thread visitor = new(() =>
+        catch (BridgeException e) when (e.Code == "rights.missing")
         {
-            int space = Libc.open($"/proc/{pid}/ns/net", Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
-            own = space >= 0 && Libc.setns(space, CLONE_NEWNET) == 0 ? SocketCalls.socket(AF_NETLINK, SOCK_RAW | Libc.O_CLOEXEC, NETLINK_SOCK_DIAG) : -1;
-            _ = space >= 0 ? Libc.close(space) : 0;
-        });
-        visitor.Start();
-        visitor.Join();
-        return own < 0 ? null : new SocketDiagnosis(own);
+            return null;
+        }
     }
+
+    private static int Open() => SocketCalls.socket(AF_NETLINK, SOCK_RAW | Libc.O_CLOEXEC, NETLINK_SOCK_DIAG);
 
     /// <summary>All Unix sockets; null where this kernel cannot tell (CONFIG_UNIX_DIAG).</summary>
     public List<UnixSocketState>? UnixSockets()

@@ -128,7 +128,6 @@ internal sealed partial class PtraceRestore
                 output.Add(what, X64.Write, (ulong)slave, output.Place(terminal.Output), (ulong)terminal.Output.Length);
                 output.Add(what, X64.Ioctl, (ulong)master, TCSETS2, output.Place(terminal.Settings));
             }
-
         }
 
         stubs[plan.Root!.Pid].Run(output);

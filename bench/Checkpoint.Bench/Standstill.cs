@@ -88,7 +88,8 @@ internal sealed class Standstill
     {
         _pids = string.Join(' ', Tree(pid));
         _loop = CCompiler.IsInstalled ? CCompiler.Compile(directory, "loop", Source) : null;
-        string group = "/sys/fs/cgroup" + File.ReadAllLines($"/proc/{pid}/cgroup").Last().Split(':', 3)[2];
+        string root = File.ReadLines("/proc/mounts").Select(line => line.Split(' ')).FirstOrDefault(words => words[2] == "cgroup2")?[1] ?? "/sys/fs/cgroup";
+        string group = root + File.ReadLines($"/proc/{pid}/cgroup").First(line => line.StartsWith("0::", StringComparison.Ordinal))[3..];
         // One that others are in too is not ours to stop.
         _group = File.Exists(Path.Combine(group, "cgroup.freeze"))
             && File.ReadAllLines(Path.Combine(group, "cgroup.procs")).Order().SequenceEqual(_pids.Split(' ').Order()) ? group : null;

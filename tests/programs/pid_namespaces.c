@@ -206,6 +206,22 @@ static void *thread(void *argument)
 	return NULL;
 }
 
+/* A member whose parent has ended, and which its init has adopted: a daemon in a session whose leader that was, or an orphan in its group. */
+static void leave_orphan(int in_session)
+{
+	pid_t pid = state_fork();
+
+	if (pid == 0) {
+		MUST(in_session ? setsid() : (pid_t)setpgid(0, 0));
+		if (state_fork() == 0) {
+			UNTIL(getppid() == 1);
+			member();
+		}
+		_exit(0);
+	}
+	state_join(pid);
+}
+
 __attribute__((noreturn)) static void family(void)
 {
 	pthread_t threads[2];
@@ -240,28 +256,8 @@ __attribute__((noreturn)) static void family(void)
 			member();
 		init();
 	}
-	/* A daemon, whose session's leader has ended. */
-	pid = state_fork();
-	if (pid == 0) {
-		MUST(setsid());
-		if (state_fork() == 0) {
-			UNTIL(getppid() == 1);
-			member();
-		}
-		_exit(0);
-	}
-	state_join(pid);
-	/* An orphan in a group whose leader has ended. */
-	pid = state_fork();
-	if (pid == 0) {
-		MUST(setpgid(0, 0));
-		if (state_fork() == 0) {
-			UNTIL(getppid() == 1);
-			member();
-		}
-		_exit(0);
-	}
-	state_join(pid);
+	leave_orphan(1);
+	leave_orphan(0);
 	pid = state_fork();
 	if (pid == 0)
 		_exit(7);

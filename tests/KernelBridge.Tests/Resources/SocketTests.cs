@@ -59,6 +59,7 @@ public sealed class SocketTests : IDisposable
         bench.Expect("ready");
         Taken taken = bench.Checkpoint(application, kill: true);
         int port = Number("port");
+        SpaceFixture.Until(() => ProcessStat.TryRead(application.MainPid)?.State is null or 'Z' or 'X', "it has ended, and the port is free");
         using (TcpListener other = new(IPAddress.Loopback, port))
         {
             other.Start();

@@ -12,6 +12,8 @@ import termios
 import threading
 import time
 
+from serving import wait_for
+
 work = sys.argv[1]
 environment = {**os.environ, "TERM": "vt100", "LC_ALL": "C.UTF-8", "SHELL": "/bin/sh", "HOME": work}
 environment.pop("TMUX", None)
@@ -25,14 +27,6 @@ def mark(name, text=""):
     with open(work + "/." + name, "w") as file:
         file.write(text)
     os.rename(work + "/." + name, work + "/" + name)
-
-
-def wait_for(condition, what):
-    limit = time.monotonic() + 600
-    while not condition():
-        if time.monotonic() > limit:
-            raise RuntimeError("waited in vain for " + what)
-        time.sleep(0.01)
 
 
 def tmux(*words):

@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 
+from serving import wait_for
+
 work = sys.argv[1]
 
 
@@ -19,14 +21,6 @@ def mark(name, text=""):
     with open(work + "/." + name, "w") as file:
         file.write(text)
     os.rename(work + "/." + name, work + "/" + name)
-
-
-def wait_for(condition, what):
-    limit = time.monotonic() + 600
-    while not condition():
-        if time.monotonic() > limit:
-            raise RuntimeError("waited in vain for " + what)
-        time.sleep(0.01)
 
 
 def lines():
