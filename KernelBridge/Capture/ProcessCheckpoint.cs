@@ -182,7 +182,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             // So that a thread which is stopped again before it ran is still known to be in the noted wait.
             UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
             using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, extended, mask) { Filters = filters };
-            InjectedState state = new(tid, calls);
+            InjectedState state = new(tid, calls, first: tid == Pid);
             captured.Add(Resources.Threads.Capture(tid, status, inspection.View.Depth, registers, extended, mask, state, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             if (tid == Pid)
             {

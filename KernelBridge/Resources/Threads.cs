@@ -27,7 +27,6 @@ internal static unsafe class Threads
     public static ThreadImage Capture(
         int tid, ProcessStatus status, int depth, in UserRegisters registers, byte[] extendedState, ulong signalMask, IThreadState state, long? remaining)
     {
-        AlternateStack stack = state.AlternateStack;
         (ulong head, ulong length) = state.RobustList;
         RseqConfiguration rseq = state.Rseq;
         byte[] scheduling = new byte[56];
@@ -46,6 +45,11 @@ internal static unsafe class Threads
             bytes = Libc.sched_getaffinity(tid, affinity.Length, p);
         }
 
+        int nice = ProcessStat.TryReadThread(tid, tid)?.Nice ?? 0;
+        int priority = (int)Libc.ioprio_get(1, tid);
+
+        // Asked last: by now the thread has answered.
+        AlternateStack stack = state.AlternateStack;
         return new ThreadImage
         {
             Tid = status.Above("NSpid", depth),
@@ -61,8 +65,8 @@ internal static unsafe class Threads
             RobustListHead = head, RobustListLength = length,
             RseqPointer = rseq.Pointer, RseqSize = rseq.Size, RseqSignature = rseq.Signature,
             Scheduling = scheduling,
-            Nice = ProcessStat.TryReadThread(tid, tid)?.Nice ?? 0,
-            IoPriority = (int)Libc.ioprio_get(1, tid),
+            Nice = nice,
+            IoPriority = priority,
             Affinity = bytes > 0 ? affinity[..(int)bytes] : [],
             PendingSignals = state.PendingSignals(shared: false),
             RemainingWait = remaining,
