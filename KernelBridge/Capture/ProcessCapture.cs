@@ -25,11 +25,17 @@ internal static class ProcessCapture
         };
     }
 
-    /// <summary>Finds guard pages, of all areas: shared memory and files may have some too (kernel 6.15).</summary>
-    public static void FindGuards(ProcessInspection inspection, TargetMemory memory)
+    /// <summary>
+    /// Finds guard pages in areas whose pages are not this process's own, which may have some too (kernel 6.15). Those of the others are found as their pages are
+    /// pumped: a copy has the same, and to look for them takes as long as to make one.
+    /// </summary>
+    /// <param name="inspection">The process.</param>
+    /// <param name="memory">Its memory.</param>
+    /// <param name="all">In all areas at once.</param>
+    public static void FindGuards(ProcessInspection inspection, TargetMemory memory, bool all = false)
     {
         using PagePump pump = new(inspection.View.Pid, memory);
-        foreach (Area area in inspection.Areas.Where(area => area.Kind != AreaKind.Vdso))
+        foreach (Area area in inspection.Areas.Where(area => area.Kind != AreaKind.Vdso && (all || !area.HasPrivatePages)))
         {
             pump.FindGuards(area);
         }

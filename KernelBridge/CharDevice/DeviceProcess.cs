@@ -93,7 +93,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
             return image;
         }
 
-        ProcessCapture.FindGuards(found, memory);
+        ProcessCapture.FindGuards(found, memory, all: true);
         Dictionary<int, DeviceThread> threads = State.Threads.ToDictionary(thread => thread.Tid);
         List<ThreadImage> captured = [];
         foreach ((int tid, ProcessStatus status) in found.Threads)
