@@ -38,6 +38,9 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
     /// <summary>The process whose namespaces are the application's.</summary>
     public PidReference Reference => LazyInitializer.EnsureInitialized(ref reference, () => PidReference.Of(Target.RootPid));
 
+    /// <summary>What its control groups leave for copies of its memory.</summary>
+    public MemoryLimits MemoryLimits { get; } = new();
+
     /// <summary>What sockets have received and nobody has read.</summary>
     public SocketQueues SocketQueues { get; } = new();
 

@@ -227,7 +227,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         pages.Base = null;
-        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas) is not null)
+        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas, application.MemoryLimits) is not null)
         {
             return false;
         }

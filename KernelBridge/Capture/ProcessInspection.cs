@@ -124,10 +124,17 @@ internal sealed class ProcessInspection
         foreach ((int tid, ProcessStatus status) in Threads.Where(thread => thread.Tid != View.Pid))
         {
             int inner = status.Above("NSpid", View.Depth);
+            int files = View.Stat.State == 'Z' ? -1 : Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0);
+            int directories = View.Stat.State == 'Z' ? -1 : Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0);
             bool seen = false;
             for (int i = 0; i < NamespaceKinds.Length; i++)
             {
-                // Threads enter namespaces one by one (setns(2), unshare(2)).
+                // Threads enter namespaces one by one (setns(2), unshare(2)); these the kernel lets nobody enter who shares his directories, or has other threads.
+                if (directories == 0 && (NamespaceKinds[i] is "pid" or "mnt" or "user" or "time"))
+                {
+                    continue;
+                }
+
                 string? own = ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/{NamespaceKinds[i]}");
                 seen |= own is not null;
                 if (own is not null && common[i] is { } other && own != other)
@@ -141,7 +148,7 @@ internal sealed class ProcessInspection
                 Refusals.Add(View.Refuse("process.namespace", $"thread {inner}", "its children will be in another pid namespace, and it is not the first thread of its process", "let the first thread do that"));
             }
 
-            if (View.Stat.State != 'Z' && (Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0) > 0 || Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0) > 0))
+            if (files > 0 || directories > 0)
             {
                 Refusals.Add(View.Refuse("thread.unshared", $"thread {inner}", "it has descriptors or directories of its own (unshare)", "let all threads share them"));
             }

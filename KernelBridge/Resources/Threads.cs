@@ -45,7 +45,8 @@ internal static unsafe class Threads
             bytes = Libc.sched_getaffinity(tid, affinity.Length, p);
         }
 
-        int nice = ProcessStat.TryReadThread(tid, tid)?.Nice ?? 0;
+        // struct sched_attr: policy at 4, niceness at 16, which it does not tell of real-time threads (SCHED_FIFO 1, SCHED_RR 2, SCHED_DEADLINE 6).
+        int nice = BitConverter.ToUInt32(scheduling, 4) is 1 or 2 or 6 ? ProcessStat.TryReadThread(tid, tid)?.Nice ?? 0 : BitConverter.ToInt32(scheduling, 16);
         int priority = (int)Libc.ioprio_get(1, tid);
 
         // Asked last: by now the thread has answered.
