@@ -14,6 +14,7 @@ public static class Program
         ["run"] = Spaces.SpaceHelpers.RunInForeground,
         ["ask-init"] = Spaces.SpaceHelpers.AskInit,
         ["inject-once"] = Capture.CaptureHelpers.InjectOnce,
+        ["ask-state"] = Capture.CaptureHelpers.AskState,
         ["ask-eventfds"] = Capture.CaptureHelpers.AskEventFds,
         ["copy-terminal-output"] = Capture.CaptureHelpers.CopyTerminalOutput,
         ["copy-terminal-input"] = Capture.CaptureHelpers.CopyTerminalInput,
