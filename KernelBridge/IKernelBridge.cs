@@ -7,7 +7,7 @@ namespace Holdfast.KernelBridge;
 /// <remarks>Members of the bridge itself may be called from any thread; what it returns says where it differs.</remarks>
 public interface IKernelBridge
 {
-    /// <summary>The bridge's name as users write it: <c>ptrace</c> or <c>chardev</c>.</summary>
+    /// <summary>The bridge's name as users write it: <c>ptrace</c>, <c>device</c> or <c>auto</c>.</summary>
     string Name { get; }
 
     /// <summary>What this host can do: a row per capability, with the remedy where one is missing. Changes nothing.</summary>

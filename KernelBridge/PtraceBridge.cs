@@ -2,7 +2,6 @@ using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Interception;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Loading;
-using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Restore;
 using Holdfast.KernelBridge.Spaces;
 
@@ -26,45 +25,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public IReadOnlyList<CheckRow> CheckHost() => HostCheck.Rows();
 
     /// <inheritdoc/>
-    public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target)
-    {
-        bool loading = IsLoading(target);
-        PidReference reference = PidReference.Of(target.RootPid);
-        List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, reference)).OfType<ProcessInspection>()];
-        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out ApplicationCensus census)];
-        if (!loading)
-        {
-            return [.. Intercepted(target), .. ApplicationCheck.Rows(inspections, refusals, census)];
-        }
-
-        // What holds its missing pages is ours, and gone before anything is captured.
-        refusals.RemoveAll(refusal => refusal.Code == AddressSpaces.UserFault);
-        return
-        [
-            new CheckRow("memory", CheckVerdict.Caveat, "it is still being loaded after a lazy restore: a checkpoint waits until that is complete", ""),
-            .. Intercepted(target),
-            .. ApplicationCheck.Rows(inspections, refusals, census),
-        ];
-    }
-
-    private static bool IsLoading(ApplicationTarget target)
-    {
-        if (target.InitSocket is null)
-        {
-            return false;
-        }
-
-        try
-        {
-            using InitClient client = InitClient.Connect(target.InitSocket);
-            return client.Status().Loading;
-        }
-        catch (BridgeException)
-        {
-            // It has ended.
-            return false;
-        }
-    }
+    public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target) => ApplicationCheck.Of(target);
 
     /// <inheritdoc/>
     public IRunningApplication Launch(LaunchRequest request)
@@ -103,32 +64,6 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
 
     /// <inheritdoc/>
     public IRestore BeginRestore(RestoreRequest request) => new PtraceRestore(request);
-
-    private static IEnumerable<CheckRow> Intercepted(ApplicationTarget target)
-    {
-        using InterceptBoard? board = target.Scope == ApplicationScope.Space ? InterceptBoard.TryOpen(target.RootPid) : null;
-        return board is null ? [] : [InterceptedProcesses.Row(InterceptedProcesses.Of(target, board.Filters))];
-    }
-
-    /// <summary>Looks at a process that runs on: what is found while it executes a program or ends is looked at again. Null when it is gone.</summary>
-    private static ProcessInspection? Look(int pid, PidReference reference)
-    {
-        for (int attempt = 0; ; attempt++)
-        {
-            try
-            {
-                ProcessInspection inspection = ProcessInspection.Of(pid, reference);
-                if (inspection.Refusals.Count == 0 || attempt == 2)
-                {
-                    return inspection;
-                }
-            }
-            catch (BridgeException e) when (e.Code == "process.gone" || ProcessStat.TryRead(pid) is null or { State: 'Z' or 'X' })
-            {
-                return null;
-            }
-        }
-    }
 
     /// <summary>The target of a process that Holdfast did not start, with its descendants.</summary>
     /// <exception cref="BridgeException">There is no such process (<c>process.gone</c>).</exception>

@@ -4,8 +4,10 @@
 #define CKPT_COMPAT_H
 
 #include <linux/capability.h>
+#include <linux/eventfd.h>
 #include <linux/fdtable.h>
 #include <linux/mm.h>
+#include <linux/sched/coredump.h>
 #include <linux/splice.h>
 #include <linux/version.h>
 
@@ -50,6 +52,78 @@ static inline bool ckpt_close_on_exec(unsigned int fd, struct files_struct *file
 	return close_on_exec(fd, files_fdtable(files));
 #else
 	return close_on_exec(fd, files);
+#endif
+}
+
+/* Told to the process itself since 6.3 (MDWE), 6.4 (merging), 6.6 (without inheritance). */
+static inline bool ckpt_denies_write_execute(const struct mm_struct *mm)
+{
+#ifdef MMF_HAS_MDWE
+	return test_bit(MMF_HAS_MDWE, &mm->flags);
+#else
+	return false;
+#endif
+}
+
+static inline bool ckpt_denies_without_children(const struct mm_struct *mm)
+{
+#ifdef MMF_HAS_MDWE_NO_INHERIT
+	return test_bit(MMF_HAS_MDWE_NO_INHERIT, &mm->flags);
+#else
+	return false;
+#endif
+}
+
+static inline bool ckpt_merges_memory(const struct mm_struct *mm)
+{
+#ifdef MMF_VM_MERGE_ANY
+	return test_bit(MMF_VM_MERGE_ANY, &mm->flags);
+#else
+	return false;
+#endif
+}
+
+#ifdef CONFIG_RSEQ
+/* Of one size until 6.3. */
+static inline u32 ckpt_rseq_size(const struct task_struct *task)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	return sizeof(*task->rseq);
+#else
+	return task->rseq_len;
+#endif
+}
+#endif
+
+/* A plain list until 6.12. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+#define ckpt_for_each_timer(timer, signal) list_for_each_entry(timer, &(signal)->posix_timers, list)
+#else
+#define ckpt_for_each_timer(timer, signal) hlist_for_each_entry(timer, &(signal)->posix_timers, list)
+#endif
+
+/* Since 6.5 fdinfo tells which eventfds are semaphores; and a signal of more than one is gone since 6.8. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define CKPT_HAS_SEMAPHORES
+static inline u64 ckpt_eventfd_take(struct eventfd_ctx *counter)
+{
+	wait_queue_entry_t nobody;
+	u64 count = 0;
+
+	/* The only way that is exported, with an entry of a queue of its own. */
+	init_waitqueue_entry(&nobody, current);
+	INIT_LIST_HEAD(&nobody.entry);
+	eventfd_ctx_remove_wait_queue(counter, &nobody, &count);
+	return count;
+}
+#endif
+
+static inline bool ckpt_has_semaphores(void)
+{
+#ifdef CKPT_HAS_SEMAPHORES
+	return true;
+#else
+	return false;
 #endif
 }
 

@@ -19,6 +19,7 @@ static int ckpt_open(struct inode *inode, struct file *file)
 	mutex_init(&session->lock);
 	init_waitqueue_head(&session->wait);
 	INIT_LIST_HEAD(&session->members);
+	INIT_LIST_HEAD(&session->kept);
 	session->file = file;
 	session->pids = get_pid_ns(task_active_pid_ns(current));
 	file->private_data = session;
@@ -31,6 +32,8 @@ static int ckpt_release(struct inode *inode, struct file *file)
 	struct ckpt_session *session = file->private_data;
 
 	mutex_lock(&session->lock);
+	/* Before anybody runs who would see it. */
+	ckpt_put_all_back(session);
 	ckpt_thaw(session);
 	ckpt_deselect(session);
 	mutex_unlock(&session->lock);
@@ -46,7 +49,9 @@ static long ckpt_version(struct ckpt_version *call)
 		return -EINVAL;
 	call->abi = CKPT_ABI_VERSION;
 	call->features = CKPT_FEATURE_FREEZE | CKPT_FEATURE_STATE | CKPT_FEATURE_PAGES | CKPT_FEATURE_PUT |
-			 CKPT_FEATURE_EVENTS;
+			 CKPT_FEATURE_EVENTS | CKPT_FEATURE_REGISTERS | CKPT_FEATURE_KEEP | CKPT_FEATURE_READ;
+	if (ckpt_has_semaphores())
+		call->features |= CKPT_FEATURE_SEMAPHORES;
 	if (IS_ENABLED(CONFIG_MEM_SOFT_DIRTY))
 		call->features |= CKPT_FEATURE_DIRTY;
 	call->page_size = PAGE_SIZE;
@@ -65,6 +70,9 @@ union ckpt_call {
 	struct ckpt_select select;
 	struct ckpt_put put;
 	struct ckpt_events events;
+	struct ckpt_registers registers;
+	struct ckpt_keep keep;
+	struct ckpt_read read;
 };
 
 static long ckpt_act(struct ckpt_session *session, unsigned int command, union ckpt_call *call)
@@ -97,6 +105,12 @@ static long ckpt_act(struct ckpt_session *session, unsigned int command, union c
 		return ckpt_put_pages(session, &call->put);
 	case CKPT_EVENTS:
 		return ckpt_take_events(session, &call->events);
+	case CKPT_REGISTERS:
+		return ckpt_set_registers(session, &call->registers);
+	case CKPT_KEEP:
+		return ckpt_keep(session, &call->keep);
+	case CKPT_READ:
+		return ckpt_read(session, &call->read);
 	default:
 		return -ENOTTY;
 	}

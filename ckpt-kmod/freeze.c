@@ -17,14 +17,36 @@
 /*
  * A thread stands when the freezer has it (or a tracer, or the wait of vfork,
  * which the freezer counts alike) and it has left its CPU: only then are its
- * registers where they are read. What has ended stands for good.
+ * registers where they are read. One that was just thawed is still marked as
+ * frozen when the group is frozen anew, but is about to run. What has ended
+ * stands for good.
  */
 static bool ckpt_thread_stands(struct task_struct *thread)
 {
 	if (READ_ONCE(thread->exit_state))
 		return true;
+	if (!thread->frozen || READ_ONCE(thread->__state) == TASK_RUNNING || READ_ONCE(thread->__state) == TASK_WAKING)
+		return false;
 	/* Pairs with the release of on_cpu after the switch away. */
-	return thread->frozen && !smp_load_acquire(&thread->on_cpu);
+	return !smp_load_acquire(&thread->on_cpu);
+}
+
+/* The wait of vfork(2) is the only one that is frozen without being interrupted. */
+static struct task_struct *ckpt_vfork_parent(struct ckpt_session *session)
+{
+	struct task_struct *leader, *thread;
+	struct ckpt_member *member;
+
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "threads are walked under RCU");
+	list_for_each_entry_rcu(member, &session->members, list) {
+		leader = pid_task(member->pid, PIDTYPE_TGID);
+		if (!leader)
+			continue;
+		for_each_thread(leader, thread)
+			if (!READ_ONCE(thread->exit_state) && (READ_ONCE(thread->__state) & TASK_UNINTERRUPTIBLE))
+				return thread;
+	}
+	return NULL;
 }
 
 static bool ckpt_process_stands(struct pid *pid, struct task_struct **late, u32 *threads)
@@ -45,6 +67,13 @@ static bool ckpt_process_stands(struct pid *pid, struct task_struct **late, u32 
 	return true;
 }
 
+static void ckpt_name_late(struct ckpt_session *session, struct ckpt_freeze *call, struct task_struct *late)
+{
+	call->late_pid = task_tgid_nr_ns(late, session->pids);
+	call->late_tid = task_pid_nr_ns(late, session->pids);
+	call->late_syscall = syscall_get_nr(late, task_pt_regs(late));
+}
+
 static bool ckpt_all_stand(struct ckpt_session *session, struct ckpt_freeze *call)
 {
 	struct task_struct *late = NULL;
@@ -55,13 +84,23 @@ static bool ckpt_all_stand(struct ckpt_session *session, struct ckpt_freeze *cal
 	list_for_each_entry_rcu(member, &session->members, list)
 		if (!ckpt_process_stands(member->pid, &late, &call->threads))
 			break;
-	if (late) {
-		call->late_pid = task_tgid_nr_ns(late, session->pids);
-		call->late_tid = task_pid_nr_ns(late, session->pids);
-		call->late_syscall = syscall_get_nr(late, task_pt_regs(late));
-	}
+	if (late)
+		ckpt_name_late(session, call, late);
 	rcu_read_unlock();
 	return !late;
+}
+
+/* Whether a parent waits for the child of its vfork(2), which stands itself: named as late. */
+static bool ckpt_awaits_child(struct ckpt_session *session, struct ckpt_freeze *call)
+{
+	struct task_struct *parent;
+
+	rcu_read_lock();
+	parent = ckpt_vfork_parent(session);
+	if (parent)
+		ckpt_name_late(session, call, parent);
+	rcu_read_unlock();
+	return parent;
 }
 
 /* Before state or memory is looked at: anybody with the right to may have thawed the group meanwhile. */
@@ -107,7 +146,7 @@ long ckpt_freeze(struct ckpt_session *session, struct ckpt_freeze *call)
 	char now = 0;
 	long ret;
 
-	if (call->flags || call->threads || call->late_pid || call->late_tid || call->late_syscall)
+	if (call->flags & ~CKPT_FREEZE_NO_VFORK || call->threads || call->late_pid || call->late_tid || call->late_syscall)
 		return -EINVAL;
 	if (!call->timeout_ms || call->timeout_ms > CKPT_FREEZE_TIMEOUT_MAX)
 		return -EINVAL;
@@ -143,6 +182,9 @@ long ckpt_freeze(struct ckpt_session *session, struct ckpt_freeze *call)
 			goto thaw;
 		schedule_timeout_interruptible(1);
 	}
+	ret = -EAGAIN;
+	if (call->flags & CKPT_FREEZE_NO_VFORK && ckpt_awaits_child(session, call))
+		goto thaw;
 	call->late_pid = 0;
 	call->late_tid = 0;
 	call->late_syscall = 0;

@@ -50,6 +50,8 @@ struct ckpt_session {
 	struct pid_namespace *pids;
 	struct file *freezer;	/* lock: cgroup.freeze, while the session is frozen */
 	struct ckpt_selection selection;
+	struct list_head kept;	/* lock: sockets the settings of which are put back */
+	unsigned int kept_count;
 
 	wait_queue_head_t wait;
 	/* From here on guarded by ckpt_members_lock; members may be walked under RCU. */
@@ -102,6 +104,9 @@ int ckpt_must_stand(struct ckpt_session *session, struct pid *pid);
 long ckpt_state(struct ckpt_session *session, struct ckpt_state *call);
 u64 ckpt_vma_flags(unsigned long flags);
 
+/* threads.c */
+long ckpt_set_registers(struct ckpt_session *session, const struct ckpt_registers *call);
+
 /* pages.c */
 int ckpt_scan_fill(struct mm_struct *mm, struct ckpt_scan *scan, u8 *buffer, size_t room, size_t *used);
 int ckpt_scan_count(struct mm_struct *mm, u64 *pages);
@@ -109,6 +114,13 @@ int ckpt_page_put(struct mm_struct *mm, const struct ckpt_page *page, const u8 *
 int ckpt_page_check(const struct ckpt_page *page);
 long ckpt_pages(struct ckpt_session *session, struct ckpt_pages *call, bool dirty);
 long ckpt_put_pages(struct ckpt_session *session, struct ckpt_put *call);
+
+/* keep.c */
+long ckpt_keep(struct ckpt_session *session, const struct ckpt_keep *call);
+void ckpt_put_all_back(struct ckpt_session *session);
+
+/* procfs.c */
+long ckpt_read(struct ckpt_session *session, struct ckpt_read *call);
 
 /* stream.c */
 long ckpt_select(struct ckpt_session *session, const struct ckpt_select *call);

@@ -4,34 +4,21 @@
  * put together in kernel memory and copied out in one piece: most of what is
  * read here lies under locks below which nobody may sleep.
  */
-#include <linux/cred.h>
-#include <linux/elf.h>
-#include <linux/hrtimer.h>
-#include <linux/regset.h>
+#include <linux/eventfd.h>
+#include <linux/sched/coredump.h>
+#include <linux/sched/jobctl.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/sched/task.h>
-#include <linux/seccomp.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <linux/uidgid.h>
+#include <uapi/linux/membarrier.h>
 
 #include "compat.h"
-#include "session.h"
-
-/* Counts on past its end: then the caller knows how much room it takes. */
-struct ckpt_records {
-	u8 *data;
-	size_t room;
-	size_t used;
-	struct ckpt_session *session;
-	struct files_struct *files;
-	char *path;		/* PATH_MAX */
-};
+#include "records.h"
 
 /* Puts size bytes in, and up to two pieces more behind them, padded to a multiple of 8. */
-static void ckpt_add(struct ckpt_records *records, struct ckpt_record *record, u32 type, size_t size,
-		     const void *tail, size_t tail_size)
+void ckpt_add(struct ckpt_records *records, struct ckpt_record *record, u32 type, size_t size,
+	      const void *tail, size_t tail_size)
 {
 	size_t whole = ALIGN(size + tail_size, 8);
 
@@ -48,65 +35,43 @@ static void ckpt_add(struct ckpt_records *records, struct ckpt_record *record, u
 	records->used += whole;
 }
 
-static u64 ckpt_mask(const sigset_t *set)
+/* As membarrier(2) tells a process of itself since 6.3. */
+static u32 ckpt_membarrier(struct mm_struct *mm)
 {
-	BUILD_BUG_ON(sizeof(*set) != sizeof(u64));
-	return set->sig[0];
+	static const struct {
+		int state;
+		u32 command;
+	} kinds[] = {
+		{ MEMBARRIER_STATE_GLOBAL_EXPEDITED, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED },
+		{ MEMBARRIER_STATE_PRIVATE_EXPEDITED, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED },
+		{ MEMBARRIER_STATE_PRIVATE_EXPEDITED_SYNC_CORE, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE },
+		{ MEMBARRIER_STATE_PRIVATE_EXPEDITED_RSEQ, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ },
+	};
+	int state = atomic_read(&mm->membarrier_state);
+	u32 commands = 0;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (state & kinds[i].state)
+			commands |= kinds[i].command;
+	return commands;
 }
 
-/*
- * Reads signal actions and queues under their lock; -ESRCH when the thread has
- * ended. The kernel's own helper for that lock is not exported.
- */
-static int ckpt_with_signals(struct task_struct *task, void (*read)(struct task_struct *task, void *data), void *data)
+static u32 ckpt_process_flags(const struct task_struct *task, const struct mm_struct *mm)
 {
-	struct sighand_struct *sighand;
-	bool same;
+	u32 flags = 0;
 
-	do {
-		rcu_read_lock();
-		sighand = rcu_dereference(task->sighand);
-		if (!sighand) {
-			rcu_read_unlock();
-			return -ESRCH;
-		}
-		spin_lock_irq(&sighand->siglock);
-		/* Its memory may have become another process's before the lock was taken. */
-		same = sighand == rcu_access_pointer(task->sighand);
-		if (same)
-			read(task, data);
-		spin_unlock_irq(&sighand->siglock);
-		rcu_read_unlock();
-	} while (!same);
-	return 0;
-}
-
-static void ckpt_add_pending(struct ckpt_records *records, const struct sigpending *pending, u32 shared)
-{
-	struct ckpt_signal record;
-	u64 without = ckpt_mask(&pending->signal);
-	const struct sigqueue *queued;
-	siginfo_t info;
-	int signal;
-
-	BUILD_BUG_ON(sizeof(info) != sizeof(record.siginfo));
-	list_for_each_entry(queued, &pending->list, list) {
-		copy_siginfo_to_external(&info, &queued->info);
-		record = (struct ckpt_signal){ .shared = shared };
-		memcpy(record.siginfo, &info, sizeof(info));
-		without &= ~(1ULL << (queued->info.si_signo - 1));
-		ckpt_add(records, &record.record, CKPT_RECORD_SIGNAL, sizeof(record), NULL, 0);
-	}
-	/* Sent when no entry of a queue could be had: nothing is known but the number. */
-	for (signal = 1; signal <= 64; signal++) {
-		if (!(without & 1ULL << (signal - 1)))
-			continue;
-		memset(&info, 0, sizeof(info));
-		info.si_signo = signal;
-		record = (struct ckpt_signal){ .shared = shared };
-		memcpy(record.siginfo, &info, sizeof(info));
-		ckpt_add(records, &record.record, CKPT_RECORD_SIGNAL, sizeof(record), NULL, 0);
-	}
+	if (task->signal->is_child_subreaper)
+		flags |= CKPT_PROCESS_SUBREAPER;
+	if (test_bit(MMF_DISABLE_THP, &mm->flags))
+		flags |= CKPT_PROCESS_NO_HUGE_PAGES;
+	if (ckpt_merges_memory(mm))
+		flags |= CKPT_PROCESS_MERGE;
+	if (ckpt_denies_write_execute(mm))
+		flags |= CKPT_PROCESS_MDWE;
+	if (ckpt_denies_without_children(mm))
+		flags |= CKPT_PROCESS_MDWE_NO_INHERIT;
+	return flags;
 }
 
 static int ckpt_add_process(struct ckpt_records *records, const struct ckpt_target *target)
@@ -127,12 +92,23 @@ static int ckpt_add_process(struct ckpt_records *records, const struct ckpt_targ
 		process.threads = task->signal->nr_threads;
 		process.exit_signal = task->exit_signal;
 		process.start_time = task->start_boottime;
+		process.flags = ckpt_process_flags(task, mm);
+		if (READ_ONCE(task->signal->flags) & SIGNAL_STOP_STOPPED)
+			process.stop_signal = task->jobctl & JOBCTL_STOP_SIGMASK;
 	} else {
 		ret = -ESRCH;
 	}
 	rcu_read_unlock();
 	if (ret)
 		return ret;
+	process.dumpable = get_dumpable(mm);
+	process.membarrier = ckpt_membarrier(mm);
+#ifdef CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS
+	process.protection_keys = mm->context.pkey_allocation_map;
+	/* The kernel's own, for memory that can be executed only. */
+	if (mm->context.execute_only_pkey > 0)
+		process.protection_keys &= ~(1U << mm->context.execute_only_pkey);
+#endif
 	spin_lock(&mm->arg_lock);
 	process.start_code = mm->start_code;
 	process.end_code = mm->end_code;
@@ -148,143 +124,6 @@ static int ckpt_add_process(struct ckpt_records *records, const struct ckpt_targ
 	spin_unlock(&mm->arg_lock);
 	ckpt_add(records, &process.record, CKPT_RECORD_PROCESS, sizeof(process), NULL, 0);
 	return 0;
-}
-
-static void ckpt_read_actions(struct task_struct *task, void *data)
-{
-	struct ckpt_timer timer = { .which = 0 /* ITIMER_REAL */ };
-	struct hrtimer *real = &task->signal->real_timer;
-	struct ckpt_records *records = data;
-	int i;
-
-	for (i = 0; i < _NSIG; i++) {
-		const struct sigaction *action = &rcu_dereference(task->sighand)->action[i].sa;
-		struct ckpt_action record = {
-			.signal = i + 1,
-			.handler = (u64)(uintptr_t)action->sa_handler,
-			.flags = action->sa_flags,
-			.restorer = (u64)(uintptr_t)action->sa_restorer,
-			.mask = ckpt_mask(&action->sa_mask),
-		};
-
-		ckpt_add(records, &record.record, CKPT_RECORD_ACTION, sizeof(record), NULL, 0);
-	}
-	ckpt_add_pending(records, &task->signal->shared_pending, 1);
-	if (hrtimer_active(real))
-		timer.value = max_t(s64, ktime_to_ns(hrtimer_get_remaining(real)), 1);
-	timer.interval = ktime_to_ns(task->signal->it_real_incr);
-	ckpt_add(records, &timer.record, CKPT_RECORD_TIMER, sizeof(timer), NULL, 0);
-}
-
-static int ckpt_add_regsets(struct ckpt_records *records, struct task_struct *task)
-{
-	const struct user_regset_view *view = task_user_regset_view(task);
-	struct ckpt_regset record;
-	unsigned int i;
-	void *data;
-	int length;
-
-	for (i = 0; i < view->n; i++) {
-		const struct user_regset *set = &view->regsets[i];
-
-		if (set->core_note_type != NT_PRSTATUS && set->core_note_type != NT_X86_XSTATE)
-			continue;
-		if (set->active && set->active(task, set) <= 0)
-			continue;
-		data = NULL;
-		length = regset_get_alloc(task, set, set->n * set->size, &data);
-		if (length < 0)
-			return length;
-		record = (struct ckpt_regset){ .note = set->core_note_type, .length = length };
-		ckpt_add(records, &record.record, CKPT_RECORD_REGSET, sizeof(record), data, length);
-		kvfree(data);
-	}
-	return 0;
-}
-
-struct ckpt_thread_read {
-	struct ckpt_records *records;
-	struct ckpt_thread *record;
-};
-
-static void ckpt_read_thread(struct task_struct *task, void *data)
-{
-	struct ckpt_thread_read *read = data;
-
-	read->record->blocked = ckpt_mask(&task->blocked);
-	ckpt_add(read->records, &read->record->record, CKPT_RECORD_THREAD, sizeof(*read->record), NULL, 0);
-	ckpt_add_pending(read->records, &task->pending, 0);
-}
-
-static int ckpt_add_thread(struct ckpt_records *records, struct task_struct *task)
-{
-	struct user_namespace *users = records->session->file->f_cred->user_ns;
-	const struct cred *cred = get_task_cred(task);
-	struct ckpt_thread record = {
-		.tid = task_pid_nr_ns(task, records->session->pids),
-		.own_tid = task_pid_nr_ns(task, task_active_pid_ns(task)),
-		.uid = from_kuid_munged(users, cred->uid),
-		.euid = from_kuid_munged(users, cred->euid),
-		.suid = from_kuid_munged(users, cred->suid),
-		.fsuid = from_kuid_munged(users, cred->fsuid),
-		.gid = from_kgid_munged(users, cred->gid),
-		.egid = from_kgid_munged(users, cred->egid),
-		.sgid = from_kgid_munged(users, cred->sgid),
-		.fsgid = from_kgid_munged(users, cred->fsgid),
-		.no_new_privs = task_no_new_privs(task),
-		.seccomp = task->seccomp.mode,
-		.permitted = ckpt_capabilities(cred->cap_permitted),
-		.effective = ckpt_capabilities(cred->cap_effective),
-		.inheritable = ckpt_capabilities(cred->cap_inheritable),
-		.bounding = ckpt_capabilities(cred->cap_bset),
-		.ambient = ckpt_capabilities(cred->cap_ambient),
-		.altstack_base = task->sas_ss_sp,
-		.altstack_size = task->sas_ss_size,
-		.altstack_flags = task->sas_ss_flags,
-		.clear_child_tid = (u64)(uintptr_t)task->clear_child_tid,
-		.robust_list = (u64)(uintptr_t)task->robust_list,
-	};
-	struct ckpt_thread_read read = { .records = records, .record = &record };
-	int ret;
-
-	put_cred(cred);
-	memcpy(record.comm, task->comm, sizeof(record.comm) - 1);
-	ret = ckpt_with_signals(task, ckpt_read_thread, &read);
-	return ret ?: ckpt_add_regsets(records, task);
-}
-
-/* Takes references to all threads at once: what is asked of each may sleep. */
-static int ckpt_add_threads(struct ckpt_records *records, const struct ckpt_target *target)
-{
-	struct task_struct *leader, *thread, **threads;
-	u32 room = READ_ONCE(target->task->signal->nr_threads) + 8, count = 0, i;
-	int ret = 0;
-
-	threads = kvmalloc_array(room, sizeof(*threads), GFP_KERNEL_ACCOUNT);
-	if (!threads)
-		return -ENOMEM;
-	rcu_read_lock();
-	leader = pid_task(target->pid, PIDTYPE_TGID);
-	if (leader) {
-		for_each_thread(leader, thread) {
-			if (thread->exit_state)
-				continue;
-			if (count == room) {
-				/* It stands: threads do not come any more. */
-				ret = -EBUSY;
-				break;
-			}
-			threads[count++] = get_task_struct(thread);
-		}
-	}
-	rcu_read_unlock();
-	for (i = 0; i < count; i++) {
-		if (!ret)
-			ret = ckpt_add_thread(records, threads[i]);
-		put_task_struct(threads[i]);
-	}
-	kvfree(threads);
-	return ret;
 }
 
 u64 ckpt_vma_flags(unsigned long flags)
@@ -350,6 +189,43 @@ static int ckpt_add_areas(struct ckpt_records *records, struct mm_struct *mm)
 	return 0;
 }
 
+/*
+ * Whether an eventfd is a semaphore: a read of one takes one, of a counter all.
+ * Nobody else reads it meanwhile, since all stand; what was taken is given back.
+ */
+static u32 ckpt_file_state(struct file *file)
+{
+#ifdef CKPT_HAS_SEMAPHORES
+	struct eventfd_ctx *counter = eventfd_ctx_fileget(file);
+	u64 first, second, last;
+
+	if (IS_ERR(counter))
+		return 0;
+	first = ckpt_eventfd_take(counter);
+	if (first > 1) {
+		eventfd_signal(counter, first);
+		last = 0;
+	} else {
+		/* Nothing, or one of one, or one of more. */
+		second = first ? ckpt_eventfd_take(counter) : 0;
+		eventfd_signal(counter, 2);
+		last = 1;
+		if (!second) {
+			last = ckpt_eventfd_take(counter);
+			/* A semaphore has one left now, a counter nothing. */
+			if (last == 1 && !first)
+				ckpt_eventfd_take(counter);
+			else if (last == 2 && first)
+				eventfd_signal(counter, 1);
+		}
+	}
+	eventfd_ctx_put(counter);
+	return last == 1 ? CKPT_FILE_SEMAPHORE : 0;
+#else
+	return 0;
+#endif
+}
+
 /* Under the spinlock of the table of descriptors. */
 static int ckpt_add_file(const void *data, struct file *file, unsigned int fd)
 {
@@ -364,6 +240,7 @@ static int ckpt_add_file(const void *data, struct file *file, unsigned int fd)
 		.inode = inode->i_ino,
 		.major = MAJOR(inode->i_sb->s_dev),
 		.minor = MINOR(inode->i_sb->s_dev),
+		.state = records->semaphores ? ckpt_file_state(file) : 0,
 	};
 	const char *path = ckpt_path(records, &file->f_path, &record.path);
 
@@ -389,7 +266,7 @@ static int ckpt_collect(struct ckpt_records *records, const struct ckpt_target *
 	records->used = 0;
 	ret = ckpt_add_process(records, target);
 	if (!ret)
-		ret = ckpt_with_signals(target->task, ckpt_read_actions, records);
+		ret = ckpt_with_signals(target->task, ckpt_read_process_signals, records);
 	if (!ret)
 		ret = ckpt_add_threads(records, target);
 	if (!ret)
@@ -405,8 +282,11 @@ long ckpt_state(struct ckpt_session *session, struct ckpt_state *call)
 	struct ckpt_target target;
 	long ret;
 
-	if (call->flags || call->reserved)
+	if (call->flags & ~CKPT_STATE_SEMAPHORES || call->reserved)
 		return -EINVAL;
+	if (call->flags & CKPT_STATE_SEMAPHORES && !ckpt_has_semaphores())
+		return -EOPNOTSUPP;
+	records.semaphores = call->flags & CKPT_STATE_SEMAPHORES;
 	ret = ckpt_target_find(session, call->pid, &target);
 	if (ret)
 		return ret;

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Akka.Actor;
 using Akka.Event;
 
@@ -8,7 +7,7 @@ namespace Akka.Dispatch;
 /// <remarks>There is one of these per actor. The thread starts with the actor and ends when the actor is gone.</remarks>
 internal sealed class PinnedThreadDispatcher : MessageDispatcher
 {
-    private readonly BlockingCollection<IRunnable> _work = new(new ConcurrentQueue<IRunnable>());
+    private readonly WorkQueue _work = new();
     private Thread? _thread;
 
     public PinnedThreadDispatcher(string id, int throughput, long? throughputDeadlineTime, EventStream eventStream)
@@ -22,25 +21,16 @@ internal sealed class PinnedThreadDispatcher : MessageDispatcher
         _thread.Start();
     }
 
-    internal override void Detach(ActorCell cell) => _work.CompleteAdding();
+    internal override void Detach(ActorCell cell) => _work.Complete();
 
-    internal override void ShutdownThreads() => _work.CompleteAdding();
+    internal override void ShutdownThreads() => _work.Complete();
 
-    protected override void ExecuteTask(IRunnable run)
-    {
-        try
-        {
-            _work.Add(run);
-        }
-        catch (InvalidOperationException)
-        {
-            // The actor is gone: what still comes for its thread has nobody to run for.
-        }
-    }
+    // What still comes for the thread of an actor that is gone has nobody to run for.
+    protected override void ExecuteTask(IRunnable run) => _work.Add(run);
 
     private void Loop()
     {
-        foreach (var run in _work.GetConsumingEnumerable())
+        while (_work.Take() is { } run)
         {
             try
             {
@@ -57,7 +47,7 @@ internal sealed class PinnedThreadDispatcher : MessageDispatcher
 /// <summary>Runs actors on a fixed number of threads of its own.</summary>
 internal sealed class DedicatedThreadsDispatcher : MessageDispatcher
 {
-    private readonly BlockingCollection<IRunnable> _work = new(new ConcurrentQueue<IRunnable>());
+    private readonly WorkQueue _work = new();
 
     public DedicatedThreadsDispatcher(string id, int throughput, long? throughputDeadlineTime, EventStream eventStream, int threads)
         : base(id, throughput, throughputDeadlineTime, eventStream)
@@ -68,23 +58,13 @@ internal sealed class DedicatedThreadsDispatcher : MessageDispatcher
         }
     }
 
-    internal override void ShutdownThreads() => _work.CompleteAdding();
+    internal override void ShutdownThreads() => _work.Complete();
 
-    protected override void ExecuteTask(IRunnable run)
-    {
-        try
-        {
-            _work.Add(run);
-        }
-        catch (InvalidOperationException)
-        {
-            // The system is down.
-        }
-    }
+    protected override void ExecuteTask(IRunnable run) => _work.Add(run);
 
     private void Loop()
     {
-        foreach (var run in _work.GetConsumingEnumerable())
+        while (_work.Take() is { } run)
         {
             try
             {

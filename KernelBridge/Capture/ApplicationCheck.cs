@@ -1,5 +1,7 @@
+using Holdfast.KernelBridge.Interception;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge.Capture;
 
@@ -9,7 +11,32 @@ internal static class ApplicationCheck
     // Private memory from which on it is felt whether it is stored inside the freeze.
     private const long Noticeable = 2 << 20;
 
-    public static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, ApplicationCensus census)
+    /// <summary>What a checkpoint of an application would say: a row per resource of every process.</summary>
+    /// <param name="target">The application.</param>
+    /// <param name="adapt">Takes away what a bridge can do all the same, and adds what it cannot.</param>
+    public static IReadOnlyList<CheckRow> Of(ApplicationTarget target, Action<IReadOnlyList<ProcessInspection>, List<Refusal>>? adapt = null)
+    {
+        bool loading = IsLoading(target);
+        PidReference reference = PidReference.Of(target.RootPid);
+        List<ProcessInspection> inspections = [.. ApplicationProcesses.Find(target).Select(pid => Look(pid, reference)).OfType<ProcessInspection>()];
+        List<Refusal> refusals = [.. inspections.SelectMany(inspection => inspection.Refusals), .. ApplicationInspection.Refusals(inspections, target, out ApplicationCensus census)];
+        adapt?.Invoke(inspections, refusals);
+        if (!loading)
+        {
+            return [.. Intercepted(target), .. Rows(inspections, refusals, census)];
+        }
+
+        // What holds its missing pages is ours, and gone before anything is captured.
+        refusals.RemoveAll(refusal => refusal.Code == AddressSpaces.UserFault);
+        return
+        [
+            new CheckRow("memory", CheckVerdict.Caveat, "it is still being loaded after a lazy restore: a checkpoint waits until that is complete", ""),
+            .. Intercepted(target),
+            .. Rows(inspections, refusals, census),
+        ];
+    }
+
+    private static IEnumerable<CheckRow> Rows(IReadOnlyList<ProcessInspection> inspections, IReadOnlyList<Refusal> refusals, ApplicationCensus census)
     {
         (SocketCensus sockets, TerminalCensus terminals) = (census.Sockets, census.Terminals);
         foreach (string caveat in Caveats(inspections).Concat(sockets.Caveats).Concat(terminals.Caveats))
@@ -17,6 +44,7 @@ internal static class ApplicationCheck
             yield return new CheckRow("application", CheckVerdict.Caveat, caveat);
         }
 
+        MemoryLimits limits = new();
         foreach (ProcessInspection inspection in inspections)
         {
             int pid = inspection.View.InnerPid;
@@ -28,7 +56,7 @@ internal static class ApplicationCheck
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"seccomp filters: {SeccompFilters.Caveat}");
             }
 
-            if (!inspection.IsZombie && PrivateBytes(inspection) > Noticeable && FrozenCopy.Obstacle(inspection.View, inspection.Areas) is { } obstacle)
+            if (!inspection.IsZombie && PrivateBytes(inspection) > Noticeable && FrozenCopy.Obstacle(inspection.View, inspection.Areas, limits) is { } obstacle)
             {
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"memory: {obstacle}, so that it stands until its {PrivateBytes(inspection) >> 20} MiB are stored");
             }
@@ -99,6 +127,51 @@ internal static class ApplicationCheck
         {
             string[] words = line.Split(' ');
             yield return $"{words[4]} {words[2]} {words[3]}";
+        }
+    }
+
+    private static bool IsLoading(ApplicationTarget target)
+    {
+        if (target.InitSocket is null)
+        {
+            return false;
+        }
+
+        try
+        {
+            using InitClient client = InitClient.Connect(target.InitSocket);
+            return client.Status().Loading;
+        }
+        catch (BridgeException)
+        {
+            // It has ended.
+            return false;
+        }
+    }
+
+    private static IEnumerable<CheckRow> Intercepted(ApplicationTarget target)
+    {
+        using InterceptBoard? board = target.Scope == ApplicationScope.Space ? InterceptBoard.TryOpen(target.RootPid) : null;
+        return board is null ? [] : [InterceptedProcesses.Row(InterceptedProcesses.Of(target, board.Filters))];
+    }
+
+    /// <summary>Looks at a process that runs on: what is found while it executes a program or ends is looked at again. Null when it is gone.</summary>
+    private static ProcessInspection? Look(int pid, PidReference reference)
+    {
+        for (int attempt = 0; ; attempt++)
+        {
+            try
+            {
+                ProcessInspection inspection = ProcessInspection.Of(pid, reference);
+                if (inspection.Refusals.Count == 0 || attempt == 2)
+                {
+                    return inspection;
+                }
+            }
+            catch (BridgeException e) when (e.Code == "process.gone" || ProcessStat.TryRead(pid) is null or { State: 'Z' or 'X' })
+            {
+                return null;
+            }
         }
     }
 }

@@ -44,15 +44,16 @@ internal sealed class FrozenCopy : IDisposable
     /// <summary>Why a process cannot have a copy, so that its memory is stored while it stands.</summary>
     /// <param name="view">The process.</param>
     /// <param name="areas">Its memory.</param>
+    /// <param name="limits">What the control groups of the application leave; a copy's part is taken.</param>
     /// <returns>Null when it can have one.</returns>
-    public static string? Obstacle(ProcessView view, IEnumerable<Area> areas) =>
+    public static string? Obstacle(ProcessView view, IEnumerable<Area> areas, MemoryLimits limits) =>
         // A System V segment would say that the copy was the last to attach it (shm_lpid of shmctl(2)).
         areas.Any(area => area.Kind == AreaKind.SystemV) ? "it has System V memory attached"
         : areas.Any(HugePages.IsPrivate) ? "it has huge pages of its own, of which a copy would need as many again"
         // The init that would adopt the copy there is a program of the application's.
         : view.Depth > 0 ? "it is in a pid namespace of the application's own"
         : ProcFs.TryLink($"/proc/{view.Pid}/ns/pid_for_children") is not { } children || children != ProcFs.TryLink($"/proc/{view.Pid}/ns/pid") ? "its children would be in another pid namespace"
-        : !MemoryLimits.LeaveRoomFor(view.Pid, view.Status.Kibibytes("RssAnon") * 1024) ? "its control group leaves no room for a copy of its memory"
+        : !limits.TryTake(view.Pid, view.Status.Kibibytes("RssAnon") * 1024) ? "its control group leaves no room for a copy of its memory"
         : null;
 
     /// <summary>Makes a copy of the process whose thread stands.</summary>

@@ -17,7 +17,7 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
     // By file and offset of the mapping: the search of a libc takes milliseconds, and every process has the same one.
     private static readonly ConcurrentDictionary<(ulong Device, ulong Inode, ulong Offset, ulong Length), Found> Known = new();
 
-    private sealed record Found(int SyscallReturn, int Sigreturn, int PopRax, int PopRdi, int PopRdx, int PopRdxForm, bool Whole);
+    private sealed record Found(int SyscallReturn, int Sigreturn, int PopRax, int PopRdi, int PopRdx, int PopRdxForm, int PopRsi, int StoreRax, int StoreRaxForm, bool Whole);
 
     /// <summary>Searches executable memory of a process, which may run meanwhile.</summary>
     /// <returns>Null when it has no such instructions.</returns>
@@ -55,6 +55,9 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
             pop = First(pop, map, found.PopRax);
             pops ??= found is { PopRax: >= 0, PopRdi: >= 0, PopRdx: >= 0 }
                 ? new PopGadgets(map.Start + (ulong)found.PopRax, map.Start + (ulong)found.PopRdi, map.Start + (ulong)found.PopRdx, found.PopRdxForm)
+                {
+                    Store = found is { PopRsi: >= 0, StoreRax: >= 0 } ? new StoreGadgets(map.Start + (ulong)found.PopRsi, map.Start + (ulong)found.StoreRax, found.StoreRaxForm) : null,
+                }
                 : null;
             if (syscall != 0 && sigreturn != 0)
             {
@@ -101,15 +104,25 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
             sigreturn = sigreturn >= 0 ? sigreturn : span.IndexOf(sequence);
         }
 
-        int form = 0;
-        int popRdx = -1;
-        for (; popRdx < 0 && form < X64.PopRdxReturns.Length; form++)
+        (int popRdx, int popRdxForm) = FirstOf(X64.PopRdxReturns, span);
+        (int store, int storeForm) = FirstOf(X64.StoreRaxReturns, span);
+        return new Found(
+            span.IndexOf(X64.SyscallReturn), sigreturn, span.IndexOf(X64.PopRaxReturn), span.IndexOf(X64.PopRdiReturn), popRdx, popRdxForm,
+            span.IndexOf(X64.PopRsiReturn), store, storeForm, length == code.Length);
+    }
+
+    /// <summary>Where the first of several forms stands that is there at all, and which it is.</summary>
+    private static (int Offset, int Form) FirstOf(byte[][] forms, ReadOnlySpan<byte> code)
+    {
+        for (int form = 0; form < forms.Length; form++)
         {
-            popRdx = span.IndexOf(X64.PopRdxReturns[form]);
+            if (code.IndexOf(forms[form]) is >= 0 and var offset)
+            {
+                return (offset, form);
+            }
         }
 
-        return new Found(
-            span.IndexOf(X64.SyscallReturn), sigreturn, span.IndexOf(X64.PopRaxReturn), span.IndexOf(X64.PopRdiReturn), popRdx, form - 1, length == code.Length);
+        return (-1, 0);
     }
 }
 
@@ -120,11 +133,23 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
 /// <param name="RdxForm">Which of them; all but the first take a second word, which does not matter.</param>
 internal sealed record PopGadgets(ulong Rax, ulong Rdi, ulong Rdx, int RdxForm)
 {
+    /// <summary>With which answers in registers are kept; null where there are none.</summary>
+    public StoreGadgets? Store { get; init; }
+
     /// <summary>The words on a stack that load the registers and go on to what lies behind.</summary>
     public IEnumerable<ulong> Load(ulong rax, ulong rdi, ulong rdx) => RdxForm == 0 ? [Rdi, rdi, Rdx, rdx, Rax, rax] : [Rdi, rdi, Rdx, rdx, 0, Rax, rax];
 
     /// <summary>Whether they stand where they were found.</summary>
-    public bool StillThere(TargetMemory memory) => Is(memory, Rax, X64.PopRaxReturn) && Is(memory, Rdi, X64.PopRdiReturn) && Is(memory, Rdx, X64.PopRdxReturns[RdxForm]);
+    public bool StillThere(TargetMemory memory) => Is(memory, Rax, X64.PopRaxReturn) && Is(memory, Rdi, X64.PopRdiReturn) && Is(memory, Rdx, X64.PopRdxReturns[RdxForm])
+        && (Store is null || (Is(memory, Store.Rsi, X64.PopRsiReturn) && Is(memory, Store.Rax, X64.StoreRaxReturns[Store.Form])));
+
+    /// <summary>The words that keep %rax at an address; see <see cref="StoreGadgets"/>.</summary>
+    public IEnumerable<ulong> Keep(ulong address) => Store!.Form switch
+    {
+        0 => [Rdi, address, Store.Rax],
+        1 => [Store.Rsi, address, Store.Rax],
+        _ => RdxForm == 0 ? [Rdx, address, Store.Rax] : [Rdx, address, 0, Store.Rax],
+    };
 
     private static bool Is(TargetMemory memory, ulong address, byte[] expected)
     {
@@ -132,3 +157,9 @@ internal sealed record PopGadgets(ulong Rax, ulong Rdi, ulong Rdx, int RdxForm)
         return memory.TryRead(address, bytes) == bytes.Length && bytes.SequenceEqual(expected);
     }
 }
+
+/// <summary>Ends of functions with which a call takes a second argument and its result is kept.</summary>
+/// <param name="Rsi">Address of <c>pop %rsi; ret</c>.</param>
+/// <param name="Rax">Address of one of <see cref="X64.StoreRaxReturns"/>.</param>
+/// <param name="Form">Which of them.</param>
+internal sealed record StoreGadgets(ulong Rsi, ulong Rax, int Form);

@@ -36,6 +36,9 @@ internal sealed partial class InjectedCalls : IDisposable
     private readonly ulong frame;
     private bool entered;
 
+    /// <summary>The thread stands in a stop of PTRACE_INTERRUPT, in a call of ours.</summary>
+    private bool interrupted;
+
     /// <summary>Prepares the calls; the thread stands in a stop of PTRACE_INTERRUPT.</summary>
     /// <param name="thread">The thread.</param>
     /// <param name="memory">Its memory.</param>
@@ -141,6 +144,8 @@ internal sealed partial class InjectedCalls : IDisposable
 
     private void Enter(in UserRegisters registers)
     {
+        EndAnswers();
+        interrupted = false;
         PtraceCall.SetRegisters(thread.Tid, registers);
         if (!entered)
         {
@@ -173,13 +178,18 @@ internal sealed partial class InjectedCalls : IDisposable
             _ = Next();
         }
 
+        EndAnswers();
         entered = false;
         if (thread.Gone)
         {
             return;
         }
 
-        thread.RunToInterruptStop();
+        if (!interrupted)
+        {
+            thread.RunToInterruptStop();
+        }
+
         PtraceCall.SetSignalMask(thread.Tid, originalMask);
         PtraceCall.SetRegisters(thread.Tid, original);
         PutBack();

@@ -4,17 +4,42 @@ using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge.Capture;
 
-/// <summary>What the memory controller allows a process; see Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.</summary>
-internal static class MemoryLimits
+/// <summary>
+/// What the memory controller allows processes; see Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst. A group is looked at once: dozens of processes of
+/// an application are in the same one, and stand while they are asked for. Several threads may use it at once.
+/// </summary>
+internal sealed class MemoryLimits
 {
+    private readonly Lock gate = new();
+
+    // By /proc/PID/cgroup.
+    private readonly Dictionary<string, long> left = [];
+
     /// <summary>
-    /// Whether every group above a process has room for so many bytes more: in the worst case an application writes to all its memory while there is a copy, and
-    /// a group that runs out of memory ends processes, or all of them (memory.oom.group). What files are cached in counts as room.
+    /// Whether every group above a process has room for so many bytes more, beside those that were taken before; takes them. In the worst case an application writes to
+    /// all its memory while there is a copy, and a group that runs out of memory ends processes, or all of them (memory.oom.group). What files are cached in counts as room.
     /// </summary>
-    public static bool LeaveRoomFor(int pid, long bytes)
+    public bool TryTake(int pid, long bytes)
+    {
+        string groups = ProcFs.TryText($"/proc/{pid}/cgroup") ?? string.Empty;
+        lock (gate)
+        {
+            if (!left.TryGetValue(groups, out long room))
+            {
+                room = Room(groups);
+            }
+
+            left[groups] = room < bytes ? room : room - bytes;
+            return room >= bytes;
+        }
+    }
+
+    /// <summary>What all groups above a process have left; <see cref="long.MaxValue"/> without a limit.</summary>
+    private static long Room(string groups)
     {
         string[] mounts = File.ReadAllLines("/proc/self/mountinfo");
-        foreach (string line in (ProcFs.TryText($"/proc/{pid}/cgroup") ?? string.Empty).Split('\n'))
+        long room = long.MaxValue;
+        foreach (string line in groups.Split('\n'))
         {
             // Hierarchy, controllers, path: cgroups(7).
             string[] parts = line.Split(':', 3);
@@ -25,28 +50,23 @@ internal static class MemoryLimits
             }
 
             IEnumerable<string> roots = second ? CgroupTree.FindMounts(mounts) : CgroupTree.FindMounts(mounts, "memory");
-            if (roots.Any(root => !LeavesRoom(root, root + parts[2].TrimEnd('/'), second, bytes)))
-            {
-                return false;
-            }
+            room = Math.Min(room, roots.Select(root => Room(root, root + parts[2].TrimEnd('/'), second)).DefaultIfEmpty(long.MaxValue).Min());
         }
 
-        return true;
+        return room;
     }
 
-    private static bool LeavesRoom(string root, string group, bool second, long bytes)
+    private static long Room(string root, string group, bool second)
     {
+        long room = long.MaxValue;
         for (string? at = group; at is not null && at.Length >= root.Length; at = Path.GetDirectoryName(at))
         {
             long? most = Number(at, second ? "memory.max" : "memory.limit_in_bytes");
             long? now = Number(at, second ? "memory.current" : "memory.usage_in_bytes");
-            if (most - (now - Cached(at, second)) < bytes)
-            {
-                return false;
-            }
+            room = Math.Min(room, most is null || now is null ? long.MaxValue : most.Value - (now.Value - Cached(at, second)));
         }
 
-        return true;
+        return room;
     }
 
     private static long Cached(string group, bool second)

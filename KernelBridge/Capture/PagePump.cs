@@ -40,6 +40,7 @@ internal sealed class PagePump : IDisposable
     public PageCounts Pump(Area area, string stream, IPageSink sink, UnwrittenPages? unwritten = null)
     {
         PageCounts counts = default;
+        area.Guards.Clear();
         bool fileBacked = area.Kind == AreaKind.File;
         ulong runStart = 0, runEnd = 0;
         ulong seen = 0;
@@ -50,6 +51,7 @@ internal sealed class PagePump : IDisposable
             {
                 if ((region.Categories & PageMap.Guard) != 0)
                 {
+                    AddGuard(area, region);
                     continue;
                 }
 
@@ -92,7 +94,7 @@ internal sealed class PagePump : IDisposable
         return counts + Flush(runStart, runEnd, stream, sink, fileBacked);
     }
 
-    /// <summary>Finds guard ranges only: they belong to the image, which is put together before pages are pumped.</summary>
+    /// <summary>Finds guard ranges only, of an area that is not pumped.</summary>
     public void FindGuards(Area area)
     {
         area.Guards.Clear();
@@ -101,20 +103,23 @@ internal sealed class PagePump : IDisposable
         {
             foreach (PageRegion region in regions)
             {
-                if ((region.Categories & PageMap.Guard) == 0)
+                if ((region.Categories & PageMap.Guard) != 0)
                 {
-                    continue;
-                }
-
-                if (area.Guards.Count > 0 && area.Guards[^1].End == region.Start)
-                {
-                    area.Guards[^1] = area.Guards[^1] with { End = region.End };
-                }
-                else
-                {
-                    area.Guards.Add(new GuardRange(region.Start, region.End));
+                    AddGuard(area, region);
                 }
             }
+        }
+    }
+
+    private static void AddGuard(Area area, in PageRegion region)
+    {
+        if (area.Guards.Count > 0 && area.Guards[^1].End == region.Start)
+        {
+            area.Guards[^1] = area.Guards[^1] with { End = region.End };
+        }
+        else
+        {
+            area.Guards.Add(new GuardRange(region.Start, region.End));
         }
     }
 

@@ -8,12 +8,6 @@ namespace Holdfast.KernelBridge.Capture;
 /// <summary>One process in a checkpoint through ptrace.</summary>
 internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 {
-    /// <summary>Threads whose shortened timeouts find room behind the slot of injected calls.</summary>
-    private const int TimeoutRoom = 256;
-
-    /// <summary>Where behind them the notes on interrupted waits lie.</summary>
-    private const ulong NotesOffset = InjectedCalls.SlotSize + TimeoutRoom * 16;
-
     private readonly PtraceCheckpoint application;
     private readonly Dictionary<int, Tracee> threads = [];
     private readonly TargetMemory memory;
@@ -165,58 +159,36 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     public ProcessImage CaptureState()
     {
         ProcessInspection inspection = Inspection ?? throw new InvalidOperationException("Locate comes first.");
-        ProcessView view = inspection.View;
-        long now = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
-        ProcessImage image = new()
-        {
-            Pid = view.InnerPid, HostPid = Pid, ParentPid = application.InnerPid(view.Stat.ParentPid),
-            ProcessGroup = view.Group, Session = view.Session, Name = view.Stat.Name,
-            CommandLine = (ProcFs.TryText($"/proc/{Pid}/cmdline") ?? string.Empty).TrimEnd('\0').Replace('\0', ' '),
-            CapturedAt = now + HostFacts.ClockOffsets(Pid).Monotonic, CapturedAtHost = now,
-            StoppedBy = threads.Values.Select(thread => thread.StoppedBy).DefaultIfEmpty().Max(), StopIsReported = view.Stat.Field(52) == 0,
-            ZombieStatus = inspection.IsZombie ? (int)view.Stat.Field(52) : null,
-        };
+        ProcessImage image = ProcessCapture.Begin(application, inspection, threads.Values.Select(thread => thread.StoppedBy).DefaultIfEmpty().Max());
         if (inspection.IsZombie)
         {
             return image;
         }
 
-        using (PagePump pump = new(Pid, memory))
-        {
-            // Shared memory and files may have guard pages too (kernel 6.15).
-            foreach (Area area in inspection.Areas.Where(area => area.Kind != AreaKind.Vdso))
-            {
-                pump.FindGuards(area);
-            }
-        }
-
+        ProcessCapture.FindGuards(inspection, memory);
         ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
-        WaitNotes notes = new(slot + NotesOffset, memory, HostFacts.ClockOffsets(Pid).Monotonic);
+        WaitNotes notes = new(slot + StackRoom.NotesOffset, memory, HostFacts.ClockOffsets(Pid).Monotonic);
         List<(int Tid, UserRegisters Registers, long Remaining)> waits = [];
         List<ThreadImage> captured = [];
         foreach ((int tid, ProcessStatus status) in inspection.Threads)
         {
             Tracee thread = threads[tid];
             UserRegisters registers = Corrected(tid, status, slot, captured.Count);
-            byte[] state = PtraceCall.GetExtendedState(tid);
+            byte[] extended = PtraceCall.GetExtendedState(tid);
             ulong mask = PtraceCall.GetSignalMask(tid);
             (registers, long? remaining) = TimedWait(tid, status.Innermost("NSpid"), registers, notes, waits);
             // Read after what is left: a wait may end late, by what lies between the two, never early.
             long sinceCapture = image.SinceCapture();
             // So that a thread which is stopped again before it ran is still known to be in the noted wait.
             UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
-            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, state, mask) { Filters = filters };
-            captured.Add(Resources.Threads.Capture(tid, status, view.Depth, registers, state, mask, calls, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
+            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, extended, mask) { Filters = filters };
+            InjectedState state = new(tid, calls, first: tid == Pid);
+            captured.Add(Resources.Threads.Capture(tid, status, inspection.View.Depth, registers, extended, mask, state, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             if (tid == Pid)
             {
-                foreach (IProcessResource resource in ProcessResources.All)
-                {
-                    resource.Capture(view, calls, image);
-                }
-
+                ProcessCapture.Ask(inspection, state, image);
                 image.SeccompFilters = filters?.Images ?? [];
-                image.Memory = AddressSpaces.Capture(view, inspection.Areas, calls);
-                application.SocketQueues.Copy(inspection.Descriptors, application.Sockets, calls);
+                application.SocketQueues.Copy(inspection.Descriptors, application.Sockets, new InjectedSockets(calls));
                 application.TerminalOutput.Copy(inspection.Descriptors, calls);
                 application.TerminalInput.Copy(inspection.Descriptors, index => application.Terminals?.CanBeOpened(index) == true, calls);
                 application.EventSemaphores.Ask(inspection.Descriptors, calls);
@@ -226,7 +198,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
         notes.Write(waits);
         image.Threads = captured;
-        image.Captured = [.. inspection.Descriptors.Select(facts => (facts, application.EventSemaphores.With(facts, application.SocketQueues.With(facts, DescriptorKinds.Of(facts)!.Capture(facts)))))];
+        ProcessCapture.Describe(application, inspection, image);
         return image;
     }
 
@@ -255,7 +227,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         pages.Base = null;
-        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas) is not null)
+        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas, application.MemoryLimits) is not null)
         {
             return false;
         }
@@ -384,7 +356,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         UserRegisters registers = PtraceCall.GetRegisters(tid);
         if (Interruption.EndedEarly(registers) && !SignalActions.IsDue(status))
         {
-            ulong room = slot + InjectedCalls.SlotSize + (ulong)(index % TimeoutRoom) * 16;
+            ulong room = StackRoom.Timeout(slot, index);
             registers = Interruption.Repeat(registers, sleeps?.Elapsed(Pid, tid) ?? TimeSpan.Zero, memory, room);
         }
 
@@ -428,44 +400,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         return (known, remaining);
     }
 
-    /// <summary>A piece of the main stack that no thread uses: at its low end, more than 4 KiB below every stack pointer in it; for injected calls, and behind them for timeouts.</summary>
     private ulong? FindSlot()
     {
-        MemoryMap? stack = Inspection!.Areas.Select(area => area.Map).FirstOrDefault(map => map.Name == "[stack]");
-        if (stack is null || (stack.Protection & (Libc.PROT_READ | Libc.PROT_WRITE)) != (Libc.PROT_READ | Libc.PROT_WRITE))
-        {
-            return null;
-        }
-
-        const ulong distance = NotesOffset - InjectedCalls.SlotSize + WaitNotes.Size + 4096;
-        foreach (Tracee thread in threads.Values)
-        {
-            ulong pointer = PtraceCall.GetRegisters(thread.Tid).Rsp;
-            if (pointer >= stack.Start && pointer < stack.End && pointer < stack.Start + InjectedCalls.SlotSize + distance)
-            {
-                return null;
-            }
-        }
-
-        if (stack.Length < InjectedCalls.SlotSize + distance)
-        {
-            return null;
-        }
-
-        // A main thread that is elsewhere (a handler on an alternate stack, a coroutine) has left its stack in a depth that nothing shows:
-        // then only memory that holds nothing is nobody's.
-        return MainThreadIsOnStack(stack) || HoldsNothing(stack.Start) ? stack.Start : null;
-    }
-
-    private bool MainThreadIsOnStack(MemoryMap stack) =>
-        threads.TryGetValue(Pid, out Tracee? main) && PtraceCall.GetRegisters(main.Tid).Rsp is var pointer && pointer >= stack.Start && pointer < stack.End;
-
-    /// <summary>Whether the room of injected calls and timeouts is zero, and that of notes too, or holds notes.</summary>
-    private bool HoldsNothing(ulong start)
-    {
-        byte[] bytes = new byte[NotesOffset + WaitNotes.Size];
-        memory.Read(start, bytes);
-        return !bytes.AsSpan(0, InjectedCalls.SlotSize).ContainsAnyExcept((byte)0)
-            && (WaitNotes.AreAt(bytes.AsSpan((int)NotesOffset)) || !bytes.AsSpan(InjectedCalls.SlotSize).ContainsAnyExcept((byte)0));
+        Dictionary<int, ulong> pointers = threads.Values.ToDictionary(thread => thread.Tid, thread => PtraceCall.GetRegisters(thread.Tid).Rsp);
+        return StackRoom.Find(Inspection!, memory, pointers.Values, pointers.TryGetValue(Pid, out ulong first) ? first : null);
     }
 }

@@ -120,24 +120,35 @@ internal sealed class ProcessInspection
 
         Refusals.AddRange(SeccompFilters.Check(View, Threads));
         Threads.Sort((a, b) => (a.Tid == View.Pid ? 0 : a.Tid).CompareTo(b.Tid == View.Pid ? 0 : b.Tid));
-        foreach ((int tid, ProcessStatus status) in Threads)
+        string?[] common = Threads.Count > 1 ? [.. NamespaceKinds.Select(kind => ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}"))] : [];
+        foreach ((int tid, ProcessStatus status) in Threads.Where(thread => thread.Tid != View.Pid))
         {
             int inner = status.Above("NSpid", View.Depth);
-            foreach (string kind in tid == View.Pid ? [] : NamespaceKinds)
+            int files = View.Stat.State == 'Z' ? -1 : Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0);
+            int directories = View.Stat.State == 'Z' ? -1 : Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0);
+            bool seen = false;
+            for (int i = 0; i < NamespaceKinds.Length; i++)
             {
-                // Threads enter namespaces one by one (setns(2), unshare(2)).
-                if (ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/{kind}") is { } own && ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}") is { } common && own != common)
+                // Threads enter namespaces one by one (setns(2), unshare(2)); these the kernel lets nobody enter who shares his directories, or has other threads.
+                if (directories == 0 && (NamespaceKinds[i] is "pid" or "mnt" or "user" or "time"))
                 {
-                    Refusals.Add(View.Refuse("process.namespace", $"thread {inner}", $"it is in another {kind} namespace than its process", "let all threads share one"));
+                    continue;
+                }
+
+                string? own = ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/{NamespaceKinds[i]}");
+                seen |= own is not null;
+                if (own is not null && common[i] is { } other && own != other)
+                {
+                    Refusals.Add(View.Refuse("process.namespace", $"thread {inner}", $"it is in another {NamespaceKinds[i]} namespace than its process", "let all threads share one"));
                 }
             }
 
-            if (tid != View.Pid && ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/pid_for_children") != PidNamespace && ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/pid") is not null)
+            if (seen && ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/pid_for_children") != PidNamespace)
             {
                 Refusals.Add(View.Refuse("process.namespace", $"thread {inner}", "its children will be in another pid namespace, and it is not the first thread of its process", "let the first thread do that"));
             }
 
-            if (tid != View.Pid && View.Stat.State != 'Z' && (Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0) > 0 || Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0) > 0))
+            if (files > 0 || directories > 0)
             {
                 Refusals.Add(View.Refuse("thread.unshared", $"thread {inner}", "it has descriptors or directories of its own (unshare)", "let all threads share them"));
             }

@@ -3,15 +3,21 @@ namespace Holdfast.KernelBridge.CharDevice;
 /// <summary>The calls of /dev/ckpt, as ckpt-kmod/uapi/ckpt.h has them; a test holds every number, offset and size against the header. See ckpt(4).</summary>
 internal static class CkptAbi
 {
-    public const uint AbiVersion = 1;
+    public const uint AbiVersion = 2;
     public const ulong FeatureFreeze = 1ul << 0;
     public const ulong FeatureState = 1ul << 1;
     public const ulong FeaturePages = 1ul << 2;
     public const ulong FeatureDirty = 1ul << 3;
     public const ulong FeaturePut = 1ul << 4;
     public const ulong FeatureEvents = 1ul << 5;
+    public const ulong FeatureSemaphores = 1ul << 6;
+    public const ulong FeatureRegisters = 1ul << 7;
+    public const ulong FeatureKeep = 1ul << 8;
+    public const ulong FeatureRead = 1ul << 9;
     public const uint AttachFollow = 1u << 0;
     public const uint FreezeTimeoutMax = 60000;
+    public const uint FreezeNoVfork = 1u << 0;
+    public const uint StateSemaphores = 1u << 0;
     public const uint RecordProcess = 1;
     public const uint RecordThread = 2;
     public const uint RecordRegset = 3;
@@ -20,6 +26,24 @@ internal static class CkptAbi
     public const uint RecordVma = 6;
     public const uint RecordFile = 7;
     public const uint RecordTimer = 8;
+    public const uint RecordPosixTimer = 9;
+    public const uint ProcessSubreaper = 1u << 0;
+    public const uint ProcessNoHugePages = 1u << 1;
+    public const uint ProcessMerge = 1u << 2;
+    public const uint ProcessMdwe = 1u << 3;
+    public const uint ProcessMdweNoInherit = 1u << 4;
+    public const uint ThreadTraced = 1u << 0;
+    public const uint ThreadEntry = 1u << 1;
+    public const uint ThreadDispatch = 1u << 2;
+    public const uint ThreadIoFlusher = 1u << 3;
+    public const uint RestartNone = 0;
+    public const uint RestartSleep = 1;
+    public const uint RestartFutex = 2;
+    public const uint RestartPoll = 3;
+    public const uint RestartOther = 4;
+    public const uint SignalThread = 0;
+    public const uint SignalProcess = 1;
+    public const uint SignalTracer = 2;
     public const ulong VmaRead = 1ul << 0;
     public const ulong VmaWrite = 1ul << 1;
     public const ulong VmaExec = 1ul << 2;
@@ -31,6 +55,7 @@ internal static class CkptAbi
     public const ulong VmaDontfork = 1ul << 8;
     public const ulong VmaWipeonfork = 1ul << 9;
     public const ulong VmaDontdump = 1ul << 10;
+    public const uint FileSemaphore = 1u << 0;
     public const uint RangesMax = 65536;
     public const uint BufferMax = 64u << 20;
     public const uint PagesFile = 1u << 0;
@@ -43,6 +68,13 @@ internal static class CkptAbi
     public const uint StreamMagic = 0x54504b43;
     public const uint SelectRead = 0;
     public const uint SelectWrite = 1;
+    public const uint KeepMax = 1024;
+    public const uint KeepUndo = 1u << 0;
+    public const uint NamesMax = 4u << 20;
+    public const uint ReadFile = 0x66;
+    public const uint ReadLink = 0x6c;
+    public const uint ReadNumbers = 0x6e;
+    public const uint ReadStatus = 0x73;
     public const uint EventBorn = 1;
     public const uint EventExited = 2;
     public const uint EventLate = 3;
@@ -61,4 +93,7 @@ internal static class CkptAbi
     public const uint Select = 1u << 30 | 0x08 | Magic << 8 | 16u << 16;
     public const uint Put = 3u << 30 | 0x09 | Magic << 8 | 32u << 16;
     public const uint Events = 3u << 30 | 0x0a | Magic << 8 | 24u << 16;
+    public const uint Read = 3u << 30 | 0x0d | Magic << 8 | 40u << 16;
+    public const uint Keep = 1u << 30 | 0x0c | Magic << 8 | 16u << 16;
+    public const uint Registers = 1u << 30 | 0x0b | Magic << 8 | 32u << 16;
 }

@@ -1,5 +1,8 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
+using System.Text;
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
 
 namespace Holdfast.KernelBridge.CharDevice;
 
@@ -12,7 +15,7 @@ internal sealed unsafe class CkptSession : IDisposable
     /// <summary>The device.</summary>
     public const string Path = "/dev/ckpt";
 
-    private readonly int descriptor;
+    private int descriptor;
 
     private CkptSession(int descriptor, CkptStructures.Version version)
     {
@@ -52,8 +55,31 @@ internal sealed unsafe class CkptSession : IDisposable
     /// <exception cref="BridgeException"><c>device.attach</c>.</exception>
     public void Attach(int pid, bool follow)
     {
+        if (!TryAttach(pid, follow))
+        {
+            throw new BridgeException("device.attach", $"attaching to process {pid}", Errno.Text(Errno.ESRCH));
+        }
+    }
+
+    /// <summary>The same, of a process that may have ended.</summary>
+    /// <returns>False when it has.</returns>
+    /// <exception cref="BridgeException"><c>device.attach</c>.</exception>
+    public bool TryAttach(int pid, bool follow)
+    {
         CkptStructures.Attach call = new() { Size = (uint)sizeof(CkptStructures.Attach), Pid = pid, Flags = follow ? CkptAbi.AttachFollow : 0 };
-        Call("device.attach", $"attaching to process {pid}", CkptAbi.Attach, &call);
+        if (Libc.ioctl(descriptor, CkptAbi.Attach, &call) == 0)
+        {
+            return true;
+        }
+
+        // A child of a process that is in it came with it.
+        if (Libc.LastError == Errno.EEXIST)
+        {
+            return true;
+        }
+
+        ThrowUnless(Errno.ESRCH, "device.attach", $"attaching to process {pid}");
+        return false;
     }
 
     /// <summary>The processes of the session.</summary>
@@ -79,8 +105,20 @@ internal sealed unsafe class CkptSession : IDisposable
     /// <param name="deadline">1 ms to 60 s.</param>
     /// <returns>How many threads stand.</returns>
     /// <exception cref="BridgeException"><c>freeze.timeout</c>, naming a thread that did not stand: all run again; or <c>device.freeze</c>.</exception>
-    public int Freeze(string cgroup, TimeSpan deadline)
+    public int Freeze(string cgroup, TimeSpan deadline) => TryFreeze(cgroup, deadline, 0, out string late) is { } threads
+        ? threads
+        : throw new BridgeException("freeze.timeout", "freezing the application", $"{late} did not stand within {deadline.TotalSeconds:0.#} s");
+
+    /// <summary>The same, as a question.</summary>
+    /// <param name="cgroup">The directory of the group.</param>
+    /// <param name="deadline">1 ms to 60 s.</param>
+    /// <param name="flags">CKPT_FREEZE_….</param>
+    /// <param name="late">Who did not stand.</param>
+    /// <returns>How many threads stand; null when one does not: all run again.</returns>
+    /// <exception cref="BridgeException"><c>device.freeze</c>.</exception>
+    public int? TryFreeze(string cgroup, TimeSpan deadline, uint flags, out string late)
     {
+        late = string.Empty;
         string path = System.IO.Path.Combine(cgroup, "cgroup.freeze");
         int freezer = Libc.open(path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
         if (freezer < 0)
@@ -90,15 +128,19 @@ internal sealed unsafe class CkptSession : IDisposable
 
         try
         {
-            CkptStructures.Freeze call = new() { Size = (uint)sizeof(CkptStructures.Freeze), CgroupFreeze = freezer, TimeoutMs = (uint)Math.Clamp(deadline.TotalMilliseconds, 1, CkptAbi.FreezeTimeoutMax) };
+            CkptStructures.Freeze call = new() { Size = (uint)sizeof(CkptStructures.Freeze), Flags = flags, CgroupFreeze = freezer, TimeoutMs = (uint)Math.Clamp(deadline.TotalMilliseconds, 1, CkptAbi.FreezeTimeoutMax) };
             if (Libc.ioctl(descriptor, CkptAbi.Freeze, &call) == 0)
             {
                 return (int)call.Threads;
             }
 
-            ThrowUnless(Errno.ETIMEDOUT, "device.freeze", $"freezing {cgroup}");
-            throw new BridgeException(
-                "freeze.timeout", "freezing the application", $"thread {call.LateTid} of process {call.LatePid} (system call {call.LateSyscall}) did not stand within {deadline.TotalSeconds:0.#} s");
+            if (Libc.LastError is not (Errno.ETIMEDOUT or Errno.EAGAIN))
+            {
+                throw new BridgeException("device.freeze", $"freezing {cgroup}", Errno.Text(Libc.LastError));
+            }
+
+            late = $"thread {call.LateTid} of process {call.LatePid} (system call {call.LateSyscall})";
+            return null;
         }
         finally
         {
@@ -114,21 +156,49 @@ internal sealed unsafe class CkptSession : IDisposable
     }
 
     /// <summary>The state of a process that stands: records that begin with <see cref="CkptStructures.Record"/>.</summary>
-    public byte[] State(int pid)
+    /// <param name="pid">The process.</param>
+    /// <returns>Null when it has ended.</returns>
+    /// <exception cref="BridgeException"><c>device.state</c>.</exception>
+    public byte[]? TryState(int pid)
     {
-        for (byte[] bytes = new byte[64 << 10]; ;)
+        for (byte[] bytes = new byte[128 << 10]; ;)
         {
             fixed (byte* room = bytes)
             {
-                CkptStructures.State call = new() { Size = (uint)sizeof(CkptStructures.State), Pid = pid, Buffer = (ulong)room, Length = (ulong)bytes.Length };
+                CkptStructures.State call = new()
+                {
+                    Size = (uint)sizeof(CkptStructures.State), Pid = pid, Buffer = (ulong)room, Length = (ulong)bytes.Length,
+                    Flags = (Features & CkptAbi.FeatureSemaphores) != 0 ? CkptAbi.StateSemaphores : 0,
+                };
                 if (Libc.ioctl(descriptor, CkptAbi.State, &call) == 0)
                 {
                     return bytes[..(int)call.Length];
                 }
 
+                if (Libc.LastError == Errno.ESRCH)
+                {
+                    return null;
+                }
+
                 ThrowUnless(Errno.ENOSPC, "device.state", $"reading the state of process {pid}");
                 bytes = new byte[call.Length];
             }
+        }
+    }
+
+    /// <summary>Sets the registers with which a thread goes on.</summary>
+    /// <param name="pid">Its process, which stands.</param>
+    /// <param name="tid">The thread.</param>
+    /// <param name="registers">The registers.</param>
+    public void SetRegisters(int pid, int tid, in UserRegisters registers)
+    {
+        fixed (UserRegisters* bytes = &registers)
+        {
+            CkptStructures.Registers call = new()
+            {
+                Size = (uint)sizeof(CkptStructures.Registers), Pid = pid, Tid = tid, Note = (uint)X64.NotePrstatus, Length = (uint)sizeof(UserRegisters), Buffer = (ulong)bytes,
+            };
+            Call("device.registers", $"setting registers of thread {tid}", CkptAbi.Registers, &call);
         }
     }
 
@@ -161,6 +231,61 @@ internal sealed unsafe class CkptSession : IDisposable
         }
     }
 
+    /// <summary>Reads files and links of procfs, many in one call.</summary>
+    /// <param name="names">Each with what is asked for in front: CKPT_READ_….</param>
+    /// <param name="answer">Called for each, in their order, with its errno and what was asked for.</param>
+    public void Read(IReadOnlyList<string> names, Action<string, int, ReadOnlySpan<byte>> answer)
+    {
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(1 << 20);
+        try
+        {
+            for (int done = 0; done < names.Count;)
+            {
+                byte[] text = Encoding.UTF8.GetBytes(string.Join('\0', names.Skip(done)) + '\0');
+                fixed (byte* list = text)
+                fixed (byte* room = buffer)
+                {
+                    CkptStructures.Read call = new()
+                    {
+                        Size = (uint)sizeof(CkptStructures.Read), Count = (uint)(names.Count - done), NamesLength = (uint)text.Length, Names = (ulong)list, Buffer = (ulong)room, Length = (ulong)buffer.Length,
+                    };
+                    if (Libc.ioctl(descriptor, CkptAbi.Read, &call) != 0)
+                    {
+                        ThrowUnless(Errno.ENOSPC, "device.read", "reading procfs");
+                        ArrayPool<byte>.Shared.Return(buffer);
+                        buffer = ArrayPool<byte>.Shared.Rent(buffer.Length * 4);
+                        continue;
+                    }
+
+                    ReadOnlySpan<byte> records = buffer.AsSpan(0, (int)call.Length);
+                    for (uint i = 0; i < call.Count; i++, done++)
+                    {
+                        CkptStructures.Content content = MemoryMarshal.Read<CkptStructures.Content>(records);
+                        answer(names[done], (int)content.Error, records.Slice(sizeof(CkptStructures.Content), (int)content.Length));
+                        records = records[(int)content.Size..];
+                    }
+                }
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    /// <summary>Has the settings of a socket put back when this session ends, or by <see cref="PutBack"/>: SO_PEEK_OFF, SO_RCVBUF, SO_BUF_LOCK.</summary>
+    /// <param name="socket">A descriptor of this process.</param>
+    public void Keep(int socket) => Keep(socket, 0);
+
+    /// <summary>Puts them back.</summary>
+    public void PutBack(int socket) => Keep(socket, CkptAbi.KeepUndo);
+
+    private void Keep(int socket, uint flags)
+    {
+        CkptStructures.Keep call = new() { Size = (uint)sizeof(CkptStructures.Keep), Flags = flags, Fd = socket };
+        Call("device.keep", "noting the settings of a socket", CkptAbi.Keep, &call);
+    }
+
     /// <summary>What has happened since the last call, in order; does not wait.</summary>
     /// <param name="lost">How many events could not be kept: the processes have to be listed again.</param>
     public CkptStructures.Event[] Events(out ulong lost)
@@ -176,7 +301,11 @@ internal sealed unsafe class CkptSession : IDisposable
     }
 
     /// <summary>Ends the session: what it froze runs again.</summary>
-    public void Dispose() => _ = Libc.close(descriptor);
+    public void Dispose()
+    {
+        int last = Interlocked.Exchange(ref descriptor, -1);
+        _ = last >= 0 ? Libc.close(last) : 0;
+    }
 
     private void Call(string code, string what, uint request, void* argument)
     {

@@ -100,6 +100,12 @@ internal static unsafe class CkptStructures
         public ulong EnvStart;
         public ulong EnvEnd;
         public ulong StartTime;
+        public uint Flags;
+        public uint StopSignal;
+        public uint Dumpable;
+        public uint Membarrier;
+        public uint ProtectionKeys;
+        public uint Reserved;
     }
 
     /// <summary>CKPT_RECORD_THREAD.</summary>
@@ -132,6 +138,20 @@ internal static unsafe class CkptStructures
         public ulong ClearChildTid;
         public ulong RobustList;
         public fixed byte Comm[16];
+        public uint Flags;
+        public uint Securebits;
+        public uint ParentDeathSignal;
+        public uint MachineCheck;
+        public ulong TimerSlack;
+        public ulong Rseq;
+        public uint RseqSize;
+        public uint RseqSignature;
+        public uint Restart;
+        public int RestartClock;
+        public ulong RestartExpires;
+        public uint Policy;
+        public uint Reserved2;
+        public fixed byte PolicyNodes[128];
     }
 
     /// <summary>CKPT_RECORD_REGSET; the registers follow.</summary>
@@ -196,7 +216,7 @@ internal static unsafe class CkptStructures
         public uint Major;
         public uint Minor;
         public uint Path;
-        public uint Reserved;
+        public uint State;
     }
 
     /// <summary>CKPT_RECORD_TIMER: an interval timer.</summary>
@@ -206,6 +226,17 @@ internal static unsafe class CkptStructures
         public Record Record;
         public uint Which;
         public uint Reserved;
+        public ulong Value;
+        public ulong Interval;
+    }
+
+    /// <summary>CKPT_RECORD_POSIX_TIMER.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct PosixTimer
+    {
+        public Record Record;
+        public int Id;
+        public int Clock;
         public ulong Value;
         public ulong Interval;
     }
@@ -276,6 +307,68 @@ internal static unsafe class CkptStructures
         public uint Reserved;
         public ulong Buffer;
         public ulong Length;
+    }
+
+    /// <summary>CKPT_REGISTERS: the registers with which a thread goes on.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Registers
+    {
+        public uint Size;
+        public uint Flags;
+        public int Pid;
+        public int Tid;
+        public uint Note;
+        public uint Length;
+        public ulong Buffer;
+    }
+
+    /// <summary>CKPT_KEEP: settings of a socket are put back when the session ends.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Keep
+    {
+        public uint Size;
+        public uint Flags;
+        public int Fd;
+        public uint Reserved;
+    }
+
+    /// <summary>CKPT_READ: files and links of procfs.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Read
+    {
+        public uint Size;
+        public uint Flags;
+        public uint Count;
+        public uint NamesLength;
+        public ulong Names;
+        public ulong Buffer;
+        public ulong Length;
+    }
+
+    /// <summary>An answer of CKPT_READ; what was asked for follows.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Content
+    {
+        public uint Size;
+        public uint Error;
+        public uint Length;
+        public uint Reserved;
+    }
+
+    /// <summary>The answer to CKPT_READ_STATUS.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Stat
+    {
+        public ulong Inode;
+        public long Bytes;
+        public long Modified;
+        public long Changed;
+        public uint Mode;
+        public uint Links;
+        public uint Major;
+        public uint Minor;
+        public uint RawMajor;
+        public uint RawMinor;
     }
 
     /// <summary>What has happened to a process.</summary>

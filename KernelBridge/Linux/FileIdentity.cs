@@ -22,7 +22,8 @@ internal sealed record FileIdentity(
     public uint Type => Mode & TypeMask;
 
     /// <summary>Follows symbolic links; null when there is no such file.</summary>
-    public static FileIdentity? TryOf(string path) => Stat(AT_FDCWD, path, 0);
+    public static FileIdentity? TryOf(string path) =>
+        ProcSnapshot.Current is { } ahead && ahead.TryIdentity(path, out FileIdentity? known) ? known : Stat(AT_FDCWD, path, 0);
 
     public static FileIdentity? TryOfLink(string path) => Stat(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
 

@@ -30,6 +30,20 @@ internal static unsafe class ProcFs
     public static byte[]? TryRent(string path, out int length)
     {
         length = 0;
+        if (ProcSnapshot.Current is { } ahead && ahead.TryFile(path, out byte[]? known, out int failure))
+        {
+            Marshal.SetLastPInvokeError(failure);
+            if (known is null)
+            {
+                return null;
+            }
+
+            byte[] copy = ArrayPool<byte>.Shared.Rent(Math.Max(1, known.Length));
+            known.CopyTo(copy, 0);
+            length = known.Length;
+            return copy;
+        }
+
         int fd = Libc.open(path, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
         if (fd < 0)
         {
@@ -86,6 +100,12 @@ internal static unsafe class ProcFs
     /// <summary>What a symbolic link says, or null.</summary>
     public static string? TryLink(string path)
     {
+        if (ProcSnapshot.Current is { } ahead && ahead.TryLink(path, out string? known, out int failure))
+        {
+            Marshal.SetLastPInvokeError(failure);
+            return known;
+        }
+
         byte* buffer = stackalloc byte[4097];
         nint length = Libc.readlink(path, buffer, 4097);
         return length < 0 ? null : Encoding.UTF8.GetString(buffer, (int)length);
@@ -97,6 +117,11 @@ internal static unsafe class ProcFs
     /// <summary>Numeric names in a directory, ascending; empty when it is gone.</summary>
     public static List<int> Numbers(string directory)
     {
+        if (ProcSnapshot.Current is { } ahead && ahead.TryNumbers(directory, out IReadOnlyList<int>? known))
+        {
+            return [.. known!];
+        }
+
         List<int> numbers = [];
         try
         {

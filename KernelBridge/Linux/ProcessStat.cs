@@ -34,6 +34,9 @@ internal sealed class ProcessStat
 
     public long Signed(int number) => long.Parse(fields[number - 3], CultureInfo.InvariantCulture);
 
+    /// <summary>Takes a text apart.</summary>
+    public static ProcessStat Parse(string text) => new(text);
+
     public static ProcessStat? TryRead(int pid) => ProcFs.TryText($"/proc/{pid}/stat") is { Length: > 0 } text ? new ProcessStat(text) : null;
 
     public static ProcessStat Read(int pid) => TryRead(pid) ?? throw new BridgeException("process.gone", $"reading /proc/{pid}/stat", "the process ended");

@@ -5,35 +5,25 @@ namespace Holdfast.KernelBridge.Linux;
 /// <summary>/proc/PID/status as names and values; see proc(5).</summary>
 internal sealed class ProcessStatus
 {
-    private readonly Dictionary<string, string> values = [];
+    private readonly string text;
 
-    private ProcessStatus(string text)
-    {
-        foreach (string line in text.Split('\n'))
-        {
-            int colon = line.IndexOf(':');
-            if (colon > 0)
-            {
-                values[line[..colon]] = line[(colon + 1)..].Trim();
-            }
-        }
-    }
+    private ProcessStatus(string text) => this.text = text;
 
     /// <summary>The value of a line, or null where this kernel has none of that name.</summary>
-    public string? this[string name] => values.GetValueOrDefault(name);
+    public string? this[string name] => TryFind(name, out ReadOnlySpan<char> value) ? value.ToString() : null;
 
     /// <summary>A mask written in hexadecimal; 0 where there is no such line.</summary>
-    public ulong Mask(string name) => values.TryGetValue(name, out string? text) ? ulong.Parse(text, NumberStyles.HexNumber, CultureInfo.InvariantCulture) : 0;
+    public ulong Mask(string name) => TryFind(name, out ReadOnlySpan<char> value) ? ulong.Parse(value, NumberStyles.HexNumber, CultureInfo.InvariantCulture) : 0;
 
     /// <summary>A decimal number; 0 where there is no such line.</summary>
-    public int Number(string name) => values.TryGetValue(name, out string? text) ? int.Parse(text, CultureInfo.InvariantCulture) : 0;
+    public int Number(string name) => TryFind(name, out ReadOnlySpan<char> value) ? int.Parse(value, CultureInfo.InvariantCulture) : 0;
 
     /// <summary>A number of KiB; 0 where there is no such line.</summary>
-    public long Kibibytes(string name) => values.TryGetValue(name, out string? text) ? long.Parse(text.Split(' ')[0], CultureInfo.InvariantCulture) : 0;
+    public long Kibibytes(string name) => TryFind(name, out ReadOnlySpan<char> value) ? long.Parse(value.IndexOf(' ') is > 0 and var space ? value[..space] : value, CultureInfo.InvariantCulture) : 0;
 
     /// <summary>Numbers separated by white space; empty where there is no such line.</summary>
-    public int[] Numbers(string name) => values.TryGetValue(name, out string? text)
-        ? [.. text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(word => unchecked((int)long.Parse(word, CultureInfo.InvariantCulture)))]
+    public int[] Numbers(string name) => TryFind(name, out ReadOnlySpan<char> value)
+        ? [.. value.ToString().Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(word => unchecked((int)long.Parse(word, CultureInfo.InvariantCulture)))]
         : [];
 
     /// <summary>The number that the innermost namespace gives (NSpid, NSpgid, NSsid).</summary>
@@ -43,6 +33,26 @@ internal sealed class ProcessStatus
     /// <param name="name">The line.</param>
     /// <param name="depth">How many namespaces further out; 0 is the innermost.</param>
     public int Above(string name, int depth) => Numbers(name) is var numbers && depth < numbers.Length ? numbers[^(1 + depth)] : 0;
+
+    /// <summary>Looks for a line when it is asked for: of some fifty lines of every thread few are.</summary>
+    private bool TryFind(string name, out ReadOnlySpan<char> value)
+    {
+        for (ReadOnlySpan<char> rest = text; rest.Length > 0;)
+        {
+            int end = rest.IndexOf('\n');
+            ReadOnlySpan<char> line = end < 0 ? rest : rest[..end];
+            if (line.Length > name.Length && line[name.Length] == ':' && line.StartsWith(name))
+            {
+                value = line[(name.Length + 1)..].Trim();
+                return true;
+            }
+
+            rest = end < 0 ? [] : rest[(end + 1)..];
+        }
+
+        value = default;
+        return false;
+    }
 
     public static ProcessStatus? TryRead(int pid) => ProcFs.TryText($"/proc/{pid}/status") is { Length: > 0 } text ? new ProcessStatus(text) : null;
 

@@ -8,12 +8,15 @@ namespace Holdfast.KernelBridge.Machine;
 /// </summary>
 internal static class X64
 {
+    /// <summary>Register sets by their numbers in core dumps (include/uapi/linux/elf.h): NT_PRSTATUS, NT_X86_XSTATE.</summary>
+    public const int NotePrstatus = 1, NoteExtendedState = 0x202;
+
     public const int Read = 0, Write = 1, Open = 2, Close = 3, Poll = 7, Lseek = 8, Mmap = 9, Mprotect = 10, Munmap = 11, Brk = 12, RtSigaction = 13, RtSigprocmask = 14,
         RtSigreturn = 15, Mremap = 25, Madvise = 28, Dup2 = 33, Pause = 34, Nanosleep = 35, Getitimer = 36, Setitimer = 38, Getpid = 39, Clone = 56, Exit = 60, Wait4 = 61, Kill = 62,
         Fcntl = 72, Fchdir = 81, Chdir = 80, Umask = 95, Getppid = 110, Setpgid = 109, Setsid = 112, Setgroups = 116, Setresuid = 117, Setresgid = 119,
         Setfsuid = 122, Setfsgid = 123, Capset = 126, RtSigpending = 127, RtSigtimedwait = 128, RtSigqueueinfo = 129, Sigaltstack = 131, Personality = 135,
         Setpriority = 141, Mlock = 149, Mlock2 = 325, Prctl = 157, ArchPrctl = 158, Chroot = 161, Gettid = 186, Futex = 202, SchedSetaffinity = 203,
-        SetTidAddress = 218, RestartSyscall = 219, Semtimedop = 220, ClockNanosleep = 230, ExitGroup = 231, EpollWait = 232, Waitid = 247, IoprioSet = 251,
+        SetTidAddress = 218, RestartSyscall = 219, Semtimedop = 220, ClockNanosleep = 230, ExitGroup = 231, EpollWait = 232, Waitid = 247, IoprioSet = 251, Ppoll = 271,
         Dup3 = 292, Pipe2 = 293, SetRobustList = 273, EpollPwait = 281, RtTgsigqueueinfo = 297, Prlimit64 = 302, SchedSetattr = 314, Seccomp = 317, Membarrier = 324, Preadv2 = 327, Rseq = 334,
         Clone3 = 435, CloseRange = 436, EpollPwait2 = 441;
 
@@ -42,6 +45,12 @@ internal static class X64
     /// <summary><c>pop %rdi; ret</c>.</summary>
     public static readonly byte[] PopRdiReturn = [0x5f, 0xc3];
 
+    /// <summary><c>pop %rsi; ret</c>.</summary>
+    public static readonly byte[] PopRsiReturn = [0x5e, 0xc3];
+
+    /// <summary><c>mov %rax,(%rdi); ret</c>, and the same with %rsi and %rdx.</summary>
+    public static readonly byte[][] StoreRaxReturns = [[0x48, 0x89, 0x07, 0xc3], [0x48, 0x89, 0x06, 0xc3], [0x48, 0x89, 0x02, 0xc3]];
+
     /// <summary><c>pop %rdx; ret</c>; <c>pop %rdx; pop %rbx; ret</c>; <c>pop %rdx; pop %r12; ret</c>: C libraries have the one or the other.</summary>
     public static readonly byte[][] PopRdxReturns = [[0x5a, 0xc3], [0x5a, 0x5b, 0xc3], [0x5a, 0x41, 0x5c, 0xc3]];
 
@@ -59,6 +68,12 @@ internal static class X64
     {
         // Features that a process must ask for (AMX: bits 17 and 18) are in a frame only after it did; without them the frame is shorter.
         ulong features = BinaryPrimitives.ReadUInt64LittleEndian(state[464..]) & ~(3ul << 17);
+        (int Size, ulong Features)? known = frameState;
+        if (known?.Features == features)
+        {
+            return known.Value;
+        }
+
         int size = 576;
         for (int i = 2; i < 63; i++)
         {
@@ -72,8 +87,13 @@ internal static class X64
             }
         }
 
+        frameState = (size, features);
         return (size, features);
     }
+
+    /// <summary>What was worked out last in this thread: a virtual machine leaves its processor for each CPUID.</summary>
+    [ThreadStatic]
+    private static (int Size, ulong Features)? frameState;
 
     /// <summary>Bytes of <c>struct rt_sigframe</c>, without the extended state behind it.</summary>
     public const int SignalFrameSize = 8 + 304 + 128;

@@ -9,12 +9,13 @@ internal static unsafe class PtraceCall
     public const int OptionSysGood = 1, OptionTraceFork = 2, OptionTraceVfork = 4, OptionTraceClone = 8, OptionTraceExit = 0x40, OptionExitKill = 0x100000, OptionSuspendSeccomp = 0x200000;
     public const int EventFork = 1, EventVfork = 2, EventClone = 3, EventExit = 6, EventStop = 128;
 
+    /// <summary>AMX's is 11 KiB.</summary>
+    private const int MostExtendedState = 16384;
+
     private const int PTRACE_PEEKDATA = 2, PTRACE_CONT = 7, PTRACE_DETACH = 17, PTRACE_SYSCALL = 24, PTRACE_SETOPTIONS = 0x4200, PTRACE_GETEVENTMSG = 0x4201,
         PTRACE_GETSIGINFO = 0x4202, PTRACE_GETREGSET = 0x4204, PTRACE_SETREGSET = 0x4205, PTRACE_SEIZE = 0x4206, PTRACE_INTERRUPT = 0x4207,
         PTRACE_PEEKSIGINFO = 0x4209, PTRACE_GETSIGMASK = 0x420a, PTRACE_SETSIGMASK = 0x420b, PTRACE_SECCOMP_GET_FILTER = 0x420c, PTRACE_SECCOMP_GET_METADATA = 0x420d, PTRACE_GET_RSEQ_CONFIGURATION = 0x420f,
         PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG = 0x4211;
-
-    private const int NT_PRSTATUS = 1, NT_X86_XSTATE = 0x202;
 
     public static int Seize(int tid, int options) => Try(PTRACE_SEIZE, tid, 0, options);
 
@@ -41,26 +42,23 @@ internal static unsafe class PtraceCall
     {
         UserRegisters registers;
         Libc.Iovec vector = new() { Base = (ulong)&registers, Length = (ulong)sizeof(UserRegisters) };
-        Must(PTRACE_GETREGSET, tid, NT_PRSTATUS, (long)&vector, "PTRACE_GETREGSET(NT_PRSTATUS)");
+        Must(PTRACE_GETREGSET, tid, X64.NotePrstatus, (long)&vector, "PTRACE_GETREGSET(NT_PRSTATUS)");
         return registers;
     }
 
     public static void SetRegisters(int tid, UserRegisters registers)
     {
         Libc.Iovec vector = new() { Base = (ulong)&registers, Length = (ulong)sizeof(UserRegisters) };
-        Must(PTRACE_SETREGSET, tid, NT_PRSTATUS, (long)&vector, "PTRACE_SETREGSET(NT_PRSTATUS)");
+        Must(PTRACE_SETREGSET, tid, X64.NotePrstatus, (long)&vector, "PTRACE_SETREGSET(NT_PRSTATUS)");
     }
 
     /// <summary>The extended state (x87, SSE, AVX, …) in the XSAVE standard format, at the size that the kernel uses.</summary>
     public static byte[] GetExtendedState(int tid)
     {
-        byte[] buffer = new byte[16384];
-        fixed (byte* p = buffer)
-        {
-            Libc.Iovec vector = new() { Base = (ulong)p, Length = (ulong)buffer.Length };
-            Must(PTRACE_GETREGSET, tid, NT_X86_XSTATE, (long)&vector, "PTRACE_GETREGSET(NT_X86_XSTATE)");
-            return buffer[..(int)vector.Length];
-        }
+        byte* buffer = stackalloc byte[MostExtendedState];
+        Libc.Iovec vector = new() { Base = (ulong)buffer, Length = MostExtendedState };
+        Must(PTRACE_GETREGSET, tid, X64.NoteExtendedState, (long)&vector, "PTRACE_GETREGSET(NT_X86_XSTATE)");
+        return new ReadOnlySpan<byte>(buffer, (int)vector.Length).ToArray();
     }
 
     public static void SetExtendedState(int tid, byte[] state)
@@ -68,7 +66,7 @@ internal static unsafe class PtraceCall
         fixed (byte* p = state)
         {
             Libc.Iovec vector = new() { Base = (ulong)p, Length = (ulong)state.Length };
-            Must(PTRACE_SETREGSET, tid, NT_X86_XSTATE, (long)&vector, "PTRACE_SETREGSET(NT_X86_XSTATE)");
+            Must(PTRACE_SETREGSET, tid, X64.NoteExtendedState, (long)&vector, "PTRACE_SETREGSET(NT_X86_XSTATE)");
         }
     }
 
@@ -133,19 +131,14 @@ internal static unsafe class PtraceCall
     public static List<byte[]> PeekSignals(int tid, bool shared)
     {
         List<byte[]> signals = [];
-        byte[] buffer = new byte[128 * 32];
+        byte* buffer = stackalloc byte[128 * 32];
         while (true)
         {
             PeekArguments arguments = new() { Offset = (ulong)signals.Count, Flags = shared ? 1u : 0u, Count = 32 };
-            long count;
-            fixed (byte* p = buffer)
-            {
-                count = Must(PTRACE_PEEKSIGINFO, tid, (long)&arguments, (long)p, "PTRACE_PEEKSIGINFO");
-            }
-
+            long count = Must(PTRACE_PEEKSIGINFO, tid, (long)&arguments, (long)buffer, "PTRACE_PEEKSIGINFO");
             for (int i = 0; i < count; i++)
             {
-                signals.Add(buffer.AsSpan(i * 128, 128).ToArray());
+                signals.Add(new ReadOnlySpan<byte>(buffer + (i * 128), 128).ToArray());
             }
 
             if (count < 32)

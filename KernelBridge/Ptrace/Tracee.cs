@@ -191,10 +191,19 @@ internal sealed class Tracee
         }
     }
 
-    /// <summary>Lets the thread run until something holds, and then to a stop of PTRACE_INTERRUPT.</summary>
-    public void RunUntil(Func<bool> holds)
+    /// <summary>Lets the thread run; <see cref="StopWhen"/> follows.</summary>
+    public void Run()
     {
-        int error = PtraceCall.Continue(Tid, Delivered());
+        if (PtraceCall.Continue(Tid, Delivered()) != 0)
+        {
+            throw ThreadGone();
+        }
+    }
+
+    /// <summary>Waits until something holds of a thread that runs, and brings it to a stop of PTRACE_INTERRUPT.</summary>
+    public void StopWhen(Func<bool> holds)
+    {
+        int error = 0;
         for (int rounds = 0; error == 0 && !holds(); rounds++)
         {
             WaitStatus status = Poll();

@@ -188,7 +188,7 @@ internal static class AddressSpaces
     }
 
     /// <summary>The memory image of a stopped process: everything but contents.</summary>
-    public static MemoryImage Capture(ProcessView view, IReadOnlyList<Area> areas, InjectedCalls calls)
+    public static MemoryImage Capture(ProcessView view, IReadOnlyList<Area> areas, IThreadState state)
     {
         ProcessStat stat = ProcessStat.Read(view.Pid);
         string executable = ProcFs.Link($"/proc/{view.Pid}/exe");
@@ -197,9 +197,9 @@ internal static class AddressSpaces
         {
             StartCode = stat.Field(26), EndCode = stat.Field(27), StartStack = stat.Field(28), StartData = stat.Field(45), EndData = stat.Field(46),
             StartBreak = stat.Field(47), ArgumentsStart = stat.Field(48), ArgumentsEnd = stat.Field(49), EnvironmentStart = stat.Field(50),
-            EnvironmentEnd = stat.Field(51), Break = (ulong)calls.Call(X64.Brk, 0), AuxiliaryVector = ProcFs.Bytes($"/proc/{view.Pid}/auxv"),
+            EnvironmentEnd = stat.Field(51), Break = state.Break, AuxiliaryVector = ProcFs.Bytes($"/proc/{view.Pid}/auxv"),
             Executable = executable, ExecutableIdentity = identity ?? throw new BridgeException("file.unreadable", $"looking at {executable}", "it cannot be found"),
-            Areas = [.. areas.Select(area => area.ToImage())], ProtectionKeys = Resources.ProtectionKeys.Capture(view.Pid, areas, calls),
+            Areas = [.. areas.Select(area => area.ToImage())], ProtectionKeys = state.ProtectionKeys(view.Pid, areas),
         };
     }
 

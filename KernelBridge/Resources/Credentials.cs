@@ -13,10 +13,10 @@ internal static class Credentials
 {
     private const ulong SetPCap = 1ul << 8;
 
-    private const int PR_SET_DUMPABLE = 4, PR_GET_DUMPABLE = 3, PR_SET_KEEPCAPS = 8, PR_CAPBSET_DROP = 24, PR_GET_SECUREBITS = 27, PR_SET_SECUREBITS = 28,
+    private const int PR_SET_DUMPABLE = 4, PR_SET_KEEPCAPS = 8, PR_CAPBSET_DROP = 24, PR_SET_SECUREBITS = 28,
         PR_SET_NO_NEW_PRIVS = 38, PR_CAP_AMBIENT = 47, PR_CAP_AMBIENT_RAISE = 2;
 
-    public static CredentialsImage Capture(ProcessStatus status, InjectedCalls calls)
+    public static CredentialsImage Capture(ProcessStatus status, IThreadState state)
     {
         int[] uids = status.Numbers("Uid");
         int[] gids = status.Numbers("Gid");
@@ -26,7 +26,7 @@ internal static class Credentials
             UserIds = uids, GroupIds = gids, Groups = Authority.Own.SetsGroups ? status.Numbers("Groups") : [.. Authority.Own.Groups],
             Inheritable = status.Mask("CapInh"), Permitted = status.Mask("CapPrm"), Effective = status.Mask("CapEff"), Bounding = status.Mask("CapBnd"),
             Ambient = status.Mask("CapAmb"), NoNewPrivileges = status.Number("NoNewPrivs") != 0,
-            SecureBits = (int)calls.Call(X64.Prctl, PR_GET_SECUREBITS), Dumpable = (int)calls.Call(X64.Prctl, PR_GET_DUMPABLE),
+            SecureBits = state.SecureBits, Dumpable = state.Dumpable,
         };
     }
 

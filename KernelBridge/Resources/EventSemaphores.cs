@@ -28,6 +28,18 @@ internal sealed class EventSemaphores
         }
     }
 
+    /// <summary>Takes over what somebody else has found out.</summary>
+    /// <param name="descriptors">All descriptors of a process.</param>
+    /// <param name="semaphores">Those numbers of them that are semaphores.</param>
+    public void Know(IEnumerable<DescriptorFacts> descriptors, IReadOnlySet<int> semaphores)
+    {
+        using Lock.Scope scope = gate.EnterScope();
+        foreach (DescriptorFacts facts in descriptors.Where(facts => DescriptorKinds.Of(facts) is EventFds && !EventFds.SaysWhatItIs(facts)))
+        {
+            known[Key(facts)] = semaphores.Contains(facts.Number);
+        }
+    }
+
     /// <summary>An eventfd with what was found; anything else as it is.</summary>
     public OpenFileImage With(DescriptorFacts facts, OpenFileImage file)
     {

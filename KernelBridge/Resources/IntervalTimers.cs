@@ -10,25 +10,25 @@ internal sealed class IntervalTimers : IProcessResource
 {
     public IEnumerable<Refusal> Check(ProcessView view) => [];
 
-    public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image)
+    public void Capture(ProcessView view, IThreadState state, ProcessImage image)
     {
         List<IntervalTimerImage> timers = [];
         for (int which = 0; which < 3; which++)
         {
-            Itimerval value = calls.Ask<Itimerval>(X64.Getitimer, (ulong)which, calls.Scratch);
+            (long left, long interval) = state.IntervalTimer(which);
             // Read after what is left: a timer may fire late, by what lies between the two, never early.
             long sinceCapture = image.SinceCapture();
-            if (value.ValueSeconds == 0 && value.ValueMicroseconds == 0)
+            if (left == 0)
             {
                 // Expired, with its signal still pending: the kernel arms it again when the signal is taken.
-                (value.ValueSeconds, value.ValueMicroseconds) = (value.IntervalSeconds, value.IntervalMicroseconds);
+                left = interval;
             }
 
-            if (value.ValueSeconds != 0 || value.ValueMicroseconds != 0)
+            if (left != 0)
             {
-                long left = value.ValueSeconds * 1_000_000 + value.ValueMicroseconds + (which == 0 ? sinceCapture / 1000 : 0);
-                (value.ValueSeconds, value.ValueMicroseconds) = Math.DivRem(left, 1_000_000);
-                timers.Add(new IntervalTimerImage(which, value.IntervalSeconds, value.IntervalMicroseconds, value.ValueSeconds, value.ValueMicroseconds));
+                (long seconds, long microseconds) = Math.DivRem(left + (which == 0 ? sinceCapture / 1000 : 0), 1_000_000);
+                (long intervalSeconds, long intervalMicroseconds) = Math.DivRem(interval, 1_000_000);
+                timers.Add(new IntervalTimerImage(which, intervalSeconds, intervalMicroseconds, seconds, microseconds));
             }
         }
 
@@ -42,21 +42,9 @@ internal sealed class IntervalTimers : IProcessResource
             // Time goes on for the clocks while the application is built; processor time does not.
             long left = timer.RemainingSeconds * 1_000_000 + timer.RemainingMicroseconds - (timer.Which == 0 ? sinceCapture / 1000 : 0);
             (long seconds, long microseconds) = Math.DivRem(Math.Max(1, left), 1_000_000);
-            Itimerval value = new()
-            {
-                IntervalSeconds = timer.IntervalSeconds, IntervalMicroseconds = timer.IntervalMicroseconds,
-                ValueSeconds = seconds, ValueMicroseconds = microseconds,
-            };
+            TimerTimes value = new() { IntervalSeconds = timer.IntervalSeconds, IntervalFraction = timer.IntervalMicroseconds, Seconds = seconds, Fraction = microseconds };
             tape.Add($"interval timer {timer.Which}", X64.Setitimer, (ulong)timer.Which, tape.Place(value), 0);
         }
-    }
-
-    private struct Itimerval
-    {
-        public long IntervalSeconds;
-        public long IntervalMicroseconds;
-        public long ValueSeconds;
-        public long ValueMicroseconds;
     }
 }
 

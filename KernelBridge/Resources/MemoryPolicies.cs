@@ -24,31 +24,34 @@ internal static class MemoryPolicies
     /// <summary>MPOL_WEIGHTED_INTERLEAVE of include/uapi/linux/mempolicy.h is the last mode; above are MPOL_F_NUMA_BALANCING, MPOL_F_RELATIVE_NODES and MPOL_F_STATIC_NODES.</summary>
     private const int LastMode = 6, Flags = 0xe000;
 
+    /// <summary>The question for the policy of a thread: its mode, and in the bytes from 8 on its nodes.</summary>
+    public static readonly Question OfThread = new(at => new InjectedCall(X64.GetMempolicy, at, at + 8, MostNodes), 8 + (MostNodes / 8));
+
     /// <summary>The policy of the thread in which calls are made; null for the default one.</summary>
     /// <param name="calls">Calls in it.</param>
     /// <exception cref="BridgeException"><c>memory.policy</c>.</exception>
-    public static MemoryPolicyImage? Capture(InjectedCalls calls)
+    public static MemoryPolicyImage? Ask(InjectedCalls calls)
     {
-        ulong mode = calls.Scratch;
-        ulong nodes = calls.Scratch + 8;
-        InjectedCall ask = new(X64.GetMempolicy, mode, nodes, MostNodes, 0, 0);
-        if (!calls.Allows(ask))
+        if (!calls.Allows(OfThread.Call(calls.Scratch)))
         {
             // A filter that forbids to ask forbids to set.
             return null;
         }
 
-        long result = calls.Call(ask.Number, ask.A0, ask.A1, ask.A2, ask.A3, ask.A4);
+        (long result, byte[] answer) = calls.Answer(OfThread);
         if (result < 0)
         {
             return result is -Errno.ENOSYS or -Errno.EPERM ? null : throw new BridgeException(Code, "asking a thread for its memory policy", Errno.Text((int)-result));
         }
 
-        byte[] answer = calls.Read(mode, 8 + (MostNodes / 8));
-        int found = BitConverter.ToInt32(answer);
-        int used = answer.AsSpan(8).LastIndexOfAnyExcept((byte)0) + 1;
-        return found == 0 ? null : new MemoryPolicyImage(found, answer[8..(8 + used)]);
+        return Image(BitConverter.ToInt32(answer), answer.AsSpan(8));
     }
+
+    /// <summary>The image of a policy; null for the default one.</summary>
+    /// <param name="mode">MPOL_…, with flags.</param>
+    /// <param name="nodes">Its nodes as a mask.</param>
+    public static MemoryPolicyImage? Image(int mode, ReadOnlySpan<byte> nodes) =>
+        mode == 0 ? null : new MemoryPolicyImage(mode, nodes[..(nodes.LastIndexOfAnyExcept((byte)0) + 1)].ToArray());
 
     /// <summary>Nodes that a policy names and this host lacks; null when there are none.</summary>
     public static Refusal? CheckRestore(ProcessImage process)

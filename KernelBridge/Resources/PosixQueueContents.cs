@@ -49,6 +49,22 @@ internal sealed class PosixQueueContents
         }
     }
 
+    /// <summary>Takes the queues as they are, empty.</summary>
+    /// <param name="rootPid">A process in whose IPC namespace all are.</param>
+    public void Note(int rootPid)
+    {
+        using Lock.Scope scope = gate.EnterScope();
+        named ??= IpcNamespace.HasOwn(rootPid) ? IpcNamespace.Ask(rootPid, PosixQueues.List) : null;
+    }
+
+    /// <summary>Queues in which messages wait.</summary>
+    /// <param name="rootPid">A process in whose IPC namespace all are.</param>
+    /// <param name="descriptors">All descriptors of the application.</param>
+    public static IEnumerable<PosixQueueState> Filled(int rootPid, IEnumerable<DescriptorFacts> descriptors) => !IpcNamespace.HasOwn(rootPid) ? []
+        : IpcNamespace.Ask(rootPid, PosixQueues.List)
+            .Concat(descriptors.Where(facts => facts.Deleted && DescriptorKinds.Of(facts) is PosixQueues).Select(PosixQueues.Of).OfType<PosixQueueState>())
+            .Where(state => state.Count > 0).DistinctBy(state => state.Inode);
+
     /// <summary>All queues with what is in them.</summary>
     /// <param name="open">Open ones.</param>
     /// <exception cref="BridgeException"><c>ipc.unreadable</c>: no process could look at one.</exception>

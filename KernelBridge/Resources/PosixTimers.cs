@@ -49,7 +49,7 @@ internal sealed partial class PosixTimers : IProcessResource
         }
     }
 
-    public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image)
+    public void Capture(ProcessView view, IThreadState state, ProcessImage image)
     {
         List<TimerFacts> timers = Read(view.Pid);
         if (timers.Count == 0)
@@ -60,13 +60,12 @@ internal sealed partial class PosixTimers : IProcessResource
         Dictionary<int, int> threads = Threads(view.Pid);
         image.PosixTimers = [.. timers.Select(timer =>
         {
-            Itimerspec value = calls.Ask<Itimerspec>(X64.TimerGettime, (ulong)timer.Id, calls.Scratch);
+            (long left, long interval) = state.PosixTimer(timer.Id);
             // Read after what is left: a timer may fire late, by what lies between the two, never early.
             long since = CountsTime(timer.Clock) ? image.SinceCapture() : 0;
-            long left = Nanoseconds(value.ValueSeconds, value.ValueNanoseconds);
             return new PosixTimerImage(
                 timer.Id, timer.Clock, timer.Notify, timer.Signal, timer.Value, threads.GetValueOrDefault(timer.Target),
-                Nanoseconds(value.IntervalSeconds, value.IntervalNanoseconds), left == 0 ? 0 : Math.Min(left, long.MaxValue - since) + since);
+                interval, left == 0 ? 0 : Math.Min(left, long.MaxValue - since) + since);
         })];
     }
 
@@ -105,7 +104,7 @@ internal sealed partial class PosixTimers : IProcessResource
             (long interval, long intervalRest) = Math.DivRem(timer.Interval, 1_000_000_000);
             long left = timer.Remaining == 0 ? 0 : Math.Max(1, timer.Remaining - (CountsTime(timer.Clock) ? sinceCapture : 0));
             (long seconds, long rest) = Math.DivRem(left, 1_000_000_000);
-            Itimerspec value = new() { IntervalSeconds = interval, IntervalNanoseconds = intervalRest, ValueSeconds = seconds, ValueNanoseconds = rest };
+            TimerTimes value = new() { IntervalSeconds = interval, IntervalFraction = intervalRest, Seconds = seconds, Fraction = rest };
 
             // Fails when another identifier was given.
             tape.Add($"time of POSIX timer {timer.Id}", X64.TimerSettime, (ulong)timer.Id, 0, tape.Place(value), 0);
@@ -156,7 +155,7 @@ internal sealed partial class PosixTimers : IProcessResource
         return (clock & 3) != 3 && (owner == 0 ? !ofThread || threads.Length == 1 : ofThread ? threads.Contains(owner) : owner == pid);
     }
 
-    private static long Nanoseconds(long seconds, long nanoseconds) => seconds > long.MaxValue / 1_000_000_000 - 1 ? long.MaxValue : seconds * 1_000_000_000 + nanoseconds;
+    internal static long Nanoseconds(long seconds, long nanoseconds) => seconds > long.MaxValue / 1_000_000_000 - 1 ? long.MaxValue : seconds * 1_000_000_000 + nanoseconds;
 
     private static bool TakesWishes() => prctl(PR_TIMER_CREATE_RESTORE_IDS, PR_TIMER_CREATE_RESTORE_IDS_GET, 0, 0, 0) >= 0;
 
@@ -206,14 +205,6 @@ internal sealed partial class PosixTimers : IProcessResource
     private static partial int prctl(int option, nuint a1, nuint a2, nuint a3, nuint a4);
 
     private sealed record TimerFacts(int Id, int Signal, ulong Value, int Notify, int Target, int Clock);
-
-    private struct Itimerspec
-    {
-        public long IntervalSeconds;
-        public long IntervalNanoseconds;
-        public long ValueSeconds;
-        public long ValueNanoseconds;
-    }
 }
 
 /// <summary>A POSIX timer.</summary>

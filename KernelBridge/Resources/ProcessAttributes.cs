@@ -9,8 +9,10 @@ namespace Holdfast.KernelBridge.Resources;
 /// <summary>Personality, and what prctl(2) sets per process: subreaper, no_new_privs, THP; also oom_score_adj and the core-dump filter.</summary>
 internal sealed class ProcessAttributes : IProcessResource
 {
-    private const int PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37, PR_MCE_KILL = 33, PR_MCE_KILL_GET = 34, PR_SET_IO_FLUSHER = 57, PR_GET_IO_FLUSHER = 58, PR_SET_MDWE = 65, PR_GET_MDWE = 66, PR_SET_MEMORY_MERGE = 67, PR_GET_MEMORY_MERGE = 68,
-        PR_SET_THP_DISABLE = 41, PR_GET_THP_DISABLE = 42, MEMBARRIER_GET_REGISTRATIONS = 512;
+    private const int PR_MCE_KILL = 33, PR_SET_CHILD_SUBREAPER = 36, PR_SET_THP_DISABLE = 41, PR_SET_IO_FLUSHER = 57, PR_SET_MDWE = 65, PR_SET_MEMORY_MERGE = 67;
+
+    /// <summary>Code of the refusal of a process that a debugger traces.</summary>
+    public const string Traced = "process.traced";
 
     public IEnumerable<Refusal> Check(ProcessView view)
     {
@@ -24,7 +26,7 @@ internal sealed class ProcessAttributes : IProcessResource
             // A tracer may be another thread of this process; its number is that of the thread.
             if (!ProcFs.Threads(Environment.ProcessId).Contains(tracer))
             {
-                yield return view.Refuse("process.traced", "debugger", $"process {tracer} ({ProcessStat.TryRead(tracer)?.Name}) traces it", "end the debugger");
+                yield return view.Refuse(Traced, "debugger", $"process {tracer} ({ProcessStat.TryRead(tracer)?.Name}) traces it", "end the debugger");
             }
         }
 
@@ -39,25 +41,21 @@ internal sealed class ProcessAttributes : IProcessResource
         }
     }
 
-    public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image)
+    public void Capture(ProcessView view, IThreadState state, ProcessImage image)
     {
-        int subreaper = calls.Ask<int>(X64.Prctl, PR_GET_CHILD_SUBREAPER, calls.Scratch);
-        long thp = calls.Call(X64.Prctl, PR_GET_THP_DISABLE);
-        long machineCheck = calls.Call(X64.Prctl, PR_MCE_KILL_GET);
-        long barriers = calls.Call(X64.Membarrier, MEMBARRIER_GET_REGISTRATIONS, 0, 0);
         image.Attributes = new AttributesImage
         {
             Personality = uint.Parse(ProcFs.Text($"/proc/{view.Pid}/personality").Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture),
             OomScoreAdjustment = int.Parse(ProcFs.Text($"/proc/{view.Pid}/oom_score_adj").Trim(), CultureInfo.InvariantCulture),
             CoreDumpFilter = ProcFs.TryText($"/proc/{view.Pid}/coredump_filter")?.Trim() is { Length: > 0 } filter ? Convert.ToInt32(filter, 16) : null,
-            ChildSubreaper = subreaper != 0,
-            HugePagesDisabled = thp == 1,
-            MachineCheckPolicy = (int)machineCheck,
-            MemoryDenyWriteExecute = Math.Max(0, calls.Call(X64.Prctl, PR_GET_MDWE)), MemoryMerge = calls.Call(X64.Prctl, PR_GET_MEMORY_MERGE) == 1,
-            IoFlusher = calls.Call(X64.Prctl, PR_GET_IO_FLUSHER) == 1,
+            ChildSubreaper = state.ChildSubreaper,
+            HugePagesDisabled = state.HugePagesDisabled,
+            MachineCheckPolicy = state.MachineCheckPolicy,
+            MemoryDenyWriteExecute = state.MemoryDenyWriteExecute, MemoryMerge = state.MemoryMerge,
+            IoFlusher = state.IoFlusher,
 
             // Kernels before 6.3 do not tell: then every kind is registered again, which only makes calls succeed.
-            MembarrierRegistrations = barriers >= 0 ? (int)barriers : 4 | 16 | 64,
+            MembarrierRegistrations = state.MembarrierRegistrations ?? (4 | 16 | 64),
         };
     }
 

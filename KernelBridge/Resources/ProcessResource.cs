@@ -13,8 +13,11 @@ internal interface IProcessResource
     /// <summary>Why a process cannot be captured. Asked while it runs (a check) and again when it stands.</summary>
     IEnumerable<Refusal> Check(ProcessView view);
 
-    /// <summary>Captures it from the stopped process.</summary>
-    void Capture(ProcessView view, InjectedCalls calls, ProcessImage image);
+    /// <summary>Captures it from the process, which stands.</summary>
+    /// <param name="view">What procfs says.</param>
+    /// <param name="state">What its first thread is asked.</param>
+    /// <param name="image">Where it goes.</param>
+    void Capture(ProcessView view, IThreadState state, ProcessImage image);
 
     /// <summary>Composes what brings it back, run by the process's first thread after its descriptors and memory stand.</summary>
     /// <param name="image">The process.</param>

@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
-using Holdfast.KernelBridge.Ptrace;
 using Holdfast.KernelBridge.Tape;
 
 namespace Holdfast.KernelBridge.Resources;
@@ -17,15 +16,13 @@ internal sealed class SignalActions : IProcessResource
 
     public IEnumerable<Refusal> Check(ProcessView view) => [];
 
-    public void Capture(ProcessView view, InjectedCalls calls, ProcessImage image)
+    public void Capture(ProcessView view, IThreadState state, ProcessImage image)
     {
         List<SignalActionImage> actions = [];
-        byte[]? all = calls.AskAll(X64.RtSigaction, Known, Marshal.SizeOf<KernelAction>());
+        IReadOnlyList<KernelAction> all = state.SignalActions(Known);
         for (int i = 0; i < Known.Length; i++)
         {
-            KernelAction action = all is null
-                ? calls.Ask<KernelAction>(X64.RtSigaction, (ulong)Known[i], 0, calls.Scratch, 8)
-                : MemoryMarshal.Cast<byte, KernelAction>(all)[i];
+            KernelAction action = all[i];
             if (action.Handler != 0 || action.Flags != 0 || action.Mask != 0)
             {
                 actions.Add(new SignalActionImage(Known[i], action.Handler, action.Flags, action.Restorer, action.Mask));
@@ -33,7 +30,7 @@ internal sealed class SignalActions : IProcessResource
         }
 
         image.SignalActions = actions;
-        image.PendingSignals = PtraceCall.PeekSignals(view.Pid, shared: true);
+        image.PendingSignals = state.PendingSignals(shared: true);
     }
 
     public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)

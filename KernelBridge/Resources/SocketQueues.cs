@@ -8,8 +8,7 @@ namespace Holdfast.KernelBridge.Resources;
 
 /// <summary>
 /// Copies what sockets have received and nobody has read. MSG_PEEK shows the first message only, unless SO_PEEK_OFF moves on, which is a setting of the
-/// socket itself. So before it is changed, a thread of the application is given the call that puts it back: it makes it in any case, at the end of the
-/// copying or when this process dies before that.
+/// socket itself. So before it is changed, somebody else is given the task of putting it back (<see cref="ISocketKeeper"/>).
 /// </summary>
 /// <remarks>A socket that several processes hold is looked at once: an empty datagram behind others is shown to the first look only.</remarks>
 internal sealed class SocketQueues : IDisposable
@@ -26,8 +25,8 @@ internal sealed class SocketQueues : IDisposable
     /// <summary>Copies the queues of a process's sockets.</summary>
     /// <param name="descriptors">Its descriptors.</param>
     /// <param name="census">What is known of the application's sockets.</param>
-    /// <param name="calls">A way to make calls in it.</param>
-    public void Copy(IEnumerable<DescriptorFacts> descriptors, SocketCensus? census, InjectedCalls calls)
+    /// <param name="keeper">Puts back what is changed for it.</param>
+    public void Copy(IEnumerable<DescriptorFacts> descriptors, SocketCensus? census, ISocketKeeper keeper)
     {
         using Lock.Scope scope = gate.EnterScope();
         foreach (DescriptorFacts facts in descriptors.Where(facts => Sockets.IsSocket(facts) && !queues.ContainsKey(facts.Identity.Inode)).DistinctBy(facts => facts.Identity.Inode))
@@ -40,7 +39,7 @@ internal sealed class SocketQueues : IDisposable
 
                 if (census?.Known.GetValueOrDefault(facts.Identity.Inode) is { Sender: not null } receiver)
                 {
-                    TcpSockets.ReceiveAll(socket, receiver, (ulong)facts.Number, calls);
+                    TcpSockets.ReceiveAll(socket, receiver, facts.Number, keeper);
                 }
 
                 // A look into an empty queue would take away an error that waits to be told.
@@ -48,7 +47,7 @@ internal sealed class SocketQueues : IDisposable
                 bool stream = type == SOCK_STREAM && (family != AF_UNIX || error || (socket.Number(SOL_SOCKET, SO_PASSCRED) == 0 && DescriptorsInFlight.Count(facts) == 0));
                 carriers[facts.Identity.Inode] = facts;
                 queues[facts.Identity.Inode] = family is not (AF_UNIX or AF_INET or AF_INET6) ? []
-                    : !stream ? error ? [] : Messages(socket, facts, calls, buffer.Value)
+                    : !stream ? error ? [] : Messages(socket, facts, keeper, buffer.Value)
                     : socket.Ask(SIOCINQ) > 0 && socket.PeekStream() is { Length: > 0 } bytes ? [new SocketMessageImage(bytes, [], null)]
                     : [];
             }
@@ -101,7 +100,7 @@ internal sealed class SocketQueues : IDisposable
         caught.Clear();
     }
 
-    private List<SocketMessageImage> Messages(SocketCopy socket, DescriptorFacts facts, InjectedCalls calls, byte[] buffer)
+    private List<SocketMessageImage> Messages(SocketCopy socket, DescriptorFacts facts, ISocketKeeper keeper, byte[] buffer)
     {
         if (Peek(socket, buffer, facts, keep: false) is null)
         {
@@ -110,8 +109,7 @@ internal sealed class SocketQueues : IDisposable
 
         int before = socket.Get(SOL_SOCKET, SO_PEEK_OFF, 4) is { } value ? BinaryPrimitives.ReadInt32LittleEndian(value) : -1;
         List<SocketMessageImage> messages = [];
-        calls.Prepare(before, X64.Setsockopt, (ulong)facts.Number, SOL_SOCKET, SO_PEEK_OFF, calls.Scratch, 4);
-        try
+        using (keeper.KeepPeekOffset(socket, facts.Number, before))
         {
             if (socket.Set(SOL_SOCKET, SO_PEEK_OFF, 0) is not 0 and var error)
             {
@@ -133,10 +131,6 @@ internal sealed class SocketQueues : IDisposable
                 messages.Add(message);
                 at += plain + message.Bytes.Length;
             }
-        }
-        finally
-        {
-            calls.MakePrepared();
         }
 
         return messages;

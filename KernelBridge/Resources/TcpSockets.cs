@@ -143,14 +143,14 @@ internal static class TcpSockets
 
     /// <summary>
     /// Lets bytes come in for which a receiver has no room: its buffer becomes large for a moment, and the kernel of both ends sends them over. The application stands; it
-    /// finds them where it would have found them a little later. A thread of it stands before the calls that make the buffer what it was.
+    /// finds them where it would have found them a little later.
     /// </summary>
     /// <param name="receiver">Our copy of the receiver.</param>
     /// <param name="facts">What is known of it.</param>
-    /// <param name="number">Its descriptor in the process of the calls.</param>
-    /// <param name="calls">A way to make calls in that process.</param>
+    /// <param name="number">Its descriptor in the process that is captured.</param>
+    /// <param name="keeper">Puts the buffer back.</param>
     /// <exception cref="BridgeException"><c>socket.unsent</c>: they did not come.</exception>
-    public static void ReceiveAll(SocketCopy receiver, SocketFacts facts, ulong number, InjectedCalls calls)
+    public static void ReceiveAll(SocketCopy receiver, SocketFacts facts, int number, ISocketKeeper keeper)
     {
         using SocketCopy? sender = SocketCopy.TryTake(facts.Sender!.Descriptor.Pid, facts.Sender.Descriptor.Number);
         long missing = sender is null ? 0 : Missing(TcpCounts.Read(sender), TcpCounts.Read(receiver));
@@ -161,12 +161,7 @@ internal static class TcpSockets
 
         int size = receiver.Number(SOL_SOCKET, SO_RCVBUF);
         int locks = receiver.Number(SOL_SOCKET, SO_BUF_LOCK);
-        ulong half = calls.Reserve(4);
-        ulong before = calls.Reserve(4);
-        calls.Write(half, BitConverter.GetBytes(size / 2));
-        calls.Write(before, BitConverter.GetBytes(locks));
-        calls.Begin(
-            new InjectedCall(X64.Getpid), new InjectedCall(X64.Setsockopt, number, SOL_SOCKET, SO_RCVBUF, half, 4), new InjectedCall(X64.Setsockopt, number, SOL_SOCKET, SO_BUF_LOCK, before, 4));
+        IDisposable kept = keeper.KeepReceiveBuffer(receiver, number, size, locks);
         try
         {
             // What lies there already takes room too, and a byte in a small segment more than one: SK_MEMINFO_RMEM_ALLOC is the first of SO_MEMINFO.
@@ -186,7 +181,7 @@ internal static class TcpSockets
         }
         finally
         {
-            calls.FinishRow();
+            kept.Dispose();
 
             // A process may not set as much as the kernel has found right by itself.
             receiver.SetBuffer(SO_RCVBUF, size / 2);

@@ -70,6 +70,9 @@ internal sealed class TerminalInput
     /// <summary>Whether input comes in lines.</summary>
     public static bool IsCanonical(ReadOnlySpan<byte> settings) => (LocalModes(settings) & (ICANON | EXTPROC)) == ICANON;
 
+    /// <summary>Whether input waits for who reads a slave, as far as it is a whole line where it comes in lines.</summary>
+    public static bool Waits(DescriptorFacts slave) => slave.Ask(fd => Number(fd, FIONREAD)) > 0;
+
     /// <summary>Copies the input that waits behind a process's masters.</summary>
     /// <param name="descriptors">All its descriptors.</param>
     /// <param name="canBeOpened">Whether opening and closing the slave of that number leaves everything as it is.</param>

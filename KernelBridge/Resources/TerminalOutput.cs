@@ -37,10 +37,9 @@ internal sealed class TerminalOutput
     public void Copy(IReadOnlyList<DescriptorFacts> descriptors, InjectedCalls calls)
     {
         using Lock.Scope scope = gate.EnterScope();
-        foreach (DescriptorFacts master in descriptors.Where(facts => DescriptorKinds.Of(facts) is PseudoTerminals))
+        foreach (DescriptorFacts master in Waiting(descriptors))
         {
-            if (PseudoTerminals.Index(master) is { } index && !outputs.ContainsKey(index) && master.Ask(fd => Poll(fd, POLLIN) & POLLIN) != 0
-                && master.Ask(fd => Number(fd, FIONREAD)) is > 0 and <= Maximum and var count)
+            if (PseudoTerminals.Index(master) is { } index && !outputs.ContainsKey(index) && master.Ask(fd => Number(fd, FIONREAD)) is > 0 and <= Maximum and var count)
             {
                 HashSet<int> numbers = [.. descriptors.Select(facts => facts.Number)];
                 int free = Enumerable.Range(0, numbers.Count + 1).First(number => !numbers.Contains(number));
@@ -49,6 +48,13 @@ internal sealed class TerminalOutput
             }
         }
     }
+
+    /// <summary>Masters in which output waits.</summary>
+    /// <param name="descriptors">All descriptors of a process.</param>
+    public static IEnumerable<DescriptorFacts> Waiting(IEnumerable<DescriptorFacts> descriptors) =>
+        descriptors.Where(facts => DescriptorKinds.Of(facts) is PseudoTerminals && HasOutput(facts));
+
+    private static bool HasOutput(DescriptorFacts facts) => facts.Ask(fd => Poll(fd, POLLIN) & POLLIN) != 0 && facts.Ask(fd => Number(fd, FIONREAD)) > 0;
 
     private static byte[] Copy(DescriptorFacts master, int count, int free, InjectedCalls calls)
     {

@@ -13,7 +13,7 @@ internal static unsafe class Threads
 {
     private const int RLIMIT_RTPRIO = 14;
 
-    private const int PR_SET_PDEATHSIG = 1, PR_GET_PDEATHSIG = 2, PR_SET_NAME = 15, PR_SET_TIMERSLACK = 29, PR_GET_TIMERSLACK = 30, PR_GET_TID_ADDRESS = 40;
+    private const int PR_SET_PDEATHSIG = 1, PR_SET_NAME = 15, PR_SET_TIMERSLACK = 29;
 
     /// <summary>Captures one stopped thread.</summary>
     /// <param name="tid">As the host sees it.</param>
@@ -22,23 +22,13 @@ internal static unsafe class Threads
     /// <param name="registers">Its registers, corrected for what the stop did (rseq, calls that ended early).</param>
     /// <param name="extendedState">Its extended state.</param>
     /// <param name="signalMask">Its mask.</param>
-    /// <param name="calls">Calls inside it.</param>
+    /// <param name="state">What it is asked.</param>
     /// <param name="remaining">What is left of a timed wait that the kernel would go on with, nanoseconds.</param>
     public static ThreadImage Capture(
-        int tid, ProcessStatus status, int depth, in UserRegisters registers, byte[] extendedState, ulong signalMask, InjectedCalls calls, long? remaining)
+        int tid, ProcessStatus status, int depth, in UserRegisters registers, byte[] extendedState, ulong signalMask, IThreadState state, long? remaining)
     {
-        AltStack stack = calls.Ask<AltStack>(X64.Sigaltstack, 0, calls.Scratch);
-        ulong clearTid = calls.Ask<ulong>(X64.Prctl, PR_GET_TID_ADDRESS, calls.Scratch);
-        int parentDeath = calls.Ask<int>(X64.Prctl, PR_GET_PDEATHSIG, calls.Scratch);
-        long slack = calls.Call(X64.Prctl, PR_GET_TIMERSLACK);
-        ulong head, length;
-        if (Libc.get_robust_list(tid, &head, &length) < 0)
-        {
-            head = 0;
-            length = 24;
-        }
-
-        RseqConfiguration rseq = PtraceCall.GetRseq(tid);
+        (ulong head, ulong length) = state.RobustList;
+        RseqConfiguration rseq = state.Rseq;
         byte[] scheduling = new byte[56];
         fixed (byte* p = scheduling)
         {
@@ -55,6 +45,12 @@ internal static unsafe class Threads
             bytes = Libc.sched_getaffinity(tid, affinity.Length, p);
         }
 
+        // struct sched_attr: policy at 4, niceness at 16, which it does not tell of real-time threads (SCHED_FIFO 1, SCHED_RR 2, SCHED_DEADLINE 6).
+        int nice = BitConverter.ToUInt32(scheduling, 4) is 1 or 2 or 6 ? ProcessStat.TryReadThread(tid, tid)?.Nice ?? 0 : BitConverter.ToInt32(scheduling, 16);
+        int priority = (int)Libc.ioprio_get(1, tid);
+
+        // Asked last: by now the thread has answered.
+        AlternateStack stack = state.AlternateStack;
         return new ThreadImage
         {
             Tid = status.Above("NSpid", depth),
@@ -64,19 +60,19 @@ internal static unsafe class Threads
             ExtendedState = extendedState,
             SignalMask = signalMask,
             AltStackPointer = stack.Pointer, AltStackFlags = stack.Flags, AltStackSize = stack.Size,
-            ClearTidAddress = clearTid,
-            ParentDeathSignal = parentDeath,
-            TimerSlack = slack,
+            ClearTidAddress = state.ClearTidAddress,
+            ParentDeathSignal = state.ParentDeathSignal,
+            TimerSlack = state.TimerSlack,
             RobustListHead = head, RobustListLength = length,
             RseqPointer = rseq.Pointer, RseqSize = rseq.Size, RseqSignature = rseq.Signature,
             Scheduling = scheduling,
-            Nice = ProcessStat.TryReadThread(tid, tid)?.Nice ?? 0,
-            IoPriority = (int)Libc.ioprio_get(1, tid),
+            Nice = nice,
+            IoPriority = priority,
             Affinity = bytes > 0 ? affinity[..(int)bytes] : [],
-            PendingSignals = PtraceCall.PeekSignals(tid, shared: false),
+            PendingSignals = state.PendingSignals(shared: false),
             RemainingWait = remaining,
-            Credentials = Credentials.Capture(status, calls),
-            MemoryPolicy = MemoryPolicies.Capture(calls),
+            Credentials = Credentials.Capture(status, state),
+            MemoryPolicy = state.MemoryPolicy,
         };
     }
 
@@ -128,7 +124,7 @@ internal static unsafe class Threads
         if (image.AltStackPointer != 0 || image.AltStackSize != 0)
         {
             // SS_ONSTACK (1) is where the thread is, not what it asked for; SS_AUTODISARM stays.
-            AltStack stack = new() { Pointer = image.AltStackPointer, Flags = image.AltStackFlags & ~1, Size = image.AltStackSize };
+            AlternateStack stack = new() { Pointer = image.AltStackPointer, Flags = image.AltStackFlags & ~1, Size = image.AltStackSize };
             tape.Add("alternate stack", X64.Sigaltstack, tape.Place(stack), 0);
         }
 
@@ -167,13 +163,6 @@ internal static unsafe class Threads
         }
 
         SignalActions.Queue(tape, image.PendingSignals, pid, image.OwnTid);
-    }
-
-    private struct AltStack
-    {
-        public ulong Pointer;
-        public int Flags;
-        public ulong Size;
     }
 }
 

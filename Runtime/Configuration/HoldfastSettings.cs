@@ -16,6 +16,9 @@ internal sealed record HoldfastSettings
     /// <summary>Private memory of a process, in bytes, up to which it is held by the supervisor instead of copied, when it goes on.</summary>
     public required long HoldUpTo { get; init; }
 
+    /// <summary>The bridge to the kernel.</summary>
+    public required BridgeChoice Bridge { get; init; }
+
     public required RestoreSettings Restores { get; init; }
 
     /// <summary>Bytes a second that a lazy restore loads without being asked for, at most; null for no limit.</summary>
@@ -116,6 +119,13 @@ internal sealed record HoldfastSettings
                 "on" => true,
                 "off" => false,
                 var other => throw Wrong($"holdfast.intercept.enabled is '{other}': on or off is expected"),
+            },
+            Bridge = config.GetString("holdfast.bridge") switch
+            {
+                "auto" => BridgeChoice.Auto,
+                "ptrace" => BridgeChoice.Ptrace,
+                "device" => BridgeChoice.Device,
+                var other => throw Wrong($"holdfast.bridge is '{other}': auto, ptrace and device are possible"),
             },
             HoldUpTo = StorageSettings.Bytes(checkpoint, "holdfast.checkpoint", "hold-up-to"),
             Restores = new RestoreSettings { Deadlines = Deadlines<RestoreStep>(config, "holdfast.restore.deadlines", RestoreStep.Finish) },

@@ -6,5 +6,15 @@ namespace Holdfast.Runtime.Hosting;
 /// <summary>Picks the bridge to the kernel.</summary>
 internal static class Bridges
 {
-    public static IKernelBridge Create(HoldfastSettings settings) => new PtraceBridge(settings.HoldUpTo);
+    public static IKernelBridge Create(HoldfastSettings settings)
+    {
+        PtraceBridge ptrace = new(settings.HoldUpTo);
+        CharDeviceBridge device = new(ptrace, settings.HoldUpTo);
+        return settings.Bridge switch
+        {
+            BridgeChoice.Ptrace => ptrace,
+            BridgeChoice.Device => device,
+            _ => new ChosenBridge(ptrace, device),
+        };
+    }
 }

@@ -18,7 +18,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define CKPT_ABI_VERSION 1
+#define CKPT_ABI_VERSION 2
 
 /* Bits of ckpt_version.features. */
 #define CKPT_FEATURE_FREEZE	(1ULL << 0)	/* FREEZE and THAW */
@@ -27,6 +27,10 @@
 #define CKPT_FEATURE_DIRTY	(1ULL << 3)	/* DIRTY: the kernel has soft-dirty bits */
 #define CKPT_FEATURE_PUT	(1ULL << 4)	/* PUT, write() */
 #define CKPT_FEATURE_EVENTS	(1ULL << 5)	/* EVENTS, poll() */
+#define CKPT_FEATURE_SEMAPHORES	(1ULL << 6)	/* CKPT_STATE_SEMAPHORES, where fdinfo does not tell */
+#define CKPT_FEATURE_REGISTERS	(1ULL << 7)	/* REGISTERS */
+#define CKPT_FEATURE_KEEP	(1ULL << 8)	/* KEEP */
+#define CKPT_FEATURE_READ	(1ULL << 9)	/* READ */
 
 /* CKPT_VERSION: what this module can do. */
 struct ckpt_version {
@@ -57,14 +61,21 @@ struct ckpt_list {
 
 #define CKPT_FREEZE_TIMEOUT_MAX	60000
 
+/*
+ * A thread that waits for the child of its vfork(2) is counted as frozen, but
+ * its call cannot be interrupted: with this flag all are thawed again then, and
+ * the call is -EAGAIN.
+ */
+#define CKPT_FREEZE_NO_VFORK	(1U << 0)
+
 /* CKPT_FREEZE: brings all processes of the session to a halt. */
 struct ckpt_freeze {
 	__u32 size;
-	__u32 flags;		/* 0 */
+	__u32 flags;		/* CKPT_FREEZE_* */
 	__s32 cgroup_freeze;	/* cgroup.freeze of their control group, open for writing */
 	__u32 timeout_ms;	/* 1 to CKPT_FREEZE_TIMEOUT_MAX */
 	__u32 threads;		/* out: how many stand */
-	__s32 late_pid;		/* out, with -ETIMEDOUT: who does not stand */
+	__s32 late_pid;		/* out, with -ETIMEDOUT and -EAGAIN: who does not stand */
 	__s32 late_tid;
 	__s32 late_syscall;	/* the system call it is in, or -1 */
 };
@@ -75,10 +86,16 @@ struct ckpt_thaw {
 	__u32 flags;		/* 0 */
 };
 
+/*
+ * Which eventfds are semaphores is found out, by taking and giving back: who
+ * waits for one is woken. Only with CKPT_FEATURE_SEMAPHORES.
+ */
+#define CKPT_STATE_SEMAPHORES	(1U << 0)
+
 /* CKPT_STATE: what makes up a process but its memory, as typed records. */
 struct ckpt_state {
 	__u32 size;
-	__u32 flags;		/* 0 */
+	__u32 flags;		/* CKPT_STATE_* */
 	__s32 pid;
 	__u32 reserved;
 	__u64 buffer;
@@ -99,6 +116,7 @@ struct ckpt_record {
 #define CKPT_RECORD_VMA		6	/* struct ckpt_vma */
 #define CKPT_RECORD_FILE	7	/* struct ckpt_file */
 #define CKPT_RECORD_TIMER	8	/* struct ckpt_timer */
+#define CKPT_RECORD_POSIX_TIMER	9	/* struct ckpt_posix_timer */
 
 struct ckpt_process {
 	struct ckpt_record record;
@@ -112,7 +130,19 @@ struct ckpt_process {
 	__u64 start_brk, brk, start_stack;
 	__u64 arg_start, arg_end, env_start, env_end;
 	__u64 start_time;	/* ns of CLOCK_BOOTTIME, as the kernel started it */
+	__u32 flags;		/* CKPT_PROCESS_* */
+	__u32 stop_signal;	/* of job control that has stopped it, else 0 */
+	__u32 dumpable;		/* as PR_GET_DUMPABLE of prctl(2) has it */
+	__u32 membarrier;	/* as MEMBARRIER_CMD_GET_REGISTRATIONS of membarrier(2) has it */
+	__u32 protection_keys;	/* a bit for each that pkey_alloc(2) has given */
+	__u32 reserved;
 };
+
+#define CKPT_PROCESS_SUBREAPER		(1U << 0)	/* PR_SET_CHILD_SUBREAPER of prctl(2) */
+#define CKPT_PROCESS_NO_HUGE_PAGES	(1U << 1)	/* PR_SET_THP_DISABLE */
+#define CKPT_PROCESS_MERGE		(1U << 2)	/* PR_SET_MEMORY_MERGE */
+#define CKPT_PROCESS_MDWE		(1U << 3)	/* PR_MDWE_REFUSE_EXEC_GAIN */
+#define CKPT_PROCESS_MDWE_NO_INHERIT	(1U << 4)	/* PR_MDWE_NO_INHERIT */
 
 struct ckpt_thread {
 	struct ckpt_record record;
@@ -123,7 +153,7 @@ struct ckpt_thread {
 	__u32 no_new_privs;
 	__u32 seccomp;		/* SECCOMP_MODE_* */
 	__u64 permitted, effective, inheritable, bounding, ambient;
-	__u64 blocked;		/* signal mask */
+	__u64 blocked;		/* signal mask; where a call has changed it for its length, that of before */
 	__u64 altstack_base;
 	__u64 altstack_size;
 	__u32 altstack_flags;
@@ -131,7 +161,32 @@ struct ckpt_thread {
 	__u64 clear_child_tid;
 	__u64 robust_list;
 	char comm[16];
+	__u32 flags;		/* CKPT_THREAD_* */
+	__u32 securebits;
+	__u32 parent_death_signal;
+	__u32 machine_check;	/* as PR_MCE_KILL_GET of prctl(2) has it */
+	__u64 timer_slack;	/* ns */
+	__u64 rseq;		/* 0: none is registered */
+	__u32 rseq_size;
+	__u32 rseq_signature;
+	__u32 restart;		/* CKPT_RESTART_*: the wait that the kernel would go on with */
+	__s32 restart_clock;
+	__u64 restart_expires;	/* ns of that clock; ~0: it has no end */
+	__u32 policy;		/* of memory, as get_mempolicy(2) has it */
+	__u32 reserved2;
+	__u8 policy_nodes[128];
 };
+
+#define CKPT_THREAD_TRACED	(1U << 0)
+#define CKPT_THREAD_ENTRY	(1U << 1)	/* its tracer holds it before the system call that its registers show */
+#define CKPT_THREAD_DISPATCH	(1U << 2)	/* PR_SET_SYSCALL_USER_DISPATCH of prctl(2) */
+#define CKPT_THREAD_IO_FLUSHER	(1U << 3)	/* PR_SET_IO_FLUSHER */
+
+#define CKPT_RESTART_NONE	0
+#define CKPT_RESTART_SLEEP	1	/* clock_nanosleep(2) */
+#define CKPT_RESTART_FUTEX	2	/* futex(2) */
+#define CKPT_RESTART_POLL	3	/* poll(2) */
+#define CKPT_RESTART_OTHER	4
 
 /* A register set as PTRACE_GETREGSET gives it; the bytes follow, padded with zeros. */
 struct ckpt_regset {
@@ -143,10 +198,14 @@ struct ckpt_regset {
 /* A pending signal. */
 struct ckpt_signal {
 	struct ckpt_record record;
-	__u32 shared;		/* 1: of the process, 0: of the thread */
+	__u32 shared;		/* CKPT_SIGNAL_* */
 	__u32 reserved;
 	__u8 siginfo[128];	/* siginfo_t; pids and uids as the sender's namespace had them */
 };
+
+#define CKPT_SIGNAL_THREAD	0	/* waits for the thread */
+#define CKPT_SIGNAL_PROCESS	1	/* waits for the process */
+#define CKPT_SIGNAL_TRACER	2	/* was taken by the thread, and its tracer decides on it */
 
 struct ckpt_action {
 	struct ckpt_record record;
@@ -190,14 +249,25 @@ struct ckpt_file {
 	__u64 inode;
 	__u32 major, minor;
 	__u32 path;		/* bytes of the path, without padding */
-	__u32 reserved;
+	__u32 state;		/* CKPT_FILE_* */
 };
+
+#define CKPT_FILE_SEMAPHORE	(1U << 0)	/* an eventfd with EFD_SEMAPHORE: only where that was asked for */
 
 /* An interval timer of setitimer(2). */
 struct ckpt_timer {
 	struct ckpt_record record;
-	__u32 which;		/* ITIMER_REAL */
+	__u32 which;		/* ITIMER_* */
 	__u32 reserved;
+	__u64 value;		/* ns left, 0: not armed */
+	__u64 interval;		/* ns */
+};
+
+/* A timer of timer_create(2); what else it is shows in /proc/PID/timers. */
+struct ckpt_posix_timer {
+	struct ckpt_record record;
+	__s32 id;
+	__s32 clock;
 	__u64 value;		/* ns left, 0: not armed */
 	__u64 interval;		/* ns */
 };
@@ -279,6 +349,74 @@ struct ckpt_put {
 	__u64 length;		/* in: bytes; out: bytes of the records that were taken */
 };
 
+/* CKPT_REGISTERS: the registers with which a thread goes on. */
+struct ckpt_registers {
+	__u32 size;
+	__u32 flags;		/* 0 */
+	__s32 pid;
+	__s32 tid;
+	__u32 note;		/* NT_PRSTATUS */
+	__u32 length;		/* bytes of that register set */
+	__u64 buffer;
+};
+
+#define CKPT_KEEP_MAX		1024
+
+/* Puts the settings back now. */
+#define CKPT_KEEP_UNDO		(1U << 0)
+
+/*
+ * CKPT_KEEP: a socket has to be changed to be looked into as a whole. What
+ * SO_PEEK_OFF, SO_RCVBUF and SO_BUF_LOCK are now is put back when the session
+ * ends, however its owner died.
+ */
+struct ckpt_keep {
+	__u32 size;
+	__u32 flags;		/* CKPT_KEEP_* */
+	__s32 fd;		/* the caller's own descriptor of the socket */
+	__u32 reserved;
+};
+
+#define CKPT_NAMES_MAX		(4U << 20)
+
+/* The first character of a name: what is asked for. */
+#define CKPT_READ_FILE		0x66	/* 'f': its contents */
+#define CKPT_READ_LINK		0x6c	/* 'l': what the symbolic link says */
+#define CKPT_READ_NUMBERS	0x6e	/* 'n': the names in a directory that are numbers, as __u32 */
+#define CKPT_READ_STATUS	0x73	/* 's': struct ckpt_stat, links followed */
+
+/*
+ * CKPT_READ: files and links of procfs, many in one call, with the caller's
+ * own rights. A record (struct ckpt_content) for each name, in their order.
+ */
+struct ckpt_read {
+	__u32 size;
+	__u32 flags;		/* 0 */
+	__u32 count;		/* in: of names; out: how many were answered: at least one */
+	__u32 names_length;	/* bytes, with all zeros */
+	__u64 names;		/* one behind the other: a character, "/proc/...", a zero */
+	__u64 buffer;
+	__u64 length;		/* in: room; out: bytes written */
+};
+
+/* An answer; what was asked for follows, padded with zeros to a multiple of 8. */
+struct ckpt_content {
+	__u32 size;		/* bytes, contents and padding included */
+	__u32 error;		/* errno, 0 for none */
+	__u32 length;		/* bytes of the contents */
+	__u32 reserved;
+};
+
+struct ckpt_stat {
+	__u64 inode;
+	__s64 bytes;
+	__s64 modified, changed;	/* ns since the epoch */
+	__u32 mode;
+	__u32 links;
+	__u32 major, minor;
+	__u32 raw_major, raw_minor;	/* of a device file */
+};
+
 #define CKPT_EVENT_BORN		1	/* pid is new, its parent is other */
 #define CKPT_EVENT_EXITED	2	/* pid is gone */
 #define CKPT_EVENT_LATE		3	/* pid did not stand at the deadline, the thread is other */
@@ -313,5 +451,8 @@ struct ckpt_events {
 #define CKPT_SELECT	_IOW(CKPT_MAGIC, 0x08, struct ckpt_select)
 #define CKPT_PUT	_IOWR(CKPT_MAGIC, 0x09, struct ckpt_put)
 #define CKPT_EVENTS	_IOWR(CKPT_MAGIC, 0x0a, struct ckpt_events)
+#define CKPT_REGISTERS	_IOW(CKPT_MAGIC, 0x0b, struct ckpt_registers)
+#define CKPT_KEEP	_IOW(CKPT_MAGIC, 0x0c, struct ckpt_keep)
+#define CKPT_READ	_IOWR(CKPT_MAGIC, 0x0d, struct ckpt_read)
 
 #endif

@@ -14,12 +14,14 @@ public static class Program
         ["run"] = Spaces.SpaceHelpers.RunInForeground,
         ["ask-init"] = Spaces.SpaceHelpers.AskInit,
         ["inject-once"] = Capture.CaptureHelpers.InjectOnce,
+        ["ask-state"] = Capture.CaptureHelpers.AskState,
         ["ask-eventfds"] = Capture.CaptureHelpers.AskEventFds,
         ["copy-terminal-output"] = Capture.CaptureHelpers.CopyTerminalOutput,
         ["copy-terminal-input"] = Capture.CaptureHelpers.CopyTerminalInput,
         ["checkpoint-once"] = Conformance.ConformanceHelpers.CheckpointOnce,
         ["checkpoint-forever"] = Conformance.ConformanceHelpers.CheckpointForever,
         ["restore-forever"] = Conformance.ConformanceHelpers.RestoreForever,
+        ["device-conformance"] = Conformance.ConformanceRunner.Run,
         ["stuck-read"] = Spaces.SpaceHelpers.StuckRead,
     };
 

@@ -20,7 +20,7 @@ try
         session.Attach(victim.Id, follow: true);
         Require(session.Processes().SequenceEqual([victim.Id]), "the session has other processes");
         Require(session.Freeze(group, TimeSpan.FromSeconds(30)) == 1, "one thread was expected");
-        Require(Records(session.State(victim.Id)).Contains(CkptAbi.RecordVma), "the state has no areas");
+        Require(Records(session.TryState(victim.Id)!).Contains(CkptAbi.RecordVma), "the state has no areas");
         Require(Replace(session) > 0, "the mark was not found in any page");
         session.Thaw();
     }

@@ -1,8 +1,8 @@
 namespace Holdfast.Kmod.Tests;
 
 /// <summary>
-/// State programs are checkpointed and restored on Debian 12's kernel, which lacks much that newer ones have: PAGEMAP_SCAN, what an eventfd is, guard pages. Two by
-/// default, in turn (HOLDFAST_TURN), many with --long. Not beside the guests of the other tests: both are slow enough alone.
+/// State programs are checkpointed and restored on Debian 12's kernel, which lacks much that newer ones have: PAGEMAP_SCAN, what an eventfd is, guard pages; and through
+/// the device. Two and one by default, in turn (HOLDFAST_TURN), many with --long. Not beside the guests of the other tests: both are slow enough alone.
 /// </summary>
 [Collection(nameof(Guests))]
 public sealed class StateProgramTests
@@ -15,13 +15,35 @@ public sealed class StateProgramTests
         "pseudo_terminals", "terminal_output", "protection_keys", "posix_timers", "robust_mutex", "madvise_flags", "sleeps", "system_v_queues", "file_locks", "shared_memory", "copy_on_write", "zombies",
     ];
 
-    private static int Turn => int.TryParse(Environment.GetEnvironmentVariable("HOLDFAST_TURN"), out int turn) ? turn : DateTime.UtcNow.DayOfYear;
+    /// <summary>What shows to a tracer only: the device refuses them by name.</summary>
+    private static readonly string[] OfTracers = ["posix_queues", "terminal_output"];
+
+    private static readonly string[] Captured =
+        ["threads", "eventfd_counters", "sleeps", "unix_pairs", "posix_timers", "private_memory", "tcp_without_room:four", "robust_mutex", "pipe_bytes", "shared_memory"];
 
     [KernelFact]
-    public void State_programs_go_on_after_a_restore_on_an_older_kernel()
+    public void State_programs_go_on_after_a_restore_on_an_older_kernel() => Run(Turns.Long ? Many : Turns.Some(Some, 2), ["--kernel", "6.1", "--module", "none"], ["--bridge", "ptrace"]);
+
+    // With the interceptor every other time.
+    [KernelFact]
+    public void State_programs_are_captured_through_the_device()
+    {
+        if (Turns.Long)
+        {
+            Run(ForDevice, ["--kernel", "6.1"], ["--bridge", "device"]);
+            Run(ForDevice, ["--kernel", "6.1"], ["--bridge", "device", "--intercept"]);
+        }
+        else
+        {
+            Run(Turns.Some(Captured, 1), ["--kernel", "6.1"], ["--bridge", "device", .. Turns.Turn % 2 == 0 ? (string[])["--intercept"] : []]);
+        }
+    }
+
+    private static string[] ForDevice => [.. Many.Except(OfTracers)];
+
+    private static void Run(string[] programs, string[] machine, string[] options)
     {
         string root = Path.GetFullPath(Path.Combine(Shell.Harness, "..", ".."));
-        string[] programs = Environment.GetEnvironmentVariable("HOLDFAST_LONG") == "1" ? Many : [.. Enumerable.Range(0, 2).Select(i => Some[((Turn * 2) + i) % Some.Length])];
         string binaries = Directory.CreateTempSubdirectory("holdfast-programs-").FullName;
         try
         {
@@ -31,8 +53,8 @@ public sealed class StateProgramTests
             Assert.True(compiled.Status == 0, compiled.ToString());
             CommandResult run = Shell.Run(
                 Path.Combine(Shell.Harness, "run"),
-                ["--kernel", "6.1", "--module", "none", "--memory", "2000", "--timeout", $"{300 + (programs.Length * 120)}",
-                    Path.Combine(Shell.Harness, "state-programs"), Path.Combine(root, ".build", "app", "holdfast"), binaries, .. programs]);
+                [.. machine, "--memory", "2000", "--timeout", $"{300 + (programs.Length * 120)}",
+                    Path.Combine(Shell.Harness, "state-programs"), .. options, Path.Combine(root, ".build", "app", "holdfast"), binaries, .. programs]);
 
             Assert.Equal((0, string.Join('\n', programs.Select(program => $"pass {program}"))), (run.Status, run.Output.Trim()));
         }

@@ -15,6 +15,20 @@ public static class CaptureHelpers
     /// <summary>Seizes a process's first thread, makes three calls inside it and lets it go. Argument: the pid.</summary>
     public static int InjectOnce(string[] args) => Inside(args, (pid, calls) => Enumerable.Range(0, 3).All(_ => calls.Call(X64.Getpid) == pid) ? 0 : 1);
 
+    /// <summary>Asks a process's first thread all that it is asked, and writes it to a file. Arguments: the pid, the file, and <c>singly</c> to ask one by one.</summary>
+    public static int AskState(string[] args) => Inside(args, (pid, calls) =>
+    {
+        InjectedState state = new(pid, calls, first: true);
+        AlternateStack stack = state.AlternateStack;
+        File.WriteAllText(args[1], $"""
+            stack {stack.Pointer:x} {stack.Flags} {stack.Size} tid {state.ClearTidAddress:x} death {state.ParentDeathSignal} slack {state.TimerSlack} secure {state.SecureBits}
+            dumpable {state.Dumpable} policy {state.MemoryPolicy} break {state.Break:x} subreaper {state.ChildSubreaper} thp {state.HugePagesDisabled} mce {state.MachineCheckPolicy}
+            mdwe {state.MemoryDenyWriteExecute} merge {state.MemoryMerge} io {state.IoFlusher} barriers {state.MembarrierRegistrations} interval {state.IntervalTimer(0).Interval}
+            """);
+        return 0;
+    },
+    gadgets => args is [_, _, "singly"] ? gadgets with { Pops = null } : gadgets);
+
     /// <summary>Copies the output that waits in a process's one pseudo-terminal to a file, and lets it go. Arguments: the pid, the file.</summary>
     public static int CopyTerminalOutput(string[] args) => Inside(args, (pid, calls) =>
     {
@@ -42,12 +56,13 @@ public static class CaptureHelpers
         return 0;
     });
 
-    private static int Inside(string[] args, Func<int, InjectedCalls, int> body) => Driver.OnThread(() =>
+    private static int Inside(string[] args, Func<int, InjectedCalls, int> body, Func<Gadgets, Gadgets>? change = null) => Driver.OnThread(() =>
     {
         int pid = int.Parse(args[0], CultureInfo.InvariantCulture);
         using TargetMemory memory = new(pid);
         List<MemoryMap> maps = MemoryMap.Read(pid);
         Gadgets gadgets = Gadgets.Find(maps, memory)!;
+        gadgets = change?.Invoke(gadgets) ?? gadgets;
         Tracee thread = Tracee.Seize(pid, pid, PtraceCall.OptionSysGood)!;
         thread.Interrupt();
         thread.WaitUntilStands(Environment.TickCount64 + 10_000);

@@ -87,6 +87,81 @@ public sealed class InjectedCallsTests(ITestOutputHelper output)
         }
     }
 
+    [Fact]
+    public void What_a_thread_answers_all_at_once_is_what_it_answers_one_by_one_and_it_survives_its_tracer()
+    {
+        using var bench = new Bench(new PtraceBridge());
+        if (Tools.Find("strace") is null || bench.Compile(Asked) is not { } program)
+        {
+            output.WriteLine("skipped: no strace or no compiler");
+            return;
+        }
+
+        using Process target = Process.Start(new ProcessStartInfo(program, [bench.PathOf("rounds")]))!;
+        try
+        {
+            bench.Expect("rounds");
+            Assert.Equal(0, HelperProcess.RunTracer(null, "ask-state", $"{target.Id}", bench.PathOf("singly"), "singly"));
+            string singly = File.ReadAllText(bench.PathOf("singly"));
+            Assert.Contains("death 10 slack 123456", singly, StringComparison.Ordinal);
+            Assert.Contains("subreaper True thp True", singly, StringComparison.Ordinal);
+            Assert.Contains("interval 3600000000", singly, StringComparison.Ordinal);
+            Assert.Equal(0, HelperProcess.RunTracer(null, "ask-state", $"{target.Id}", bench.PathOf("at once")));
+            Assert.Equal(singly, File.ReadAllText(bench.PathOf("at once")));
+
+            int killed = 0;
+            for (int moment = 1; moment <= 20; moment++)
+            {
+                killed += HelperProcess.RunTracer(moment, "ask-state", $"{target.Id}", bench.PathOf("killed")) != 0 ? 1 : 0;
+                Health.AssertRuns(target.Id, mayBlock: 1ul << 11);
+                long rounds = new FileInfo(bench.PathOf("rounds")).Length;
+                Assert.True(SpinWait.SpinUntil(() => target.HasExited || new FileInfo(bench.PathOf("rounds")).Length > rounds + 1, TimeSpan.FromSeconds(30)));
+                Assert.False(target.HasExited, target.HasExited ? $"after the tracer died at its call {moment}, the program ended with {target.ExitCode}" : null);
+            }
+
+            output.WriteLine($"{killed} of 20 tracers killed");
+            Assert.True(killed >= 10, $"only {killed} tracers were killed");
+        }
+        finally
+        {
+            target.Kill();
+            target.WaitForExit();
+        }
+    }
+
+    private const string Asked =
+        """
+        #include <errno.h>
+        #include <signal.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <sys/prctl.h>
+        #include <sys/time.h>
+        #include <unistd.h>
+        #include <fcntl.h>
+        int main(int count, char **words) {
+            static char alternate[65536];
+            stack_t stack = { .ss_sp = alternate, .ss_size = sizeof alternate }, now;
+            sigaltstack(&stack, 0);
+            sigset_t blocked, mask;
+            sigemptyset(&blocked);
+            sigaddset(&blocked, SIGUSR2);
+            sigprocmask(SIG_SETMASK, &blocked, 0);
+            prctl(PR_SET_PDEATHSIG, 10, 0, 0, 0);
+            prctl(PR_SET_TIMERSLACK, 123456, 0, 0, 0);
+            prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+            prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+            struct itimerval hour = { .it_interval = { 3600, 0 }, .it_value = { 3600, 0 } };
+            setitimer(ITIMER_REAL, &hour, 0);
+            int log = open(words[1], O_CREAT | O_WRONLY, 0644);
+            for (;;) {
+                if (sigaltstack(0, &now) || now.ss_sp != alternate || sigprocmask(SIG_SETMASK, 0, &mask) || !sigismember(&mask, SIGUSR2) || sigismember(&mask, SIGTERM)) return 1;
+                if (usleep(2000) && errno != EINTR) return 2;
+                if (write(log, ".", 1) != 1) return 3;
+            }
+        }
+        """;
+
     /// <summary>Runs the tracer; killed at the given one of its ptrace calls.</summary>
     private static int Inject(int pid, int? moment) =>
         HelperProcess.RunTracer(moment, "inject-once", $"{pid}");

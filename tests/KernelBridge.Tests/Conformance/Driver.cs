@@ -15,7 +15,7 @@ public sealed record Taken(byte[] Image, MemoryPages Pages)
 /// <summary>Drives a bridge through its contract, all of it on one OS thread, as a coordinator does.</summary>
 public static class Driver
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Deadline = Spaces.SpaceFixture.Patience / 3;
 
     /// <summary>Takes a checkpoint; refusals become a <see cref="BridgeException"/>.</summary>
     /// <param name="bridge">The bridge.</param>

@@ -11,7 +11,8 @@ public sealed class SpaceFixture : IDisposable
 
     public string Root { get; } = Directory.CreateTempSubdirectory("holdfast-space-").FullName;
 
-    public static TimeSpan Patience => TimeSpan.FromSeconds(30);
+    /// <summary>How long something may take; longer where everything is slow (HOLDFAST_PATIENCE, seconds).</summary>
+    public static TimeSpan Patience { get; } = TimeSpan.FromSeconds(int.TryParse(Environment.GetEnvironmentVariable("HOLDFAST_PATIENCE"), out int seconds) ? seconds : 30);
 
     public string NewStateDirectory() => Directory.CreateDirectory(Path.Combine(Root, $"state{Interlocked.Increment(ref count)}")).FullName;
 

@@ -16,9 +16,11 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <sys/user.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +34,7 @@
 static volatile pid_t pids[PROCESSES];
 static volatile int sessions[SESSIONS];
 static volatile int freezer;
+static int sockets[2];
 static volatile int over;
 static uint64_t done[16], succeeded[16];
 
@@ -98,7 +101,7 @@ static void victim(int seed)
 
 static const uint32_t calls[] = {
 	CKPT_VERSION, CKPT_ATTACH, CKPT_LIST, CKPT_FREEZE, CKPT_THAW, CKPT_STATE,
-	CKPT_PAGES, CKPT_DIRTY, CKPT_SELECT, CKPT_PUT, CKPT_EVENTS,
+	CKPT_PAGES, CKPT_DIRTY, CKPT_SELECT, CKPT_PUT, CKPT_EVENTS, CKPT_REGISTERS, CKPT_KEEP, CKPT_READ,
 };
 #define CALLS (sizeof(calls) / sizeof(*calls))
 
@@ -143,6 +146,7 @@ static void sensible(struct random *random, int call, uint8_t *argument, uint8_t
 
 		freeze->cgroup_freeze = freezer;
 		freeze->timeout_ms = 1 + below(random, 200);
+		freeze->flags = below(random, 2);
 		break;
 	}
 	case CKPT_STATE: {
@@ -151,6 +155,7 @@ static void sensible(struct random *random, int call, uint8_t *argument, uint8_t
 		state->pid = pid;
 		state->buffer = (uintptr_t)buffer;
 		state->length = below(random, room);
+		state->flags = below(random, 2);
 		break;
 	}
 	case CKPT_PAGES:
@@ -179,6 +184,40 @@ static void sensible(struct random *random, int call, uint8_t *argument, uint8_t
 		put->pid = pid;
 		put->buffer = (uintptr_t)buffer;
 		put->length = below(random, room);
+		break;
+	}
+	case CKPT_REGISTERS: {
+		struct ckpt_registers *registers = (void *)argument;
+
+		/* It crashes of them when it goes on; half of the time they are none at all. */
+		if (below(random, 2)) {
+			memset(buffer, 0, sizeof(struct user_regs_struct));
+			((struct user_regs_struct *)buffer)->cs = 0x33;
+			((struct user_regs_struct *)buffer)->ss = 0x2b;
+		}
+		registers->pid = registers->tid = pid;
+		registers->note = 1;
+		registers->length = sizeof(struct user_regs_struct);
+		registers->buffer = (uintptr_t)buffer;
+		break;
+	}
+	case CKPT_KEEP: {
+		struct ckpt_keep *keep = (void *)argument;
+
+		keep->fd = sockets[below(random, 2)];
+		keep->flags = below(random, 2);
+		break;
+	}
+	case CKPT_READ: {
+		static const char *const files[] = { "status", "maps", "smaps", "fdinfo/0", "stat", "task", "environ", "nothing" };
+		struct ckpt_read *read = (void *)argument;
+
+		read->names_length = 1 + snprintf((char *)buffer, 64, "%c/proc/%d/%s", "flns"[below(random, 4)], pid, files[below(random, 8)]);
+		read->names_length += 1 + snprintf((char *)buffer + read->names_length, 64, "l/proc/%d/exe", pid);
+		read->count = 1 + below(random, 2);
+		read->names = (uintptr_t)buffer;
+		read->buffer = (uintptr_t)buffer + 128;
+		read->length = below(random, room - 128);
 		break;
 	}
 	case CKPT_EVENTS: {
@@ -335,7 +374,7 @@ static void keep_processes(int *seed)
 }
 
 static const char *const names[] = { "VERSION", "ATTACH", "LIST", "FREEZE", "THAW", "STATE", "PAGES", "DIRTY", "SELECT", "PUT", "EVENTS",
-				     "open", "read", "write" };
+				     "REGISTERS", "KEEP", "READ", "open", "read", "write" };
 #define NAMES (sizeof(names) / sizeof(*names))
 
 /* Every call has succeeded and has failed: otherwise little was tried. Opening always succeeds. */
@@ -367,6 +406,8 @@ int main(int argc, char **argv)
 		sessions[i] = open("/dev/ckpt", O_RDWR | O_CLOEXEC);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += seconds;
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets))
+		return perror("socketpair"), 1;
 	keep_processes(&seed);
 	for (long i = 0; i < THREADS; i++)
 		if (pthread_create(&threads[i], NULL, worker, (void *)(uintptr_t)((seed + i) * 0x9e3779b97f4a7c15UL | 1)))

@@ -1,0 +1,61 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>What capturing a process that stands is through either bridge.</summary>
+internal static class ProcessCapture
+{
+    /// <summary>Begins the image of a process: what it is, whether it ended or is stopped.</summary>
+    /// <param name="application">The checkpoint.</param>
+    /// <param name="inspection">The process.</param>
+    /// <param name="stoppedBy">The signal of job control that has stopped it, or 0.</param>
+    public static ProcessImage Begin(ApplicationCheckpoint application, ProcessInspection inspection, int stoppedBy)
+    {
+        ProcessView view = inspection.View;
+        long now = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+        return new ProcessImage
+        {
+            Pid = view.InnerPid, HostPid = view.Pid, ParentPid = application.InnerPid(view.Stat.ParentPid),
+            ProcessGroup = view.Group, Session = view.Session, Name = view.Stat.Name,
+            CommandLine = (ProcFs.TryText($"/proc/{view.Pid}/cmdline") ?? string.Empty).TrimEnd('\0').Replace('\0', ' '),
+            CapturedAt = now + HostFacts.ClockOffsets(view.Pid).Monotonic, CapturedAtHost = now,
+            StoppedBy = stoppedBy, StopIsReported = view.Stat.Field(52) == 0,
+            ZombieStatus = inspection.IsZombie ? (int)view.Stat.Field(52) : null,
+        };
+    }
+
+    /// <summary>
+    /// Finds guard pages in areas whose pages are not this process's own, which may have some too (kernel 6.15). Those of the others are found as their pages are
+    /// pumped: a copy has the same, and to look for them takes as long as to make one.
+    /// </summary>
+    /// <param name="inspection">The process.</param>
+    /// <param name="memory">Its memory.</param>
+    /// <param name="all">In all areas at once.</param>
+    public static void FindGuards(ProcessInspection inspection, TargetMemory memory, bool all = false)
+    {
+        using PagePump pump = new(inspection.View.Pid, memory);
+        foreach (Area area in inspection.Areas.Where(area => area.Kind != AreaKind.Vdso && (all || !area.HasPrivatePages)))
+        {
+            pump.FindGuards(area);
+        }
+    }
+
+    /// <summary>Captures what the process has once, beside descriptors and threads.</summary>
+    /// <param name="inspection">The process.</param>
+    /// <param name="state">What its first thread is asked.</param>
+    /// <param name="image">Where it goes.</param>
+    public static void Ask(ProcessInspection inspection, IThreadState state, ProcessImage image)
+    {
+        foreach (IProcessResource resource in ProcessResources.All)
+        {
+            resource.Capture(inspection.View, state, image);
+        }
+
+        image.Memory = AddressSpaces.Capture(inspection.View, inspection.Areas, state);
+    }
+
+    /// <summary>Captures its descriptors, with what was found in sockets and counters.</summary>
+    public static void Describe(ApplicationCheckpoint application, ProcessInspection inspection, ProcessImage image) => image.Captured =
+        [.. inspection.Descriptors.Select(facts => (facts, application.EventSemaphores.With(facts, application.SocketQueues.With(facts, DescriptorKinds.Of(facts)!.Capture(facts)))))];
+}

@@ -1,0 +1,56 @@
+using Holdfast.KernelBridge.Linux;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>
+/// A piece of the main stack that no thread uses: at its low end, more than 4 KiB below every stack pointer in it; for injected calls, behind them for shortened
+/// timeouts, behind these for notes on interrupted waits.
+/// </summary>
+internal static class StackRoom
+{
+    /// <summary>Where the notes on interrupted waits lie.</summary>
+    public const ulong NotesOffset = InjectedCalls.SlotSize + TimeoutRoom * 16;
+
+    /// <summary>Threads whose shortened timeouts find room.</summary>
+    private const int TimeoutRoom = 256;
+
+    /// <summary>Where the shortened timeout of a thread goes, 16 bytes.</summary>
+    /// <param name="room">The room.</param>
+    /// <param name="thread">The thread, counted.</param>
+    public static ulong Timeout(ulong room, int thread) => room + InjectedCalls.SlotSize + (ulong)(thread % TimeoutRoom) * 16;
+
+    /// <summary>Finds the room in a process that stands.</summary>
+    /// <param name="inspection">The process.</param>
+    /// <param name="memory">Its memory.</param>
+    /// <param name="pointers">The stack pointers of its threads.</param>
+    /// <param name="first">That of its first thread; null when it has ended.</param>
+    /// <returns>Its address; null when there is none.</returns>
+    public static ulong? Find(ProcessInspection inspection, TargetMemory memory, IReadOnlyCollection<ulong> pointers, ulong? first)
+    {
+        MemoryMap? stack = inspection.Areas.Select(area => area.Map).FirstOrDefault(map => map.Name == "[stack]");
+        if (stack is null || (stack.Protection & (Libc.PROT_READ | Libc.PROT_WRITE)) != (Libc.PROT_READ | Libc.PROT_WRITE))
+        {
+            return null;
+        }
+
+        const ulong distance = NotesOffset - InjectedCalls.SlotSize + WaitNotes.Size + 4096;
+        if (stack.Length < InjectedCalls.SlotSize + distance
+            || pointers.Any(pointer => pointer >= stack.Start && pointer < stack.End && pointer < stack.Start + InjectedCalls.SlotSize + distance))
+        {
+            return null;
+        }
+
+        // A main thread that is elsewhere (a handler on an alternate stack, a coroutine) has left its stack in a depth that nothing shows:
+        // then only memory that holds nothing is nobody's.
+        return (first >= stack.Start && first < stack.End) || HoldsNothing(stack.Start, memory) ? stack.Start : null;
+    }
+
+    /// <summary>Whether the room of injected calls and timeouts is zero, and that of notes too, or holds notes.</summary>
+    private static bool HoldsNothing(ulong start, TargetMemory memory)
+    {
+        byte[] bytes = new byte[NotesOffset + WaitNotes.Size];
+        memory.Read(start, bytes);
+        return !bytes.AsSpan(0, InjectedCalls.SlotSize).ContainsAnyExcept((byte)0)
+            && (WaitNotes.AreAt(bytes.AsSpan((int)NotesOffset)) || !bytes.AsSpan(InjectedCalls.SlotSize).ContainsAnyExcept((byte)0));
+    }
+}

@@ -1,0 +1,46 @@
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.CharDevice;
+
+/// <summary>
+/// What is otherwise through the device than through ptrace, in a check and in a checkpoint alike: a tracer is no obstacle; what can only be had by calls made inside
+/// a process is refused.
+/// </summary>
+internal static class DeviceLimits
+{
+    /// <summary>Code of the refusal of an application without a control group of its own.</summary>
+    public const string Group = "device.group";
+
+    private const string Remedy = "use the bridge ptrace (holdfast.bridge = ptrace)";
+
+    /// <summary>What a check says of a process that is traced.</summary>
+    public const string TracedCaveat = "a debugger traces it: breakpoints that it has set are part of the memory";
+
+    /// <summary>Takes away what the device can do all the same, and adds what it cannot, of one process.</summary>
+    public static void Adapt(ProcessInspection inspection, List<Refusal> refusals)
+    {
+        refusals.RemoveAll(refusal => refusal.Code is ProcessAttributes.Traced or SeccompFilters.Rights);
+        if (!inspection.IsZombie && inspection.Threads.Any(thread => thread.Status.Number("Seccomp") != 0) && !refusals.Exists(refusal => refusal.Code == SeccompFilters.Code))
+        {
+            refusals.Add(inspection.View.Refuse(SeccompFilters.Code, "seccomp filter", "the kernel gives filters to a tracer only, and the device is none", Remedy));
+        }
+    }
+
+    /// <summary>The same, of an application.</summary>
+    public static void Adapt(ApplicationTarget target, IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals)
+    {
+        if (target.CgroupPath is null)
+        {
+            refusals.Add(new Refusal(Group, inspections.FirstOrDefault()?.View.InnerPid ?? 0, null, "application", "it has no control group of its own, by which the device brings it to a halt", Remedy));
+        }
+
+        refusals.AddRange(inspections.SelectMany(inspection => TerminalOutput.Waiting(inspection.Descriptors)).DistinctBy(master => master.Identity.Inode).Select(master =>
+            new Refusal("pty.unread", master.InnerPid, master.ReportedNumber, master.Link, "output waits in it, which shows to its reader only", $"try again, or {Remedy}")));
+        refusals.AddRange(inspections.SelectMany(inspection => inspection.Descriptors.Where(TerminalCensus.IsSlave)).DistinctBy(slave => slave.Identity.Inode).Where(TerminalInput.Waits).Select(slave =>
+            new Refusal("pty.unread", slave.InnerPid, slave.ReportedNumber, slave.Link, "input waits in it, which shows to its reader only", $"try again, or {Remedy}")));
+        refusals.AddRange(PosixQueueContents.Filled(target.RootPid, inspections.SelectMany(inspection => inspection.Descriptors)).Select(queue =>
+            new Refusal("ipc.queue", inspections[0].View.InnerPid, null, $"POSIX message queue /{queue.Name}", "messages wait in it, which show to their reader only", $"let a process read them, or {Remedy}")));
+    }
+}

@@ -1,0 +1,190 @@
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.CharDevice;
+
+/// <summary>One process in a checkpoint through /dev/ckpt.</summary>
+internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IProcessCheckpoint
+{
+    private readonly TargetMemory memory = new(pid);
+    private SleepNotes? sleeps;
+    private ProcessInspection? inspection;
+    private DeviceState? state;
+    private ProcSnapshot files = new();
+    private HeldPages? held;
+    private bool stopped;
+
+    public int Pid => pid;
+
+    public IReadOnlyList<Refusal> Prepare()
+    {
+        ProcessInspection running;
+        using (DeviceFiles.Read(application.Session, pid, application.Reference.Pid).Use())
+        {
+            running = ProcessInspection.Of(pid, application.Reference);
+            if (!running.IsZombie)
+            {
+                sleeps = SleepNotes.Take(pid);
+            }
+        }
+
+        // What a process that runs seems to have between two looks does not count before it is seen again.
+        return Adapted(running) is { Count: > 0 } ? Adapted(ProcessInspection.Of(pid, application.Reference)) : [];
+    }
+
+    public int Stop(TimeSpan deadline)
+    {
+        if (!stopped)
+        {
+            application.NoteStanding();
+            stopped = true;
+        }
+
+        if (state is null && application.Join(pid) && application.Session.TryState(pid) is { } records)
+        {
+            state = new DeviceState(records);
+            files = DeviceFiles.Read(application.Session, pid, application.Reference.Pid);
+            application.Add(files);
+        }
+
+        return state is not null ? state.Threads.Count
+            : ProcessStat.TryRead(pid) is { State: 'Z' or 'X' } ? 0
+            : throw new BridgeException("process.gone", $"stopping process {pid}", "it ended");
+    }
+
+    public ProcessFacts Locate()
+    {
+        using IDisposable ahead = files.Use();
+        inspection = ProcessInspection.Of(pid, application.Reference);
+        List<Refusal> refusals = Adapted(inspection);
+        foreach (DeviceThread thread in inspection.IsZombie ? [] : State.Threads)
+        {
+            if (thread.Registers.Cs != X64.UserCodeSegment)
+            {
+                refusals.Add(inspection.View.Refuse("process.32bit", "program", "it runs 32-bit code", "run a 64-bit build"));
+                break;
+            }
+
+            if ((thread.Flags & CkptAbi.ThreadDispatch) != 0)
+            {
+                refusals.Add(inspection.View.Refuse("process.dispatch", "program", "it uses syscall user dispatch", "run it without"));
+                break;
+            }
+
+            if (thread.AtBreakpoint)
+            {
+                refusals.Add(inspection.View.Refuse(ProcessAttributes.Traced, "debugger", "it stands at a breakpoint or after a step, from which only its debugger can let it go on", "let it go on in the debugger"));
+                break;
+            }
+        }
+
+        return new ProcessFacts(pid, state?.Threads.Count ?? 0, refusals) { Inspection = inspection };
+    }
+
+    public ProcessImage CaptureState()
+    {
+        ProcessInspection found = inspection ?? throw new InvalidOperationException("Locate comes first.");
+        using IDisposable ahead = files.Use();
+        ProcessImage image = ProcessCapture.Begin(application, found, found.IsZombie ? 0 : (int)State.Process.StopSignal);
+        if (found.IsZombie)
+        {
+            return image;
+        }
+
+        ProcessCapture.FindGuards(found, memory, all: true);
+        Dictionary<int, DeviceThread> threads = State.Threads.ToDictionary(thread => thread.Tid);
+        List<ThreadImage> captured = [];
+        foreach ((int tid, ProcessStatus status) in found.Threads)
+        {
+            DeviceThread thread = threads.GetValueOrDefault(tid) ?? throw new BridgeException("device.state", $"reading the state of process {pid}", $"thread {tid} is not in it", "try again");
+            UserRegisters registers = Corrected(thread, status, captured.Count);
+            (registers, long? remaining) = DeviceWaits.Of(thread, registers);
+            long sinceCapture = image.SinceCapture();
+            captured.Add(Resources.Threads.Capture(
+                tid, status, found.View.Depth, registers, thread.ExtendedState, thread.SignalMask, thread, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
+            if (tid == pid)
+            {
+                ProcessCapture.Ask(found, thread, image);
+            }
+        }
+
+        image.Threads = captured;
+        application.SocketQueues.Copy(found.Descriptors, application.Sockets, new DeviceSockets(application.Session));
+        application.EventSemaphores.Know(found.Descriptors, State.Semaphores);
+        application.PosixQueues.Note(application.Reference.Pid);
+        ProcessCapture.Describe(application, found, image);
+        return image;
+    }
+
+    public bool KeepMemory(IPageSink? sink = null)
+    {
+        if (inspection is null || inspection.IsZombie || held is not null)
+        {
+            return true;
+        }
+
+        long size = (inspection.View.Status.Kibibytes("RssAnon") + inspection.View.Status.Kibibytes("VmSwap")) * 1024;
+        if (size > application.HoldUpTo || !application.TryHold(size))
+        {
+            return false;
+        }
+
+        HeldPages pages = new();
+        pages.Counts = Pump(pages);
+        held = pages;
+        return true;
+    }
+
+    public PageCounts PumpPages(IPageSink sink) =>
+        inspection is null || inspection.IsZombie ? default : held is not null ? held.PumpTo(sink) : Pump(sink);
+
+    public void Resume()
+    {
+        if (stopped)
+        {
+            stopped = false;
+            application.NoteDone();
+        }
+    }
+
+    public void Dispose()
+    {
+        Resume();
+        memory.Dispose();
+    }
+
+    private DeviceState State => state ?? throw new InvalidOperationException("Stop comes first.");
+
+    private static List<Refusal> Adapted(ProcessInspection inspection)
+    {
+        List<Refusal> refusals = [.. inspection.Refusals];
+        DeviceLimits.Adapt(inspection, refusals);
+        return refusals;
+    }
+
+    private PageCounts Pump(IPageSink sink) =>
+        new DevicePages(application.Session, pid).Pump([.. inspection!.Areas.Where(area => area.HasPrivatePages)], $"mem/{inspection.View.InnerPid}", sink);
+
+    /// <summary>The registers with which the thread has to go on: where they stand, but for what the stop itself, or a tracer's, has spoilt.</summary>
+    private UserRegisters Corrected(DeviceThread thread, ProcessStatus status, int index)
+    {
+        UserRegisters registers = thread.Registers;
+        if ((thread.Flags & CkptAbi.ThreadEntry) != 0)
+        {
+            // Its call is still to be made.
+            registers = registers with { Rax = registers.OrigRax, Rip = registers.Rip - 2, OrigRax = ulong.MaxValue };
+        }
+        else if (Interruption.EndedEarly(registers) && !SignalActions.IsDue(status))
+        {
+            Dictionary<int, ulong> pointers = State.Threads.ToDictionary(other => other.Tid, other => other.Registers.Rsp);
+            ulong room = StackRoom.Find(inspection!, memory, pointers.Values, pointers.TryGetValue(pid, out ulong first) ? first : null)
+                ?? throw new BridgeException("inject.stack", $"shortening a wait of process {pid}", "its main stack has no room below what is in use", "try again, or give it a larger stack");
+            registers = Interruption.Repeat(registers, sleeps?.Elapsed(pid, thread.Tid) ?? TimeSpan.Zero, memory, StackRoom.Timeout(room, index));
+            application.Session.SetRegisters(pid, thread.Tid, registers);
+        }
+
+        return thread.Rseq.Pointer != 0 ? RestartableSequence.Abort(registers, thread.Rseq, memory) : registers;
+    }
+}

@@ -1,0 +1,100 @@
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.CharDevice;
+using Holdfast.KernelBridge.Linux;
+
+namespace Holdfast.KernelBridge;
+
+/// <summary>
+/// The bridge that captures through the kernel module's /dev/ckpt (ckpt(4)): no process is traced, nothing runs in one, and few calls do what takes ptrace(2) many. It makes
+/// no frozen copy: memory above what is held is copied while the application stands. Launching and restoring are the other bridge's.
+/// </summary>
+/// <param name="ptrace">The bridge that launches and restores.</param>
+/// <param name="holdUpTo">Private memory of a process, in bytes, up to which it is read while the process stands and held here until the sink takes it.</param>
+public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = PtraceBridge.DefaultHold) : IKernelBridge
+{
+    private const ulong Needed = CkptAbi.FeatureFreeze | CkptAbi.FeatureState | CkptAbi.FeaturePages | CkptAbi.FeatureRegisters | CkptAbi.FeatureKeep | CkptAbi.FeatureRead;
+
+    /// <inheritdoc/>
+    public string Name => "device";
+
+    /// <summary>Why there is no device for this process; null when there is.</summary>
+    public static string? WhyNot()
+    {
+        try
+        {
+            using CkptSession? session = CkptSession.TryOpen();
+            return session is null ? $"there is no {CkptSession.Path}" : (session.Features & Needed) != Needed ? "the module can do too little" : null;
+        }
+        catch (BridgeException e)
+        {
+            return e.Message;
+        }
+    }
+
+    /// <summary>Why an application can be captured through ptrace only, as far as that is lasting; null when it can through the device.</summary>
+    public static string? Obstacle(ApplicationTarget target)
+    {
+        ArgumentNullException.ThrowIfNull(target);
+        return target.CgroupPath is null ? "the application has no control group of its own"
+            : ApplicationProcesses.Find(target).Exists(pid => ProcessStatus.TryRead(pid)?.Number("Seccomp") is > 0) ? "a process has a seccomp filter, which the kernel gives to a tracer only"
+            : null;
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<CheckRow> CheckHost() => [Row(), .. ptrace.CheckHost()];
+
+    /// <inheritdoc/>
+    public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target)
+    {
+        ArgumentNullException.ThrowIfNull(target);
+        List<CheckRow> traced = [];
+        IReadOnlyList<CheckRow> rows = ApplicationCheck.Of(target, (inspections, refusals) =>
+        {
+            foreach (ProcessInspection inspection in inspections)
+            {
+                if (inspection.View.Status.Number("TracerPid") is > 0)
+                {
+                    traced.Add(new CheckRow($"pid {inspection.View.InnerPid}", CheckVerdict.Caveat, DeviceLimits.TracedCaveat));
+                }
+
+                DeviceLimits.Adapt(inspection, refusals);
+            }
+
+            DeviceLimits.Adapt(target, inspections, refusals);
+        });
+        return
+        [
+            Row(), new CheckRow("memory", CheckVerdict.Caveat, "there is no frozen copy through the device: the application stands until its memory is stored", "holdfast.bridge = ptrace"),
+            .. traced, .. rows,
+        ];
+    }
+
+    /// <inheritdoc/>
+    public IRunningApplication Launch(LaunchRequest request) => ptrace.Launch(request);
+
+    /// <inheritdoc/>
+    public IRunningApplication? Find(ApplicationTarget target) => ptrace.Find(target);
+
+    /// <inheritdoc/>
+    public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) =>
+        WhyNot() is { } reason ? throw Missing(reason) : new DeviceCheckpoint(target, holdUpTo);
+
+    /// <inheritdoc/>
+    public long PrivateMemory(ApplicationTarget target) => ptrace.PrivateMemory(target);
+
+    /// <inheritdoc/>
+    public IRendezvous? BeginRendezvous(ApplicationTarget target) => ptrace.BeginRendezvous(target);
+
+    /// <inheritdoc/>
+    public IMemoryLoading? ContinueLoading(ApplicationTarget target, Func<LoadingSource> source) => ptrace.ContinueLoading(target, source);
+
+    /// <inheritdoc/>
+    public IRestore BeginRestore(RestoreRequest request) => ptrace.BeginRestore(request);
+
+    internal static BridgeException Missing(string reason) => new(
+        "device.absent", "opening the device", reason, "load the module (ckpt-kmod/README.md) and run as root, or use the bridge ptrace (holdfast.bridge = ptrace)");
+
+    private static CheckRow Row() => WhyNot() is { } reason
+        ? new CheckRow("bridge", CheckVerdict.No, $"device: {reason}", "load the module (ckpt-kmod/README.md) and run as root, or set holdfast.bridge = ptrace", "device.absent")
+        : new CheckRow("bridge", CheckVerdict.Yes, "device");
+}

@@ -1,0 +1,86 @@
+namespace Holdfast.KernelBridge.Linux;
+
+/// <summary>
+/// Files and links of procfs that were read ahead, many in one call, of processes that stand: while it is in use by a thread, <see cref="ProcFs"/> and
+/// <see cref="FileIdentity"/> ask here before they ask the kernel. What is not in it is asked as ever.
+/// </summary>
+internal sealed class ProcSnapshot
+{
+    [ThreadStatic]
+    private static ProcSnapshot? current;
+
+    private readonly Dictionary<string, (byte[]? Bytes, int Error)> files = [];
+    private readonly Dictionary<string, (string? Target, int Error)> links = [];
+    private readonly Dictionary<string, FileIdentity?> identities = [];
+    private readonly Dictionary<string, IReadOnlyList<int>> lists = [];
+
+    /// <summary>What this thread uses; null when it asks the kernel.</summary>
+    public static ProcSnapshot? Current => current;
+
+    /// <summary>Uses it in this thread until what is returned is disposed.</summary>
+    public IDisposable Use()
+    {
+        ProcSnapshot? before = current;
+        current = this;
+        return new Ending(before);
+    }
+
+    /// <summary>Takes over what another one knows.</summary>
+    public void Add(ProcSnapshot other)
+    {
+        Copy(other.files, files);
+        Copy(other.links, links);
+        Copy(other.identities, identities);
+        Copy(other.lists, lists);
+    }
+
+    /// <summary>A file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="bytes">Its contents; null with an error.</param>
+    /// <param name="error">errno.</param>
+    public void AddFile(string path, byte[]? bytes, int error) => files[path] = (bytes, error);
+
+    /// <summary>A link.</summary>
+    public void AddLink(string path, string? target, int error) => links[path] = (target, error);
+
+    /// <summary>What a path leads to; null when that cannot be said.</summary>
+    public void AddIdentity(string path, FileIdentity? identity) => identities[path] = identity;
+
+    /// <summary>Numeric names in a directory, ascending.</summary>
+    public void AddNumbers(string directory, IReadOnlyList<int> numbers) => lists[directory] = numbers;
+
+    /// <summary>Whether a file is known.</summary>
+    public bool TryFile(string path, out byte[]? bytes, out int error)
+    {
+        bool known = files.TryGetValue(path, out (byte[]? Bytes, int Error) found);
+        (bytes, error) = found;
+        return known;
+    }
+
+    /// <summary>Whether a link is known.</summary>
+    public bool TryLink(string path, out string? target, out int error)
+    {
+        bool known = links.TryGetValue(path, out (string? Target, int Error) found);
+        (target, error) = found;
+        return known;
+    }
+
+    /// <summary>Whether it is known what a path leads to.</summary>
+    public bool TryIdentity(string path, out FileIdentity? identity) => identities.TryGetValue(path, out identity);
+
+    /// <summary>Whether the names in a directory are known.</summary>
+    public bool TryNumbers(string directory, out IReadOnlyList<int>? numbers) => lists.TryGetValue(directory, out numbers);
+
+    private static void Copy<T>(Dictionary<string, T> from, Dictionary<string, T> to)
+    {
+        foreach ((string path, T value) in from)
+        {
+            to[path] = value;
+        }
+    }
+
+    private sealed class Ending(ProcSnapshot? before) : IDisposable
+    {
+        public void Dispose() => current = before;
+    }
+}

@@ -1,0 +1,122 @@
+using System.Diagnostics;
+using Holdfast.KernelBridge.CharDevice;
+using Holdfast.KernelBridge.Linux;
+
+namespace Holdfast.KernelBridge.Tests.Conformance;
+
+/// <summary>The bridge over the kernel module's device.</summary>
+public sealed class DeviceBridgeFactory : IBridgeFactory
+{
+    public IKernelBridge Create() => new CharDeviceBridge(new PtraceBridge());
+}
+
+/// <summary>
+/// The suite over the device, and what only that bridge can. There is a device where the module is loaded, in the guests of tests/vm: <see cref="ConformanceRunner"/> runs it
+/// there, and a test of Kmod.Tests asks for that.
+/// </summary>
+#pragma warning disable xUnit1000 // Not to be run where there is no device.
+internal sealed class DeviceBridgeConformance() : BridgeConformance(new DeviceBridgeFactory())
+{
+    [Fact]
+    public void A_process_under_strace_is_captured_and_goes_on_without_it()
+    {
+        IRunningApplication application = Bench.Shell(CountingPipeline);
+        Bench.ExpectLines("log", 20);
+        // Those that last: others end while strace looks for them.
+        int[] pids = [.. ProcFs.Children(application.MainPid).Prepend(application.MainPid)];
+        using Process strace = Process.Start(new ProcessStartInfo("strace", ["-f", "-o", Bench.PathOf("trace"), .. pids.SelectMany(pid => (string[])["-p", $"{pid}"])]) { RedirectStandardError = true })!;
+        try
+        {
+            Spaces.SpaceFixture.Until(() => pids.All(pid => ProcessStatus.TryRead(pid)?.Number("TracerPid") is > 0), "strace traces them");
+            Bench.ExpectLines("log", 3);
+            Taken taken = Bench.Checkpoint(application, kill: true);
+            strace.WaitForExit();
+            Bench.Restore(taken);
+            Bench.ExpectLines("log", 20);
+        }
+        finally
+        {
+            if (!strace.HasExited)
+            {
+                strace.Kill();
+            }
+        }
+
+        AssertSquares(Bench.Lines("log"));
+    }
+
+    [Fact]
+    public void Nobody_is_traced_while_the_application_stands()
+    {
+        IRunningApplication application = Bench.Shell(CountingPipeline);
+        Bench.ExpectLines("log", 5);
+        List<(int? Tracer, char State)> seen = [];
+        Driver.Checkpoint(Bench.Bridge, application.Target, standing: () => seen.AddRange(Bench.Bridge.BeginCheckpoint(application.Target).FindProcesses()
+            .Select(pid => (ProcessStatus.TryRead(pid)?.Number("TracerPid"), ProcessStat.Read(pid).State))));
+
+        Assert.NotEmpty(seen);
+        Assert.All(seen, process => Assert.True(process is { Tracer: 0, State: not ('T' or 't') }, $"{process}"));
+    }
+
+    [Fact]
+    public void A_checkpoint_that_is_given_up_lets_the_application_go_on()
+    {
+        IRunningApplication application = Bench.Shell(CountingPipeline);
+        Bench.ExpectLines("log", 5);
+        Assert.Throws<InvalidOperationException>(() => Driver.Checkpoint(Bench.Bridge, application.Target, standing: () => throw new InvalidOperationException("given up")));
+        Bench.ExpectLines("log", 20);
+        AssertSquares(Bench.Lines("log"));
+    }
+
+    [Fact]
+    public void What_only_a_tracer_can_have_is_refused_by_name()
+    {
+        IRunningApplication application = Bench.Python(
+            """
+            import ctypes, os, time
+            class Filter(ctypes.Structure): _fields_ = [('code', ctypes.c_ushort), ('jt', ctypes.c_ubyte), ('jf', ctypes.c_ubyte), ('k', ctypes.c_uint)]
+            class Program(ctypes.Structure): _fields_ = [('len', ctypes.c_ushort), ('filter', ctypes.POINTER(Filter))]
+            allow = (Filter * 1)(Filter(6, 0, 0, 0x7fff0000))
+            libc = ctypes.CDLL(None)
+            assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(Program(1, allow))) == 0
+            open(os.environ['OUT'] + '/ready', 'w')
+            while True: time.sleep(0.01)
+            """);
+        Bench.Expect("ready");
+        Assert.Equal(["process.seccomp"], Bench.RefusalsOf(application));
+    }
+
+    [Fact]
+    public void A_tree_without_a_control_group_of_its_own_is_refused_before_anything_stops()
+    {
+        using Process tree = Process.Start(new ProcessStartInfo("sleep", ["1000"]))!;
+        try
+        {
+            BridgeException refused = Assert.Throws<BridgeException>(() => Driver.Checkpoint(Bench.Bridge, PtraceBridge.TreeOf(tree.Id)));
+            Assert.Equal(DeviceLimits.Group, refused.Code);
+            Assert.Contains(Bench.Bridge.CheckApplication(PtraceBridge.TreeOf(tree.Id)), row => row is { Verdict: CheckVerdict.No, Code: DeviceLimits.Group });
+        }
+        finally
+        {
+            tree.Kill();
+        }
+    }
+
+    [Fact]
+    public void The_choice_is_the_device_where_it_can_and_ptrace_where_it_cannot()
+    {
+        ChosenBridge chosen = new(new PtraceBridge(), new CharDeviceBridge(new PtraceBridge()));
+        IRunningApplication application = Bench.Shell(CountingPipeline);
+        using Process tree = Process.Start(new ProcessStartInfo("sleep", ["1000"]))!;
+        try
+        {
+            Assert.Equal("device", chosen.CheckApplication(application.Target).First(row => row.Subject == "bridge").What);
+            Assert.StartsWith("ptrace: ", chosen.CheckApplication(PtraceBridge.TreeOf(tree.Id)).First(row => row.Subject == "bridge").What);
+        }
+        finally
+        {
+            tree.Kill();
+        }
+    }
+}
+#pragma warning restore xUnit1000

@@ -1,0 +1,26 @@
+namespace Holdfast.Kmod.Tests;
+
+/// <summary>
+/// The bridge over the device passes the conformance suite of all bridges, and does what only it can: with --long all of it on every kernel, which takes a quarter of an hour each where
+/// there is no hardware to help the guests; otherwise two tests on one, in turn (HOLDFAST_TURN).
+/// </summary>
+[Collection(nameof(Guests))]
+public sealed class BridgeTests
+{
+    public static TheoryData<string> EveryKernel => [.. Turns.Long ? Kernels.All : [Kernels.All[Turns.Turn % Kernels.All.Count]]];
+
+    [KernelTheory]
+    [MemberData(nameof(EveryKernel))]
+    public void The_device_bridge_passes_the_conformance_suite(string kernel)
+    {
+        string suite = typeof(BridgeTests).Assembly.Location.Replace("Kmod.Tests", "KernelBridge.Tests");
+        string[] names = Shell.Run("dotnet", suite, "device-conformance", "--list").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.NotEmpty(names);
+        names = Turns.Long ? names : [.. Turns.Some(names, 2).Order(StringComparer.Ordinal)];
+
+        CommandResult run = Shell.Run(
+            Path.Combine(Shell.Harness, "run"), "--kernel", kernel, "--memory", "2000", "--timeout", "900", "sh", "-c", $"HOLDFAST_PATIENCE=180 exec dotnet {suite} device-conformance {string.Join(' ', names)}");
+
+        Assert.Equal((0, string.Join('\n', names.Select(name => $"pass {name}"))), (run.Status, run.Output.Trim()));
+    }
+}
