@@ -37,7 +37,8 @@ internal sealed class PagePump : IDisposable
     /// <param name="stream">The stream that it belongs to.</param>
     /// <param name="sink">Where pages go.</param>
     /// <param name="unwritten">What is known to be as it is in the sink's base: that is kept there, and not read. Null for nothing.</param>
-    public PageCounts Pump(Area area, string stream, IPageSink sink, UnwrittenPages? unwritten = null)
+    /// <param name="shared">What another process has as well, with which it is stored: that is not read either. Null for nothing.</param>
+    public PageCounts Pump(Area area, string stream, IPageSink sink, UnwrittenPages? unwritten = null, SharedPages? shared = null)
     {
         PageCounts counts = default;
         bool fileBacked = area.Kind == AreaKind.File;
@@ -73,6 +74,12 @@ internal sealed class PagePump : IDisposable
                     if (same && unwritten!.Keep(start, end, stream, sink, memory))
                     {
                         counts = counts with { PagesUnchanged = counts.PagesUnchanged + (long)((end - start) / PageSize), BytesKept = counts.BytesKept + (long)(end - start) };
+                        continue;
+                    }
+
+                    if (shared?.Find(start, end, out end) is { } original && !fileBacked && sink.Repeat(stream, original, (long)start, (long)(end - start)))
+                    {
+                        counts = counts with { PagesShared = counts.PagesShared + (long)((end - start) / PageSize) };
                         continue;
                     }
 

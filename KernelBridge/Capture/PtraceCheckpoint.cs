@@ -24,6 +24,10 @@ internal sealed class PtraceCheckpoint : ICheckpoint
     private long lastResume;
     private long toHold;
     private readonly List<WriteTracker> scanned = [];
+    private readonly List<ProcessCheckpoint> opened = [];
+    private readonly Lock sharing = new();
+    private Dictionary<ProcessCheckpoint, SharedPages>? shared;
+    private volatile bool keeps;
 
     public PtraceCheckpoint(ApplicationTarget target, long holdUpTo, WriteTrackers trackers, WriteTracking tracking)
     {
@@ -89,7 +93,36 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         return ApplicationProcesses.Find(target);
     }
 
-    public IProcessCheckpoint Open(int pid) => new ProcessCheckpoint(this, pid);
+    public IProcessCheckpoint Open(int pid)
+    {
+        ProcessCheckpoint process = new(this, pid);
+        lock (gate)
+        {
+            opened.Add(process);
+        }
+
+        return process;
+    }
+
+    /// <summary>From now on processes may go on.</summary>
+    public void NoteKeeping() => keeps = true;
+
+    /// <summary>
+    /// What a process has in common with others and need not be read. Asked for the first time when all of them stand and none is to go on before it is pumped, or
+    /// when all have copies that will have one: it is found out for all then.
+    /// </summary>
+    public SharedPages? SharedOf(ProcessCheckpoint process)
+    {
+        if (process.Holder(keeps) is null)
+        {
+            return null;
+        }
+
+        lock (sharing)
+        {
+            return (shared ??= FindShared()).GetValueOrDefault(process);
+        }
+    }
 
     public void Freeze(TimeSpan deadline)
     {
@@ -182,6 +215,37 @@ internal sealed class PtraceCheckpoint : ICheckpoint
         SocketQueues.Dispose();
         reopened.ForEach(number => _ = Libc.close(number));
         reopened.Clear();
+    }
+
+    private Dictionary<ProcessCheckpoint, SharedPages> FindShared()
+    {
+        List<(ProcessCheckpoint Process, MemoryHolder Holder)> holders = [];
+        lock (gate)
+        {
+            foreach (ProcessCheckpoint process in opened)
+            {
+                if (process.Holder(keeps) is { } holder)
+                {
+                    holders.Add((process, holder));
+                }
+            }
+        }
+
+        if (holders.Count < 2)
+        {
+            return [];
+        }
+
+        try
+        {
+            IReadOnlyList<SharedPages> found = new SharedPageFinder([.. holders.Select(pair => pair.Holder)]).Find();
+            return Enumerable.Range(0, found.Count).Where(i => found[i].Count > 0).ToDictionary(i => holders[i].Process, i => found[i]);
+        }
+        catch (Exception e) when (e is BridgeException or IOException or UnauthorizedAccessException)
+        {
+            // Whoever cannot be looked at will be found out when it is read.
+            return [];
+        }
     }
 
     /// <summary>The number that the application's own pid namespace gives a process; 0 for one outside.</summary>

@@ -9,6 +9,7 @@ internal sealed class StreamBuilder
     private readonly List<StreamRun> _discarded = [];
     private List<Extent> _extents = [];
     private List<StreamRun> _kept = [];
+    private readonly List<(StreamRun Range, Original Of)> _repeated = [];
 
     // What came in before the seal: only this can be discarded.
     private List<Extent> _sealedExtents = [];
@@ -57,6 +58,23 @@ internal sealed class StreamBuilder
         }
     }
 
+    /// <summary>A range, above 0 bytes, in which another stream's extents are taken over.</summary>
+    internal void Repeat(in StreamRun range, string name, StreamBuilder original)
+    {
+        lock (_lock)
+        {
+            Span<(StreamRun Range, Original Of)> repeated = CollectionsMarshal.AsSpan(_repeated);
+            if (repeated.Length > 0 && repeated[^1].Range.End == range.Offset && repeated[^1].Of.Builder == original)
+            {
+                repeated[^1].Range = repeated[^1].Range with { Length = repeated[^1].Range.Length + range.Length };
+            }
+            else
+            {
+                _repeated.Add((range, new Original(name, original)));
+            }
+        }
+    }
+
     /// <summary>Ends the first layer: what comes in from here on may take the place of what is discarded of it.</summary>
     internal void Seal()
     {
@@ -85,11 +103,11 @@ internal sealed class StreamBuilder
 
     /// <summary>The extents ascending, neighbours joined. The parent's are read as they are passed on: there may be millions.</summary>
     /// <param name="name">The stream's name, for an error.</param>
-    /// <param name="parent">The parent's table of the stream.</param>
-    internal IEnumerable<Extent> Finish(string name, ExtentTable? parent)
+    /// <param name="parentTable">The parent's table of a stream.</param>
+    internal IEnumerable<Extent> Finish(string name, Func<string, ExtentTable?> parentTable)
     {
         Extent last = default;
-        foreach (Extent extent in InOrder(parent))
+        foreach (Extent extent in InOrder(parentTable(name), parentTable))
         {
             if (last.Length > 0 && last.End > extent.Offset)
             {
@@ -117,31 +135,77 @@ internal sealed class StreamBuilder
         }
     }
 
-    private IEnumerable<Extent> InOrder(ExtentTable? parent)
+    /// <param name="parent">The parent's table of this stream.</param>
+    /// <param name="parentTable">The same of another; null: without what is repeated.</param>
+    private IEnumerable<Extent> InOrder(ExtentTable? parent, Func<string, ExtentTable?>? parentTable)
     {
         TakeInSealed();
         _extents.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
         _kept.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
+        _repeated.Sort(static (a, b) => a.Range.Offset.CompareTo(b.Range.Offset));
         int next = 0;
-        if (parent is not null)
+        foreach (Extent taken in parentTable is null ? Kept(parent) : InOrder(Kept(parent), Repeated(parentTable)))
         {
-            foreach (StreamRun range in _kept)
+            while (next < _extents.Count && _extents[next].Offset < taken.Offset)
             {
-                foreach (Extent kept in parent.Range(range.Offset, range.End))
-                {
-                    while (next < _extents.Count && _extents[next].Offset < kept.Offset)
-                    {
-                        yield return _extents[next++];
-                    }
-
-                    yield return kept;
-                }
+                yield return _extents[next++];
             }
+
+            yield return taken;
         }
 
         while (next < _extents.Count)
         {
             yield return _extents[next++];
+        }
+    }
+
+    private static IEnumerable<Extent> InOrder(IEnumerable<Extent> first, IEnumerable<Extent> second)
+    {
+        using IEnumerator<Extent> other = second.GetEnumerator();
+        bool more = other.MoveNext();
+        foreach (Extent extent in first)
+        {
+            for (; more && other.Current.Offset < extent.Offset; more = other.MoveNext())
+            {
+                yield return other.Current;
+            }
+
+            yield return extent;
+        }
+
+        for (; more; more = other.MoveNext())
+        {
+            yield return other.Current;
+        }
+    }
+
+    private IEnumerable<Extent> Kept(ExtentTable? parent) => parent is null ? [] : _kept.SelectMany(range => parent.Range(range.Offset, range.End));
+
+    private IEnumerable<Extent> Repeated(Func<string, ExtentTable?> parentTable)
+    {
+        Dictionary<StreamBuilder, Reading> originals = [];
+        try
+        {
+            foreach ((StreamRun range, Original of) in _repeated)
+            {
+                if (!originals.TryGetValue(of.Builder, out Reading? reading))
+                {
+                    originals[of.Builder] = reading = new Reading(of, parentTable);
+                }
+
+                foreach (Extent extent in reading.Range(range))
+                {
+                    yield return extent;
+                }
+            }
+        }
+        finally
+        {
+            foreach (Reading reading in originals.Values)
+            {
+                reading.Dispose();
+            }
         }
     }
 
@@ -194,5 +258,53 @@ internal sealed class StreamBuilder
         }
 
         return left;
+    }
+
+    private readonly record struct Original(string Name, StreamBuilder Builder);
+
+    /// <summary>Goes through a stream that others repeat, once, from range to range.</summary>
+    private sealed class Reading : IDisposable
+    {
+        private readonly Original _of;
+        private readonly IEnumerator<Extent> _extents;
+        private bool _more;
+        private int _repeated;
+
+        internal Reading(Original of, Func<string, ExtentTable?> parentTable)
+        {
+            _of = of;
+            _extents = of.Builder.InOrder(parentTable(of.Name), null).GetEnumerator();
+            _more = _extents.MoveNext();
+        }
+
+        public void Dispose() => _extents.Dispose();
+
+        /// <summary>The extents in a range, which does not lie before that of an earlier call.</summary>
+        internal IEnumerable<Extent> Range(StreamRun range)
+        {
+            List<(StreamRun Range, Original Of)> borrowed = _of.Builder._repeated;
+            while (_repeated < borrowed.Count && borrowed[_repeated].Range.End <= range.Offset)
+            {
+                _repeated++;
+            }
+
+            if (_repeated < borrowed.Count && borrowed[_repeated].Range.Offset < range.End)
+            {
+                throw new SnapshotStoreException("stream.repeat", $"stream {_of.Name} is repeated at offset {range.Offset}, where it repeats another itself");
+            }
+
+            for (; _more && _extents.Current.Offset < range.End; _more = _extents.MoveNext())
+            {
+                if (_extents.Current.End > range.Offset)
+                {
+                    yield return _extents.Current.Clip(range.Offset, range.End);
+                }
+
+                if (_extents.Current.End > range.End)
+                {
+                    yield break;
+                }
+            }
+        }
     }
 }
