@@ -45,8 +45,28 @@ internal sealed class PagePump : IDisposable
         ulong runStart = 0, runEnd = 0;
         ulong seen = 0;
         ulong at = area.Map.Start;
-        while (map.Next(ref at, area.Map.End) is { Length: > 0 } regions)
+        while (true)
         {
+            ulong limit = area.Map.End;
+            if (shared is not null && unwritten is null && !fileBacked && at < limit)
+            {
+                // What is another's is not even asked for.
+                ulong from = at;
+                if (shared.Find(at, limit, out limit) is { } original && sink.Repeat(stream, original, (long)from, (long)(limit - from)))
+                {
+                    counts = counts with { PagesShared = counts.PagesShared + (long)((limit - from) / PageSize) };
+                    seen += limit - from;
+                    at = limit;
+                    continue;
+                }
+            }
+
+            ReadOnlySpan<PageRegion> regions = map.Next(ref at, limit);
+            if (regions.IsEmpty && limit == area.Map.End)
+            {
+                break;
+            }
+
             foreach (PageRegion region in regions)
             {
                 if ((region.Categories & PageMap.Guard) != 0)

@@ -111,9 +111,10 @@ internal sealed class SharedPageFinder
             for (int i = 0; i < maps.Length; i++)
             {
                 maps[i] = new PageMap(holders[i].Pid);
+                ulong dense = 2 * (ulong)(ProcessStatus.TryRead(holders[i].Pid)?.Kibibytes("RssAnon") ?? 0) * 1024;
                 foreach (Area area in holders[i].Areas.Where(area => area.Kind == AreaKind.Anonymous && !area.Map.Shared && !HugePages.IsPrivate(area)))
                 {
-                    Add(regions, maps[i], area, i);
+                    Add(regions, maps[i], area, i, ref dense);
                 }
             }
 
@@ -149,8 +150,16 @@ internal sealed class SharedPageFinder
         return tells ? sum : (ulong)Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
     }
 
-    private static void Add(List<(ulong Start, ulong End, int Holder)> regions, PageMap map, Area area, int holder)
+    private static void Add(List<(ulong Start, ulong End, int Holder)> regions, PageMap map, Area area, int holder, ref ulong dense)
     {
+        // Asking which pages are there takes longer than to read the entries of a range that is mostly full.
+        if (area.Map.Length <= dense)
+        {
+            dense -= area.Map.Length;
+            regions.Add((area.Map.Start, area.Map.End, holder));
+            return;
+        }
+
         ulong at = area.Map.Start;
         while (map.Next(ref at, area.Map.End) is { Length: > 0 } next)
         {
