@@ -348,6 +348,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         Inspection is null || Inspection.IsZombie || (copies ? copy is null : !stopped) ? null
         : new MemoryHolder(copies ? copy!.Pid : Pid, Stream, [.. Inspection.Areas.Where(area => area.HasPrivatePages && (!copies || !IsApart(area)))]);
 
+    /// <summary>Whether it is known what of it was not written to since an earlier snapshot.</summary>
+    public bool IsKeptFromBase => unwritten is not null;
+
     private string Stream => $"mem/{Inspection!.View.InnerPid}";
 
     /// <summary>clone(2) leaves it out, or empties it.</summary>

@@ -231,7 +231,8 @@ internal sealed class PtraceCheckpoint : ICheckpoint
             }
         }
 
-        if (holders.Count < 2)
+        // Numbers of frames show with the host's rights only. What is known not to have been written to is kept from the base, where it may be shared already.
+        if (holders.Count < 2 || !Authority.Own.IsOfHost || holders.TrueForAll(pair => pair.Process.IsKeptFromBase))
         {
             return [];
         }

@@ -8,11 +8,9 @@ namespace Holdfast.KernelBridge.Capture;
 /// Pages of a process that are those of another one at the same address, since both come from the same process: copy-on-write memory that nobody has written to.
 /// They are stored with that other one.
 /// </summary>
-internal sealed class SharedPages
+/// <param name="most">More ranges than these are not worth knowing one by one.</param>
+internal sealed class SharedPages(int most)
 {
-    /// <summary>More ranges than these are not worth knowing one by one.</summary>
-    private const int Most = 1 << 17;
-
     private readonly List<(ulong Start, ulong End, string Original)> ranges = [];
 
     public int Count => ranges.Count;
@@ -28,7 +26,7 @@ internal sealed class SharedPages
         {
             known[^1].End = end;
         }
-        else if (known.Length < Most)
+        else if (known.Length < most)
         {
             ranges.Add((start, end, original));
         }
@@ -75,6 +73,9 @@ internal sealed class SharedPageFinder
     /// <summary>Pages that are looked at in one go, and bytes of page-map entries of all processes.</summary>
     private const int MostPages = 1 << 14, MostEntries = 1 << 20;
 
+    /// <summary>Ranges of all processes.</summary>
+    private const int MostRanges = 1 << 20;
+
     private const int PieceSize = 1 << 18;
 
     private readonly IReadOnlyList<MemoryHolder> holders;
@@ -94,7 +95,7 @@ internal sealed class SharedPageFinder
     {
         this.holders = holders;
         this.readMoves = readMoves ?? Moves;
-        found = [.. holders.Select(_ => new SharedPages())];
+        found = [.. holders.Select(_ => new SharedPages(MostRanges / holders.Count))];
         pages = Math.Clamp(MostEntries / Math.Max(1, holders.Count), 64, MostPages);
         first = new ulong[holders.Count * pages];
         originals = new int[holders.Count * pages];

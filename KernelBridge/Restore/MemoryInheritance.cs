@@ -85,7 +85,10 @@ internal sealed class MemoryInheritance
     /// <summary>Steps that planning may take, pieces that a process may have, and different contents of a page that are told apart.</summary>
     private const long MostWork = 400_000_000;
 
-    private const int MostPieces = 1 << 17, MostContents = 64;
+    private const int MostPieces = 1 << 17, MostContents = 64, MostSpans = 10_000;
+
+    /// <summary>Places of all processes: more would take more memory than they are worth.</summary>
+    public const int MostPlaces = 2_000_000;
 
     private readonly List<BuildNode> nodes = [];
     private readonly List<int> parents = [];
@@ -179,19 +182,25 @@ internal sealed class MemoryInheritance
         }
 
         Close();
-        return spans;
+
+        // The kernel allows a process 65,530 areas (/proc/sys/vm/max_map_count).
+        return spans.Count <= MostSpans ? spans
+            : [.. spans.OrderByDescending(span => span.Range.End - span.Range.Start).Take(MostSpans).OrderBy(span => span.Range.Start)];
     }
 
     /// <summary>Goes through all addresses, from one at which somebody's place begins or ends to the next.</summary>
     private void GoThrough()
     {
-        List<(ulong At, bool Begins, int Heir, PagePlace Place)> events = [];
+        // Behind an end, the place is -1.
+        List<(ulong At, int Heir, int Place)> events = [];
         AddressRange[] allowed = [.. spans.Select(span => span.Range)];
         for (int i = 0; i < heirs.Count; i++)
         {
             AddressRange[] own = [.. heirs[i].Areas.Select(area => area.Range)];
-            foreach (PagePlace place in heirs[i].Places)
+            for (int index = 0; index < heirs[i].Places.Count; index++)
             {
+                PagePlace place = heirs[i].Places[index];
+
                 // Whole pages only.
                 AddressRange whole = new((ulong)place.Offset + 0xfff & ~0xffful, (ulong)(place.Offset + place.Length) & ~0xffful);
                 for (int at = AddressRange.FirstBehind(own, whole.Start); at < own.Length && own[at].Start < whole.End; at++)
@@ -201,16 +210,18 @@ internal sealed class MemoryInheritance
                     ulong end = Math.Min(whole.End, own[at].End);
                     if (start < end && span < allowed.Length && allowed[span].Start <= start)
                     {
-                        events.Add((start, true, i, place));
-                        events.Add((end, false, i, place));
+                        events.Add((start, i, index));
+                        events.Add((end, i, -1));
                     }
                 }
             }
         }
 
         // What ends goes before what begins there.
-        events.Sort((a, b) => a.At != b.At ? a.At.CompareTo(b.At) : a.Begins.CompareTo(b.Begins));
-        SortedDictionary<int, PagePlace> open = [];
+        events.Sort((a, b) => a.At != b.At ? a.At.CompareTo(b.At) : a.Place.CompareTo(b.Place));
+        int[] open = new int[heirs.Count];
+        open.AsSpan().Fill(-1);
+        int count = 0;
         Dictionary<(Guid, long, long), int> numbers = [];
         int atSpan = 0;
         for (int i = 0; i < events.Count;)
@@ -218,21 +229,17 @@ internal sealed class MemoryInheritance
             ulong at = events[i].At;
             for (; i < events.Count && events[i].At == at; i++)
             {
-                if (events[i].Begins)
-                {
-                    open[events[i].Heir] = events[i].Place;
-                }
-                else
-                {
-                    open.Remove(events[i].Heir);
-                }
+                ref int own = ref open[events[i].Heir];
+                count += (events[i].Place < 0 ? 0 : 1) - (own < 0 ? 0 : 1);
+                own = events[i].Place;
             }
 
-            work += open.Count;
-            if (open.Count < 2)
+            if (count < 2)
             {
                 continue;
             }
+
+            work += open.Length;
 
             if (work > MostWork)
             {
@@ -255,14 +262,20 @@ internal sealed class MemoryInheritance
     }
 
     /// <summary>Numbers the contents that several have.</summary>
-    private int Number(SortedDictionary<int, PagePlace> open, ulong at, Dictionary<(Guid, long, long), int> numbers)
+    private int Number(int[] open, ulong at, Dictionary<(Guid, long, long), int> numbers)
     {
         // First seen: minus one and the heir; seen again: its number.
         numbers.Clear();
         contents.AsSpan().Fill(-1);
         int shared = 0;
-        foreach ((int heir, PagePlace place) in open)
+        for (int heir = 0; heir < open.Length; heir++)
         {
+            if (open[heir] < 0)
+            {
+                continue;
+            }
+
+            PagePlace place = heirs[heir].Places[open[heir]];
             ref int known = ref CollectionsMarshal.GetValueRefOrAddDefault(numbers, (place.Holder, place.Part, place.Position + ((long)at - place.Offset)), out bool there);
             if (!there)
             {

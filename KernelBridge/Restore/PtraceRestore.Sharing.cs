@@ -26,12 +26,19 @@ internal sealed partial class PtraceRestore
         }
 
         List<Heir> heirs = [];
+        long count = 0;
         foreach (ProcessImage process in Living)
         {
             HeritableArea[] areas = [.. process.Memory!.Areas.Where(IsHeritable).Select(area => new HeritableArea(new AddressRange(area.Start, area.End), area.Flags.Contains("nr")))];
             if (areas.Length > 0 && request.Pages.Places(process.Stream) is { Count: > 0 } places)
             {
                 heirs.Add(new Heir(process.Pid, areas, places));
+                count += places.Count;
+            }
+
+            if (count > MemoryInheritance.MostPlaces)
+            {
+                return;
             }
         }
 
