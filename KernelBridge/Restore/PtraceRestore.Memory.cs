@@ -221,7 +221,7 @@ internal sealed partial class PtraceRestore
                 tape.Add("guard pages in " + purpose, X64.Madvise, guard.Start, guard.End - guard.Start, MADV_GUARD_INSTALL);
             }
 
-            if (finished.Kind is AreaKind.SharedAnonymous or AreaKind.SystemV || (finished.Protection & 3) != 3 && (inherited.Contains(finished) || HasRuns(finished, runs)))
+            if (finished.Kind is AreaKind.SharedAnonymous or AreaKind.SystemV || (inherited.Contains(finished) ? finished.Protection != 3 : (finished.Protection & 3) != 3 && HasRuns(finished, runs)))
             {
                 tape.Add("protection of " + purpose, X64.Mprotect, finished.Start, finished.Length, (ulong)finished.Protection);
             }

@@ -49,7 +49,7 @@ static uint64_t digest(void)
 			if (permissions[0] != 'r')
 				MUST(mprotect((void *)from, length, PROT_READ));
 			for (; from < to; from += PAGE) {
-				sum = (sum ^ from ^ (uint64_t)permissions[0] << 48 ^ (uint64_t)permissions[1] << 56) * 1099511628211ULL;
+				sum = (sum ^ from ^ (uint64_t)permissions[0] << 48 ^ (uint64_t)permissions[1] << 56 ^ (uint64_t)permissions[2] << 40) * 1099511628211ULL;
 				for (size_t at = 0; at < PAGE; at += 8) {
 					uint64_t word;
 
@@ -97,7 +97,7 @@ static void change(int gentle)
 		MUST(munmap(start, count * PAGE));
 		break;
 	case 5:
-		(void)mprotect(start, count * PAGE, PROT_READ);
+		(void)mprotect(start, count * PAGE, below(2) ? PROT_READ : PROT_READ | PROT_WRITE | PROT_EXEC);
 		break;
 	case 6:
 		(void)mprotect(start, count * PAGE, PROT_NONE);
