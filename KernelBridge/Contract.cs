@@ -133,6 +133,14 @@ public interface IPageSink
     /// <returns>False when that cannot be done: then they have to be written.</returns>
     bool Keep(string stream, long offset, long length) => false;
 
+    /// <summary>Takes over what another stream of the same snapshot has in the same range when the snapshot is committed, instead of bytes.</summary>
+    /// <param name="stream">The stream's name.</param>
+    /// <param name="original">The other stream, of which the range is written or kept, and not repeated itself.</param>
+    /// <param name="offset">First byte; page aligned.</param>
+    /// <param name="length">Number of bytes, above 0. What the other does not store there is not stored here either.</param>
+    /// <returns>False when that cannot be done: then they have to be written.</returns>
+    bool Repeat(string stream, string original, long offset, long length) => false;
+
     /// <summary>Whether <see cref="Base"/> has these bytes in a range; what it does not store there counts as zeros.</summary>
     /// <param name="stream">The stream's name.</param>
     /// <param name="offset">First byte; page aligned.</param>
@@ -158,11 +166,22 @@ public enum WriteTracking
 /// <param name="Length">Number of bytes, above 0.</param>
 public readonly record struct PageRun(long Offset, long Length);
 
+/// <summary>Where stored bytes of a stream lie. Two that lie at the same position of the same part are the same bytes.</summary>
+/// <param name="Offset">First byte in the stream.</param>
+/// <param name="Length">Number of bytes, above 0.</param>
+/// <param name="Holder">What holds them.</param>
+/// <param name="Part">The part of it.</param>
+/// <param name="Position">Of the first byte in that part; those that follow lie behind it.</param>
+public readonly record struct PagePlace(long Offset, long Length, Guid Holder, long Part, long Position);
+
 /// <summary>Hands pages to a bridge. Implementations are safe for use by several threads at once.</summary>
 public interface IPageSource
 {
     /// <summary>The stored runs of a stream in ascending order; empty for a stream that does not exist.</summary>
     IReadOnlyList<PageRun> Runs(string stream);
+
+    /// <summary>Where the stored bytes of a stream lie, in ascending order, so that it shows what several streams have in common; empty where that is not known.</summary>
+    IReadOnlyList<PagePlace> Places(string stream) => [];
 
     /// <summary>Reads stored bytes, verified; the range lies inside one of the <see cref="Runs"/>.</summary>
     /// <exception cref="IOException">They are damaged or cannot be read; the message names snapshot, stream and offset.</exception>

@@ -23,6 +23,8 @@ internal sealed class AbortableSink(bool full) : IPageSink
 
     public bool Keep(string stream, long offset, long length) => Inner.Keep(stream, offset, length);
 
+    public bool Repeat(string stream, string original, long offset, long length) => Inner.Repeat(stream, original, offset, length);
+
     public bool Holds(string stream, long offset, ReadOnlySpan<byte> data) => Inner.Holds(stream, offset, data);
 
     public void Attach(IPageSink inner) => _inner = inner;

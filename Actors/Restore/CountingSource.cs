@@ -14,6 +14,8 @@ internal sealed class CountingSource(IPageSource inner) : IPageSource
 
     public IReadOnlyList<PageRun> Runs(string stream) => inner.Runs(stream);
 
+    public IReadOnlyList<PagePlace> Places(string stream) => inner.Places(stream);
+
     public void Read(string stream, long offset, Span<byte> into)
     {
         if (_aborted)

@@ -97,6 +97,22 @@ internal sealed unsafe class PageMap : IDisposable
         return true;
     }
 
+    /// <summary>Reads entries as they are.</summary>
+    /// <param name="address">The first page.</param>
+    /// <param name="into">One for each page.</param>
+    /// <exception cref="BridgeException">They cannot be read (<c>memory.unreadable</c>).</exception>
+    public void Read(ulong address, Span<ulong> into)
+    {
+        fixed (ulong* p = into)
+        {
+            nint expected = into.Length * 8;
+            if (Libc.pread(pagemap, p, (nuint)expected, (long)(address / PagePump.PageSize * 8)) != expected)
+            {
+                throw new BridgeException("memory.unreadable", $"reading the page map at 0x{address:x}", Errno.Text(Libc.LastError));
+            }
+        }
+    }
+
     /// <summary>Whether guard pages show as such (kernel 6.15).</summary>
     public bool ShowsGuards
     {
@@ -144,15 +160,7 @@ internal sealed unsafe class PageMap : IDisposable
     private int ReadEntries(ref ulong at, ulong end)
     {
         int count = (int)Math.Min((ulong)entries.Length, (end - at) / PagePump.PageSize);
-        fixed (ulong* p = entries)
-        {
-            nint expected = count * 8;
-            if (Libc.pread(pagemap, p, (nuint)expected, (long)(at / PagePump.PageSize * 8)) != expected)
-            {
-                throw new BridgeException("memory.unreadable", $"reading the page map at 0x{at:x}", Errno.Text(Libc.LastError));
-            }
-        }
-
+        Read(at, entries.AsSpan(0, count));
         int found = 0;
         for (int i = 0; i < count; i++)
         {

@@ -37,7 +37,8 @@ internal sealed class PagePump : IDisposable
     /// <param name="stream">The stream that it belongs to.</param>
     /// <param name="sink">Where pages go.</param>
     /// <param name="unwritten">What is known to be as it is in the sink's base: that is kept there, and not read. Null for nothing.</param>
-    public PageCounts Pump(Area area, string stream, IPageSink sink, UnwrittenPages? unwritten = null)
+    /// <param name="shared">What another process has as well, with which it is stored: that is not read either. Null for nothing.</param>
+    public PageCounts Pump(Area area, string stream, IPageSink sink, UnwrittenPages? unwritten = null, SharedPages? shared = null)
     {
         PageCounts counts = default;
         area.Guards.Clear();
@@ -45,8 +46,28 @@ internal sealed class PagePump : IDisposable
         ulong runStart = 0, runEnd = 0;
         ulong seen = 0;
         ulong at = area.Map.Start;
-        while (map.Next(ref at, area.Map.End) is { Length: > 0 } regions)
+        while (true)
         {
+            ulong limit = area.Map.End;
+            if (shared is not null && unwritten is null && !fileBacked && at < limit)
+            {
+                // What is another's is not even asked for.
+                ulong from = at;
+                if (shared.Find(at, limit, out limit) is { } original && sink.Repeat(stream, original, (long)from, (long)(limit - from)))
+                {
+                    counts = counts with { PagesShared = counts.PagesShared + (long)((limit - from) / PageSize) };
+                    seen += limit - from;
+                    at = limit;
+                    continue;
+                }
+            }
+
+            ReadOnlySpan<PageRegion> regions = map.Next(ref at, limit);
+            if (regions.IsEmpty && limit == area.Map.End)
+            {
+                break;
+            }
+
             foreach (PageRegion region in regions)
             {
                 if ((region.Categories & PageMap.Guard) != 0)
@@ -75,6 +96,12 @@ internal sealed class PagePump : IDisposable
                     if (same && unwritten!.Keep(start, end, stream, sink, memory))
                     {
                         counts = counts with { PagesUnchanged = counts.PagesUnchanged + (long)((end - start) / PageSize), BytesKept = counts.BytesKept + (long)(end - start) };
+                        continue;
+                    }
+
+                    if (shared?.Find(start, end, out end) is { } original && !fileBacked && sink.Repeat(stream, original, (long)start, (long)(end - start)))
+                    {
+                        counts = counts with { PagesShared = counts.PagesShared + (long)((end - start) / PageSize) };
                         continue;
                     }
 

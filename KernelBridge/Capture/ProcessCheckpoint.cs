@@ -204,6 +204,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public bool KeepMemory(IPageSink? sink = null)
     {
+        application.NoteKeeping();
         if (Inspection is null || Inspection.IsZombie || held is not null)
         {
             return true;
@@ -232,8 +233,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             return false;
         }
 
-        // clone(2) leaves these out, or empties them.
-        List<Area> apart = areas.FindAll(area => area.Map.Flags.Contains("dc") || area.Map.Flags.Contains("wf"));
+        List<Area> apart = areas.FindAll(IsApart);
         if (!application.TryHold(apart.Sum(area => (long)area.Map.Length)))
         {
             return false;
@@ -270,7 +270,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         {
             CompareFlags(Pid);
             FindUnwritten();
-            return Pump(Pid, memory, areas, sink);
+            return Pump(Pid, memory, areas, sink, application.SharedOf(this));
         }
 
         if (copy is null && tracker is { ComparesFlagsAtOnce: false })
@@ -282,7 +282,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         if (copy is not null)
         {
             CompareFlags(copy.Pid);
-            counts += Pump(copy.Pid, copy.Memory, areas.Where(area => !area.Map.Flags.Contains("dc") && !area.Map.Flags.Contains("wf")), sink);
+            counts += Pump(copy.Pid, copy.Memory, areas.Where(area => !IsApart(area)), sink, application.SharedOf(this));
             copy.Dispose();
             copy = null;
         }
@@ -313,14 +313,29 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     private BridgeException FlagsChanged(MemoryMap map) => new(
         "memory.changed", $"comparing memory of process {Pid} at {map.Start:x}-{map.End:x}", "its flags changed just before it was stopped (madvise(2), for one)", "try again");
 
-    private PageCounts Pump(int pid, TargetMemory from, IEnumerable<Area> areas, IPageSink sink)
+    /// <summary>Where its memory is as it was when the process stood, from now until it is pumped.</summary>
+    /// <param name="copies">Whether processes may go on meanwhile, so that only a copy keeps it.</param>
+    /// <returns>Null where it has no such memory.</returns>
+    public MemoryHolder? Holder(bool copies) =>
+        Inspection is null || Inspection.IsZombie || (copies ? copy is null : !stopped) ? null
+        : new MemoryHolder(copies ? copy!.Pid : Pid, Stream, [.. Inspection.Areas.Where(area => area.HasPrivatePages && (!copies || !IsApart(area)))]);
+
+    /// <summary>Whether it is known what of it was not written to since an earlier snapshot.</summary>
+    public bool IsKeptFromBase => unwritten is not null;
+
+    private string Stream => $"mem/{Inspection!.View.InnerPid}";
+
+    /// <summary>clone(2) leaves it out, or empties it.</summary>
+    private static bool IsApart(Area area) => area.Map.Flags.Contains("dc") || area.Map.Flags.Contains("wf");
+
+    private PageCounts Pump(int pid, TargetMemory from, IEnumerable<Area> areas, IPageSink sink, SharedPages? shared = null)
     {
         PageCounts counts = default;
         using PagePump pump = new(pid, from);
-        string stream = $"mem/{Inspection!.View.InnerPid}";
+        string stream = Stream;
         foreach (Area area in areas)
         {
-            counts += pump.Pump(area, stream, sink, unwritten);
+            counts += pump.Pump(area, stream, sink, unwritten, shared);
         }
 
         return counts + pump.Complete();

@@ -1,4 +1,5 @@
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge.Capture;
 
@@ -7,7 +8,11 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
 {
     private readonly Lock gate = new();
     private readonly List<WriteTracker> scanned = [];
+    private readonly List<ProcessCheckpoint> opened = [];
+    private readonly Lock sharing = new();
     private FreezeGuard? freeze;
+    private Dictionary<ProcessCheckpoint, SharedPages>? shared;
+    private volatile bool keeps;
 
     public PtraceCheckpoint(ApplicationTarget target, long holdUpTo, WriteTrackers trackers, WriteTracking tracking)
         : base(target, holdUpTo)
@@ -22,7 +27,36 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
     /// <summary>Whether writes to memory are tracked; off where this kernel cannot.</summary>
     public WriteTracking Tracking { get; }
 
-    public override IProcessCheckpoint Open(int pid) => new ProcessCheckpoint(this, pid);
+    public override IProcessCheckpoint Open(int pid)
+    {
+        ProcessCheckpoint process = new(this, pid);
+        lock (gate)
+        {
+            opened.Add(process);
+        }
+
+        return process;
+    }
+
+    /// <summary>From now on processes may go on.</summary>
+    public void NoteKeeping() => keeps = true;
+
+    /// <summary>
+    /// What a process has in common with others and need not be read. Asked for the first time when all of them stand and none is to go on before it is pumped, or
+    /// when all have copies that will have one: it is found out for all then.
+    /// </summary>
+    public SharedPages? SharedOf(ProcessCheckpoint process)
+    {
+        if (process.Holder(keeps) is null)
+        {
+            return null;
+        }
+
+        lock (sharing)
+        {
+            return (shared ??= FindShared()).GetValueOrDefault(process);
+        }
+    }
 
     public override void Freeze(TimeSpan deadline)
     {
@@ -65,5 +99,37 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
     {
         Thaw();
         base.Dispose();
+    }
+
+    private Dictionary<ProcessCheckpoint, SharedPages> FindShared()
+    {
+        List<(ProcessCheckpoint Process, MemoryHolder Holder)> holders = [];
+        lock (gate)
+        {
+            foreach (ProcessCheckpoint process in opened)
+            {
+                if (process.Holder(keeps) is { } holder)
+                {
+                    holders.Add((process, holder));
+                }
+            }
+        }
+
+        // Numbers of frames show with the host's rights only. What is known not to have been written to is kept from the base, where it may be shared already.
+        if (holders.Count < 2 || !Authority.Own.IsOfHost || holders.TrueForAll(pair => pair.Process.IsKeptFromBase))
+        {
+            return [];
+        }
+
+        try
+        {
+            IReadOnlyList<SharedPages> found = new SharedPageFinder([.. holders.Select(pair => pair.Holder)]).Find();
+            return Enumerable.Range(0, found.Count).Where(i => found[i].Count > 0).ToDictionary(i => holders[i].Process, i => found[i]);
+        }
+        catch (Exception e) when (e is BridgeException or IOException or UnauthorizedAccessException)
+        {
+            // Whoever cannot be looked at will be found out when it is read.
+            return [];
+        }
     }
 }

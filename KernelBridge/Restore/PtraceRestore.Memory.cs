@@ -25,11 +25,12 @@ internal sealed partial class PtraceRestore
             Stub stub = stubs[process.Pid];
             MemoryImage memory = process.Memory!;
             IReadOnlyList<PageRun> runs = request.Pages.Runs(process.Stream);
-            ClearAddressSpace(stub, memory);
+            HashSet<AreaImage> inherited = Inherited(process);
+            ClearAddressSpace(stub, memory, inherited);
             SetMemoryLayout(stub, memory);
-            MapAreas(stub, memory, runs);
+            MapAreas(stub, memory, runs, inherited);
             RequireInside(process, runs);
-            (IReadOnlyList<PageRun> now, IReadOnlyList<PageRun> later) = Part(process, runs);
+            (IReadOnlyList<PageRun> now, IReadOnlyList<PageRun> later) = Part(process, TakeInheritance(process, stub, inherited, runs));
             Fill(stub, process.Stream, now, offset => (ulong)offset, long.MaxValue - 0xfff);
             SafeFileHandle? userFault = MakeUserFault(stub, later);
             if (++filled == Living.Count())
@@ -39,7 +40,7 @@ internal sealed partial class PtraceRestore
                 stub.Run(seals);
             }
 
-            FinishAreas(stub, memory, runs);
+            FinishAreas(stub, memory, runs, inherited);
             AwaitPages(process, userFault, runs, later);
         }
 
@@ -47,16 +48,20 @@ internal sealed partial class PtraceRestore
         BeginLoading();
     }
 
-    /// <summary>Unmaps everything but the work area, and moves the vDSO to where the image had it, or beside that of another kernel.</summary>
-    private void ClearAddressSpace(Stub stub, MemoryImage memory)
+    /// <summary>Unmaps everything but the work area and what was inherited, and moves the vDSO to where the image had it, or beside that of another kernel.</summary>
+    private void ClearAddressSpace(Stub stub, MemoryImage memory, HashSet<AreaImage> inherited)
     {
+        AddressRange[] stays = [.. memory.Areas.Where(inherited.Contains).Select(area => new AddressRange(area.Start, area.End))];
         List<MemoryMap> maps = MemoryMap.Read(stub.HostPid);
         List<MemoryMap> vdso = [.. maps.Where(map => map.IsVdso)];
         List<AreaImage> wanted = [.. memory.Areas.Where(a => a.Kind == AreaKind.Vdso)];
         SyscallTape tape = stub.NewTape();
         foreach (MemoryMap map in maps.Where(map => !map.IsVdso && map.Name != "[vsyscall]" && !area.Contains(map.Start, map.End)))
         {
-            tape.Add($"unmapping {map.Start:x}", X64.Munmap, map.Start, map.Length);
+            foreach (AddressRange rest in new AddressRange(map.Start, map.End).Without(stays))
+            {
+                tape.Add($"unmapping {rest.Start:x}", X64.Munmap, rest.Start, rest.End - rest.Start);
+            }
         }
 
         if (wanted.Count == 0)
@@ -149,12 +154,12 @@ internal sealed partial class PtraceRestore
         stub.Run(tape);
     }
 
-    private void MapAreas(Stub stub, MemoryImage memory, IReadOnlyList<PageRun> runs)
+    private void MapAreas(Stub stub, MemoryImage memory, IReadOnlyList<PageRun> runs, HashSet<AreaImage> inherited)
     {
         SyscallTape keys = stub.NewTape();
         ProtectionKeys.Take(memory, keys);
         stub.Run(keys);
-        foreach (AreaImage[] chunk in memory.Areas.Where(a => a.Kind != AreaKind.Vdso).Chunk(20_000))
+        foreach (AreaImage[] chunk in memory.Areas.Where(a => a.Kind != AreaKind.Vdso && !inherited.Contains(a)).Chunk(20_000))
         {
             SyscallTape tape = stub.NewTape();
             foreach (AreaImage mapped in chunk)
@@ -205,7 +210,7 @@ internal sealed partial class PtraceRestore
         }
     }
 
-    private void FinishAreas(Stub stub, MemoryImage memory, IReadOnlyList<PageRun> runs)
+    private void FinishAreas(Stub stub, MemoryImage memory, IReadOnlyList<PageRun> runs, HashSet<AreaImage> inherited)
     {
         SyscallTape tape = stub.NewTape();
         foreach (AreaImage finished in memory.Areas.Where(a => a.Kind != AreaKind.Vdso))
@@ -216,7 +221,7 @@ internal sealed partial class PtraceRestore
                 tape.Add("guard pages in " + purpose, X64.Madvise, guard.Start, guard.End - guard.Start, MADV_GUARD_INSTALL);
             }
 
-            if (finished.Kind is AreaKind.SharedAnonymous or AreaKind.SystemV || (finished.Protection & 3) != 3 && HasRuns(finished, runs))
+            if (finished.Kind is AreaKind.SharedAnonymous or AreaKind.SystemV || (inherited.Contains(finished) ? finished.Protection != 3 : (finished.Protection & 3) != 3 && HasRuns(finished, runs)))
             {
                 tape.Add("protection of " + purpose, X64.Mprotect, finished.Start, finished.Length, (ulong)finished.Protection);
             }

@@ -32,6 +32,7 @@ internal sealed partial class PtraceRestore
         Stub root = Stub.Adopt(StartRoot(), area);
         stubs[plan.Root.Pid] = root;
         PrepareRoot(root);
+        PlanInheritance(root);
         BuildChildren(plan.Root, root);
         JoinGroups();
         BuildInside();
@@ -91,6 +92,7 @@ internal sealed partial class PtraceRestore
 
     private void BuildChildren(BuildNode node, Stub stub)
     {
+        Bequeath(node.Pid, stub);
         SyscallTape tape = stub.NewTape();
         List<BuildNode> children = [.. node.Before, .. node.After];
         foreach (BuildNode child in node.Before)

@@ -129,6 +129,12 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
             }
         }
 
+        public bool Repeat(string stream, string original, long offset, long length)
+        {
+            writer.Repeat(stream, original, offset, length);
+            return true;
+        }
+
         public bool Holds(string stream, long offset, ReadOnlySpan<byte> data) => writer.ParentHolds(stream, offset, data);
 
         public SnapshotReceipt Commit(ApplicationImage image, SnapshotFacts facts)
@@ -182,6 +188,8 @@ internal sealed class ApplicationSnapshots(SnapshotStore store, string name) : I
 internal sealed class SnapshotPages(SnapshotReader reader) : IPageSource
 {
     public IReadOnlyList<PageRun> Runs(string stream) => [.. reader.Runs(stream).Select(r => new PageRun(r.Offset, r.Length))];
+
+    public IReadOnlyList<PagePlace> Places(string stream) => [.. reader.Places(stream).Select(p => new PagePlace(p.Offset, p.Length, p.Pack, p.Part, p.Position))];
 
     public void Read(string stream, long offset, Span<byte> into) => reader.Read(stream, offset, into);
 }

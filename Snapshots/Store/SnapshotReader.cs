@@ -77,6 +77,21 @@ public sealed class SnapshotReader : IDisposable
 
     internal ExtentTable? Table(string stream) => _tables.GetValueOrDefault(stream);
 
+    /// <summary>Where the bytes of a stream are stored, ascending; empty for a stream that does not exist. Equal places hold equal bytes.</summary>
+    /// <exception cref="SnapshotDamagedException">Its extent table cannot be read.</exception>
+    public IReadOnlyList<StreamPlace> Places(string stream)
+    {
+        try
+        {
+            return [.. (Table(stream)?.All() ?? []).Select(extent => new StreamPlace(
+                extent.Offset, extent.Length, extent.Pack.Value, extent.Encoded ? extent.Position : -1, extent.Encoded ? extent.Skip : extent.Position))];
+        }
+        catch (SnapshotDamagedException e)
+        {
+            throw new SnapshotDamagedException(Info.Address, stream, 0, e);
+        }
+    }
+
     /// <summary>The stored runs of a stream, ascending, neighbours joined; empty for a stream that does not exist.</summary>
     /// <exception cref="SnapshotDamagedException">Its extent table cannot be read.</exception>
     public IReadOnlyList<StreamRun> Runs(string stream)

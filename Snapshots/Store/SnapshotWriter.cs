@@ -150,6 +150,24 @@ public sealed partial class SnapshotWriter : IDisposable
         }
     }
 
+    /// <summary>Gives a stream what another stream of this snapshot has in the same range, by reference, when it is committed. Holes stay holes.</summary>
+    /// <param name="stream">The stream's name.</param>
+    /// <param name="original">The other's, which does not repeat another one there itself (<c>stream.repeat</c> at the commit).</param>
+    /// <param name="offset">Offset of the first byte, 0 or above.</param>
+    /// <param name="length">Bytes.</param>
+    public void Repeat(string stream, string original, long offset, long length)
+    {
+        ObjectDisposedException.ThrowIf(_done, this);
+        ArgumentException.ThrowIfNullOrEmpty(stream);
+        ArgumentException.ThrowIfNullOrEmpty(original);
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        if (length > 0)
+        {
+            Builder(stream).Repeat(new StreamRun(offset, End(offset, length) - offset), original, Builder(original));
+        }
+    }
+
     /// <summary>Ends the first layer of a stream. Parts of it can be taken out with <see cref="Discard"/>, and others come in their place.</summary>
     internal void Seal(string stream) => Builder(stream).Seal();
 
@@ -259,7 +277,7 @@ public sealed partial class SnapshotWriter : IDisposable
     {
         try
         {
-            builder.Add(name, stream.Finish(name, _parent?.Table(name)));
+            builder.Add(name, stream.Finish(name, other => _parent?.Table(other)));
         }
         catch (SnapshotDamagedException e) when (_parent is not null)
         {

@@ -12,6 +12,7 @@ internal sealed class StreamBuilder
     private readonly List<StreamRun> _discarded = [];
     private List<Extent> _extents = [];
     private List<StreamRun> _kept = [];
+    private readonly List<(StreamRun Range, Original Of)> _repeated = [];
 
     // What came in before the seal: only this can be discarded.
     private List<Extent> _sealedExtents = [];
@@ -60,6 +61,23 @@ internal sealed class StreamBuilder
         }
     }
 
+    /// <summary>A range, above 0 bytes, in which another stream's extents are taken over.</summary>
+    internal void Repeat(in StreamRun range, string name, StreamBuilder original)
+    {
+        lock (_lock)
+        {
+            Span<(StreamRun Range, Original Of)> repeated = CollectionsMarshal.AsSpan(_repeated);
+            if (repeated.Length > 0 && repeated[^1].Range.End == range.Offset && repeated[^1].Of.Builder == original)
+            {
+                repeated[^1].Range = repeated[^1].Range with { Length = repeated[^1].Range.Length + range.Length };
+            }
+            else
+            {
+                _repeated.Add((range, new Original(name, original)));
+            }
+        }
+    }
+
     /// <summary>Ends the first layer: what comes in from here on may take the place of what is discarded of it.</summary>
     internal void Seal()
     {
@@ -91,12 +109,12 @@ internal sealed class StreamBuilder
     /// passed on: there may be millions.
     /// </summary>
     /// <param name="name">The stream's name, for an error.</param>
-    /// <param name="parent">The parent's table of the stream.</param>
-    internal IEnumerable<ReadOnlyMemory<Extent>> Finish(string name, ExtentTable? parent)
+    /// <param name="parentTable">The parent's table of a stream.</param>
+    internal IEnumerable<ReadOnlyMemory<Extent>> Finish(string name, Func<string, ExtentTable?> parentTable)
     {
         var joined = new Extent[PartLength];
         int count = 0;
-        foreach (ReadOnlyMemory<Extent> part in InOrder(parent))
+        foreach (ReadOnlyMemory<Extent> part in InOrder(parentTable(name), parentTable))
         {
             for (int taken = 0; taken < part.Length;)
             {
@@ -145,42 +163,49 @@ internal sealed class StreamBuilder
         return room;
     }
 
-    /// <summary>What came in and what is kept, ascending. What is kept is in order in itself, and joined.</summary>
-    private IEnumerable<ReadOnlyMemory<Extent>> InOrder(ExtentTable? parent)
+    /// <summary>What came in, what is repeated and what is kept, ascending. What is kept is in order in itself, and joined.</summary>
+    /// <param name="parent">The parent's table of this stream.</param>
+    /// <param name="parentTable">The same of another; null: without what is repeated.</param>
+    private IEnumerable<ReadOnlyMemory<Extent>> InOrder(ExtentTable? parent, Func<string, ExtentTable?>? parentTable)
     {
         TakeInSealed();
         _extents.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
         _kept.Sort(static (a, b) => a.Offset.CompareTo(b.Offset));
-        int next = 0;
+        _repeated.Sort(static (a, b) => a.Range.Offset.CompareTo(b.Range.Offset));
+        using IEnumerator<Extent> next = (parentTable is null || _repeated.Count == 0 ? Added() : InOrder(Added(), Repeated(parentTable))).GetEnumerator();
+        bool more = next.MoveNext();
         var one = new Extent[1];
-        if (parent is not null)
+        foreach (ReadOnlyMemory<Extent> kept in parent is null ? [] : _kept.SelectMany(range => parent.Parts(range.Offset, range.End)))
         {
-            foreach (StreamRun range in _kept)
+            for (ReadOnlyMemory<Extent> rest = kept; rest.Length > 0;)
             {
-                foreach (ReadOnlyMemory<Extent> kept in parent.Parts(range.Offset, range.End))
+                int before = more ? Before(rest.Span, next.Current.Offset) : rest.Length;
+                if (before > 0)
                 {
-                    for (ReadOnlyMemory<Extent> rest = kept; rest.Length > 0;)
-                    {
-                        int before = next < _extents.Count ? Before(rest.Span, _extents[next].Offset) : rest.Length;
-                        if (before > 0)
-                        {
-                            yield return rest[..before];
-                            rest = rest[before..];
-                        }
-                        else
-                        {
-                            one[0] = _extents[next++];
-                            yield return one;
-                        }
-                    }
+                    yield return rest[..before];
+                    rest = rest[before..];
+                }
+                else
+                {
+                    one[0] = next.Current;
+                    more = next.MoveNext();
+                    yield return one;
                 }
             }
         }
 
-        while (next < _extents.Count)
+        for (; more; more = next.MoveNext())
         {
-            one[0] = _extents[next++];
+            one[0] = next.Current;
             yield return one;
+        }
+    }
+
+    private IEnumerable<Extent> Added()
+    {
+        for (int i = 0; i < _extents.Count; i++)
+        {
+            yield return _extents[i];
         }
     }
 
@@ -208,6 +233,53 @@ internal sealed class StreamBuilder
         }
 
         return low;
+    }
+
+    private static IEnumerable<Extent> InOrder(IEnumerable<Extent> first, IEnumerable<Extent> second)
+    {
+        using IEnumerator<Extent> other = second.GetEnumerator();
+        bool more = other.MoveNext();
+        foreach (Extent extent in first)
+        {
+            for (; more && other.Current.Offset < extent.Offset; more = other.MoveNext())
+            {
+                yield return other.Current;
+            }
+
+            yield return extent;
+        }
+
+        for (; more; more = other.MoveNext())
+        {
+            yield return other.Current;
+        }
+    }
+
+    private IEnumerable<Extent> Repeated(Func<string, ExtentTable?> parentTable)
+    {
+        Dictionary<StreamBuilder, Reading> originals = [];
+        try
+        {
+            foreach ((StreamRun range, Original of) in _repeated)
+            {
+                if (!originals.TryGetValue(of.Builder, out Reading? reading))
+                {
+                    originals[of.Builder] = reading = new Reading(of, parentTable);
+                }
+
+                foreach (Extent extent in reading.Range(range))
+                {
+                    yield return extent;
+                }
+            }
+        }
+        finally
+        {
+            foreach (Reading reading in originals.Values)
+            {
+                reading.Dispose();
+            }
+        }
     }
 
     private void TakeInSealed()
@@ -259,5 +331,53 @@ internal sealed class StreamBuilder
         }
 
         return left;
+    }
+
+    private readonly record struct Original(string Name, StreamBuilder Builder);
+
+    /// <summary>Goes through a stream that others repeat, once, from range to range.</summary>
+    private sealed class Reading : IDisposable
+    {
+        private readonly Original _of;
+        private readonly IEnumerator<Extent> _extents;
+        private bool _more;
+        private int _repeated;
+
+        internal Reading(Original of, Func<string, ExtentTable?> parentTable)
+        {
+            _of = of;
+            _extents = of.Builder.InOrder(parentTable(of.Name), null).SelectMany(MemoryMarshal.ToEnumerable).GetEnumerator();
+            _more = _extents.MoveNext();
+        }
+
+        public void Dispose() => _extents.Dispose();
+
+        /// <summary>The extents in a range, which does not lie before that of an earlier call.</summary>
+        internal IEnumerable<Extent> Range(StreamRun range)
+        {
+            List<(StreamRun Range, Original Of)> borrowed = _of.Builder._repeated;
+            while (_repeated < borrowed.Count && borrowed[_repeated].Range.End <= range.Offset)
+            {
+                _repeated++;
+            }
+
+            if (_repeated < borrowed.Count && borrowed[_repeated].Range.Offset < range.End)
+            {
+                throw new SnapshotStoreException("stream.repeat", $"stream {_of.Name} is repeated at offset {range.Offset}, where it repeats another itself");
+            }
+
+            for (; _more && _extents.Current.Offset < range.End; _more = _extents.MoveNext())
+            {
+                if (_extents.Current.End > range.Offset)
+                {
+                    yield return _extents.Current.Clip(range.Offset, range.End);
+                }
+
+                if (_extents.Current.End > range.End)
+                {
+                    yield break;
+                }
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ internal sealed record BenchOptions
     private const string Usage = """
         usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--redis MIB] [--json FILE] [--plots DIR] [--holdfast FILE]
                Checkpoint.Bench --changes MIB [--windows N] [--seconds S] [--place DIR] [--pairs N] [--json FILE] [--holdfast FILE]
+               Checkpoint.Bench --family MIB [--processes N] [--place DIR] [--pairs N] [--json FILE] [--holdfast FILE]
           --place DIR      where the store and the yardsticks' file are (default: /dev/shm)
           --pairs N        measured pairs of yardstick and operation per case, 1-99 (default: 15)
           --only CASES     some of PROCESSESxMIB or PROCESSESxMIBxTHREADS, comma separated, such as 1x256,1x1x64
@@ -15,6 +16,8 @@ internal sealed record BenchOptions
           --redis MIB      then a redis server with so much in it: its first answer after either kind of restore (of --only 0: nothing else)
           --changes MIB    instead of all that: a process of so many MiB of which one page in a hundred changes between two checkpoints
           --windows N      and so many times, how fast it writes to its memory without, with, and with a tracked checkpoint in S seconds (default: 1; 60 s)
+          --family MIB     instead of all that: a process of so many MiB alone, and with children that share all of it copy-on-write
+          --processes N    how many these are with it (default: 32)
           --json FILE      writes every figure to FILE too
           --plots DIR      draws the freeze over memory, over processes and over threads: freeze-memory.svg, freeze-processes.svg, freeze-threads.svg there
           --holdfast FILE  the program to measure (default: what ./holdfast builds)
@@ -31,6 +34,11 @@ internal sealed record BenchOptions
 
     /// <summary>MiB of the application of <see cref="ChangeBench"/>; 0 for the other cases.</summary>
     public int ChangesOf { get; private init; }
+
+    /// <summary>MiB of the application of <see cref="FamilyBench"/>; 0 for the other cases.</summary>
+    public int FamilyOf { get; private init; }
+
+    public int Processes { get; private init; } = 32;
 
     public int Windows { get; private init; } = 1;
 
@@ -58,6 +66,8 @@ internal sealed record BenchOptions
                 ("--only", "0") => options with { Cases = [] },
                 ("--redis", _) when RedisBench.IsInstalled && Number(value, 1, 65536) is { } redis => options with { Redis = redis },
                 ("--changes", _) when Number(value, 1, 65536) is { } size => options with { ChangesOf = size },
+                ("--family", _) when Number(value, 1, 65536) is { } size => options with { FamilyOf = size },
+                ("--processes", _) when Number(value, 2, 200) is { } processes => options with { Processes = processes },
                 ("--windows", _) when Number(value, 0, 99) is { } windows => options with { Windows = windows },
                 ("--seconds", _) when Number(value, 1, 3600) is { } seconds => options with { Seconds = seconds },
                 ("--json", _) => options with { Json = Path.GetFullPath(value) },

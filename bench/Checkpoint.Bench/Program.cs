@@ -21,6 +21,19 @@ try
         return 0;
     }
 
+    if (options.FamilyOf > 0)
+    {
+        using FamilyBench family = new(options);
+        IReadOnlyList<FamilyPair> pairs = family.Run();
+        FamilyBench.Print(Console.Out, options, pairs);
+        if (options.Json is { } json)
+        {
+            Report.WriteJson(json, options, pairs);
+        }
+
+        return 0;
+    }
+
     using CheckpointBench bench = new(options);
     ConsoleCancelEventHandler cancel = (_, e) =>
     {

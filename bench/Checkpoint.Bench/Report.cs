@@ -88,6 +88,19 @@ internal static class Report
         },
         Indented));
 
+    public static void WriteJson(string file, BenchOptions options, IReadOnlyList<FamilyPair> pairs) => File.WriteAllText(file, JsonSerializer.Serialize(
+        new
+        {
+            options.Place,
+            MiB = options.FamilyOf,
+            options.Processes,
+            Kernel = Environment.OSVersion.Version.ToString(),
+            Processors = Environment.ProcessorCount,
+            LoadAverage = Load(),
+            Pairs = pairs,
+        },
+        Indented));
+
     private static string Load() => string.Join(' ', File.ReadAllText("/proc/loadavg").Split(' ').Take(3));
 
     private static Dictionary<string, double> Row(Sample sample, string freeze) => new()

@@ -4,7 +4,14 @@ namespace Holdfast.KernelBridge.Tests.Conformance;
 public sealed class MemoryPages : IPageSink, IPageSource
 {
     private readonly Lock gate = new();
-    private readonly Dictionary<string, SortedList<long, byte[]>> streams = [];
+    private readonly Dictionary<string, SortedList<long, Piece>> streams = [];
+    private readonly List<(string Stream, string Original, long Offset, long Length)> repeated = [];
+
+    /// <summary>Bytes that may lie in several places.</summary>
+    private readonly record struct Piece(byte[] Bytes, Guid Holder, int From, int Length)
+    {
+        public ReadOnlySpan<byte> Span => Bytes.AsSpan(From, Length);
+    }
 
     /// <summary>Runs before pages are read, in the midst of a restore that is.</summary>
     public Action BeforeRead { get; set; } = () => { };
@@ -55,23 +62,68 @@ public sealed class MemoryPages : IPageSink, IPageSource
         byte[] copy = data.ToArray();
         lock (gate)
         {
-            if (!streams.TryGetValue(stream, out SortedList<long, byte[]>? runs))
-            {
-                streams[stream] = runs = [];
-            }
+            Add(stream, offset, new Piece(copy, Guid.NewGuid(), 0, copy.Length));
+        }
+    }
 
-            if (!runs.TryAdd(offset, copy))
+    public bool Repeat(string stream, string original, long offset, long length)
+    {
+        lock (gate)
+        {
+            repeated.Add((stream, original, offset, length));
+        }
+
+        return true;
+    }
+
+    public IReadOnlyList<PagePlace> Places(string stream)
+    {
+        lock (gate)
+        {
+            TakeRepeated();
+            return streams.TryGetValue(stream, out SortedList<long, Piece>? runs) ? [.. runs.Select(run => new PagePlace(run.Key, run.Value.Length, run.Value.Holder, 0, run.Value.From))] : [];
+        }
+    }
+
+    private void Add(string stream, long offset, Piece piece)
+    {
+        if (!streams.TryGetValue(stream, out SortedList<long, Piece>? runs))
+        {
+            streams[stream] = runs = [];
+        }
+
+        if (!runs.TryAdd(offset, piece))
+        {
+            throw new InvalidOperationException($"stream {stream}: {offset:x}+{piece.Length:x} is written again, after {string.Join(' ', runs.TakeLast(4).Select(run => $"{run.Key:x}+{run.Value.Length:x}"))}");
+        }
+    }
+
+    /// <summary>Everything is there by the time at which something is read: what is repeated becomes pieces of the same bytes.</summary>
+    private void TakeRepeated()
+    {
+        foreach ((string stream, string original, long offset, long length) in repeated.Where(range => streams.ContainsKey(range.Original)))
+        {
+            Assert.DoesNotContain(repeated, range => range.Stream == original && range.Offset < offset + length && range.Offset + range.Length > offset);
+            foreach ((long at, Piece piece) in streams[original])
             {
-                throw new InvalidOperationException($"stream {stream}: {offset:x}+{copy.Length:x} is written again, after {string.Join(' ', runs.TakeLast(4).Select(run => $"{run.Key:x}+{run.Value.Length:x}"))}");
+                long from = Math.Max(offset, at);
+                long to = Math.Min(offset + length, at + piece.Length);
+                if (from < to)
+                {
+                    Add(stream, from, piece with { From = piece.From + (int)(from - at), Length = (int)(to - from) });
+                }
             }
         }
+
+        repeated.Clear();
     }
 
     public IReadOnlyList<PageRun> Runs(string stream)
     {
         lock (gate)
         {
-            return streams.TryGetValue(stream, out SortedList<long, byte[]>? runs) ? [.. runs.Select(run => new PageRun(run.Key, run.Value.Length))] : [];
+            TakeRepeated();
+            return streams.TryGetValue(stream, out SortedList<long, Piece>? runs) ? [.. runs.Select(run => new PageRun(run.Key, run.Value.Length))] : [];
         }
     }
 
@@ -80,7 +132,8 @@ public sealed class MemoryPages : IPageSink, IPageSource
         BeforeRead();
         lock (gate)
         {
-            SortedList<long, byte[]> runs = streams[stream];
+            TakeRepeated();
+            SortedList<long, Piece> runs = streams[stream];
             int low = 0;
             int high = runs.Count;
             while (low < high)
@@ -89,21 +142,24 @@ public sealed class MemoryPages : IPageSink, IPageSource
                 (low, high) = runs.GetKeyAtIndex(middle) <= offset ? (middle + 1, high) : (low, middle);
             }
 
-            runs.GetValueAtIndex(low - 1).AsSpan((int)(offset - runs.GetKeyAtIndex(low - 1)), into.Length).CopyTo(into);
+            runs.GetValueAtIndex(low - 1).Span.Slice((int)(offset - runs.GetKeyAtIndex(low - 1)), into.Length).CopyTo(into);
         }
     }
 
     public void Save(string path)
     {
+        TakeRepeated();
         using var writer = new BinaryWriter(File.Create(path));
-        foreach ((string stream, SortedList<long, byte[]> runs) in streams)
+        foreach ((string stream, SortedList<long, Piece> runs) in streams)
         {
-            foreach ((long offset, byte[] data) in runs)
+            foreach ((long offset, Piece piece) in runs)
             {
                 writer.Write(stream);
                 writer.Write(offset);
-                writer.Write(data.Length);
-                writer.Write(data);
+                writer.Write(piece.Holder.ToByteArray());
+                writer.Write(piece.From);
+                writer.Write(piece.Length);
+                writer.Write(piece.Span);
             }
         }
     }
@@ -116,7 +172,12 @@ public sealed class MemoryPages : IPageSink, IPageSource
         {
             string stream = reader.ReadString();
             long offset = reader.ReadInt64();
-            pages.Write(stream, offset, reader.ReadBytes(reader.ReadInt32()));
+            var holder = new Guid(reader.ReadBytes(16));
+            int from = reader.ReadInt32();
+            int length = reader.ReadInt32();
+            byte[] bytes = new byte[from + length];
+            reader.ReadBytes(length).CopyTo(bytes, from);
+            pages.Add(stream, offset, new Piece(bytes, holder, from, length));
         }
 
         return pages;
