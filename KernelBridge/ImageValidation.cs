@@ -132,7 +132,7 @@ internal static class ImageValidation
 
     private static IEnumerable<System.Collections.IEnumerable> Lists(ProcessImage process) =>
     [
-        process.Nested, process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.SeccompFilters, process.Memory?.Areas ?? [],
+        process.Nested, process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.SeccompFilters, process.Memory?.Areas ?? [], process.Memory?.AioContexts ?? [],
         .. process.Threads.Where(thread => thread is not null).Select(thread => thread.PendingSignals),
         .. process.Memory?.Areas.Where(area => area is not null).SelectMany(area => (IEnumerable<System.Collections.IEnumerable>)[area.Flags, area.Guards]) ?? [],
     ];
@@ -202,6 +202,7 @@ internal static class ImageValidation
             Require(area.Guards.All(guard => guard.Start >= area.Start && guard.Start < guard.End && guard.End <= area.End), $"{who}: a guard range is outside its area");
         }
 
+        Require(AioContexts.AreValid(process.Memory), $"{who}: impossible contexts of Linux AIO");
         Require(ProtectionKeys.AreValid(process.Memory), $"{who}: impossible protection keys");
         Require(process.Memory.AuxiliaryVector.Length <= 4096, $"{who}: its auxiliary vector is too long");
         Require(process.Memory.ExecutableFile >= 0 && process.Memory.ExecutableFile < image.MappedFiles.Count, $"{who}: no executable");

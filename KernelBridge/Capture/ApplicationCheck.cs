@@ -33,6 +33,11 @@ internal static class ApplicationCheck
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"memory: {obstacle}, so that it stands until its {PrivateBytes(inspection) >> 20} MiB are stored");
             }
 
+            foreach (Area ring in inspection.Areas.Where(area => area.Kind == AreaKind.RequestRing))
+            {
+                yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"context {ring.Map.Start:x} of Linux AIO: {AioContexts.Caveat}");
+            }
+
             foreach (DescriptorFacts facts in inspection.Descriptors.Where(facts => !refusals.Any(r => r.Pid == pid && r.Descriptor == facts.Number)))
             {
                 string? caveat = sockets.StandardStreams.ContainsKey(facts.Identity.Inode) ? InheritedStreams.Attached : terminals.Of(facts) is null ? DescriptorKinds.Of(facts)?.Caveat(facts) : null;

@@ -99,7 +99,7 @@ internal sealed partial class PtraceRestore : IRestore
             yield return refusal;
         }
 
-        foreach (Refusal refusal in HugePages.CheckRestore(Image, request.Pages))
+        foreach (Refusal refusal in HugePages.CheckRestore(Image, request.Pages).Concat(AioContexts.CheckRestore(Living)))
         {
             yield return refusal;
         }

@@ -16,6 +16,7 @@ public static class Program
         ["inject-once"] = Capture.CaptureHelpers.InjectOnce,
         ["ask-eventfds"] = Capture.CaptureHelpers.AskEventFds,
         ["copy-terminal-output"] = Capture.CaptureHelpers.CopyTerminalOutput,
+        ["count-requests"] = Capture.CaptureHelpers.CountRequests,
         ["copy-terminal-input"] = Capture.CaptureHelpers.CopyTerminalInput,
         ["checkpoint-once"] = Conformance.ConformanceHelpers.CheckpointOnce,
         ["checkpoint-forever"] = Conformance.ConformanceHelpers.CheckpointForever,
