@@ -13,6 +13,7 @@ public sealed class StateProgramTests
     [
         .. Some, "pipe_bytes", "epoll_sets", "descriptors_in_flight", "posix_queues", "tcp_sockets:v4", "tcp_without_room:four", "memfd_files", "pidfds", "timerfd_timers", "signalfd_masks",
         "pseudo_terminals", "terminal_output", "protection_keys", "posix_timers", "robust_mutex", "madvise_flags", "sleeps", "system_v_queues", "file_locks", "shared_memory", "copy_on_write", "zombies",
+        "terminal_input", "area_policies", "aio_contexts:calls",
     ];
 
     private static int Turn => int.TryParse(Environment.GetEnvironmentVariable("HOLDFAST_TURN"), out int turn) ? turn : DateTime.UtcNow.DayOfYear;

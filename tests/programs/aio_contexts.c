@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 	pthread_t threads[2];
 	uint64_t told = 0;
 	cpu_set_t one;
-	int slots, event;
+	int event;
 	uintptr_t sum = 0;
 
 	state_begin(argc, argv);
@@ -140,7 +140,7 @@ int main(int argc, char **argv)
 	MUST(setup(500, &fresh));
 	MUST(setup(8, &waited));
 	MUST(destroy(gone));
-	slots = fill(turned);
+	CHECK(fill(turned) >= 8, "a context has fewer slots than it was made with");
 	for (int i = 0; i < 300; i++) {
 		EQUAL(submit(turned, i, -1), 1);
 		take(turned, i, 1);
@@ -165,7 +165,8 @@ int main(int argc, char **argv)
 	EQUAL(read(event, &told, sizeof(told)), 8);
 	EQUAL(told, 1);
 	is_empty(turned);
-	EQUAL(fill(turned), slots);
+	/* More than that the kernel does not promise: some are set aside for other processors. */
+	CHECK(fill(turned) >= 8, "a context has fewer slots than it was made with");
 	take(wrapped, 120, 20);
 	is_empty(wrapped);
 	is_empty(fresh);
