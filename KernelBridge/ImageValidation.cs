@@ -133,7 +133,7 @@ internal static class ImageValidation
     private static IEnumerable<System.Collections.IEnumerable> Lists(ProcessImage process) =>
     [
         process.Nested, process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.SeccompFilters, process.Memory?.Areas ?? [], process.Memory?.AioContexts ?? [],
-        .. process.Threads.Where(thread => thread is not null).Select(thread => thread.PendingSignals),
+        .. process.Threads.Where(thread => thread is not null).SelectMany(thread => (IEnumerable<System.Collections.IEnumerable>)[thread.PendingSignals, thread.SeccompFilters]),
         .. process.Memory?.Areas.Where(area => area is not null).SelectMany(area => (IEnumerable<System.Collections.IEnumerable>)[area.Flags, area.Guards]) ?? [],
     ];
 
@@ -169,7 +169,7 @@ internal static class ImageValidation
             $"{who}: a record lock is impossible");
         Require(process.IntervalTimers.All(timer => timer.Which is >= 0 and < 3), $"{who}: a timer is out of range");
         Require(process.StoppedBy == 0 || Tracee.JobSignals.Contains(process.StoppedBy), $"{who}: stopped by signal {process.StoppedBy}");
-        string? filters = SeccompFilters.Problem(process.SeccompFilters);
+        string? filters = SeccompFilters.Problem(process.SeccompFilters) ?? process.Threads.Select(thread => SeccompFilters.Problem(thread.SeccompFilters)).FirstOrDefault(problem => problem is not null);
         Require(filters is null, $"{who}: {filters}");
         string? timers = PosixTimers.Problem(process);
         Require(timers is null, $"{who}: {timers}");

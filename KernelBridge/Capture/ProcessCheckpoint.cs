@@ -18,7 +18,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     private readonly Dictionary<int, Tracee> threads = [];
     private readonly TargetMemory memory;
     private ProcessInspection? prepared;
-    private SeccompFilters? filters;
+    private SeccompFilterSets? filters;
     private Gadgets? gadgets;
     private SleepNotes? sleeps;
     private FrozenCopy? copy;
@@ -152,7 +152,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
                 }
             }
 
-            filters = refusals.Count == 0 ? SeccompFilters.Read(Inspection.View, Inspection.Threads, refusals) : null;
+            filters = refusals.Count == 0 ? SeccompFilterSets.Read(Inspection.View, Inspection.Threads, refusals) : null;
             if (FindSlot() is null)
             {
                 refusals.Add(Inspection.View.Refuse("inject.stack", "stack", "its main stack has no room below what is in use", "try again, or give it a larger stack"));
@@ -205,8 +205,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             long sinceCapture = image.SinceCapture();
             // So that a thread which is stopped again before it ran is still known to be in the noted wait.
             UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
-            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, state, mask) { Filters = filters };
+            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, state, mask) { Filters = filters?.Of(tid) };
             captured.Add(Resources.Threads.Capture(tid, status, view.Depth, registers, state, mask, calls, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
+            captured[^1].SeccompFilters = filters?.Own(tid) ?? [];
             if (tid == Pid)
             {
                 foreach (IProcessResource resource in ProcessResources.All)
@@ -214,7 +215,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
                     resource.Capture(view, calls, image);
                 }
 
-                image.SeccompFilters = filters?.Images ?? [];
+                image.SeccompFilters = filters?.Common ?? [];
                 image.Memory = AddressSpaces.Capture(view, inspection.Areas, calls);
                 application.SocketQueues.Copy(inspection.Descriptors, application.Sockets, calls);
                 application.TerminalOutput.Copy(inspection.Descriptors, calls);
@@ -255,7 +256,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         pages.Base = null;
-        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas) is not null)
+        if (application.HasSubreaper || filters?.Of(LeadingThread.Tid) is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas) is not null)
         {
             return false;
         }
@@ -267,13 +268,13 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             return false;
         }
 
-        Tracee thread = threads.GetValueOrDefault(Pid) ?? threads.Values.First();
+        Tracee thread = LeadingThread;
         try
         {
             ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
             using InjectedCalls calls = new(
                 thread, memory, gadgets!, slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid))
-            { Filters = filters };
+            { Filters = filters?.Of(thread.Tid) };
             copy = FrozenCopy.Make(calls, thread);
         }
         catch (BridgeException e) when (e.Code is "copy.failed" or "inject.stack" or SeccompFilters.Code)
@@ -456,6 +457,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         // then only memory that holds nothing is nobody's.
         return MainThreadIsOnStack(stack) || HoldsNothing(stack.Start) ? stack.Start : null;
     }
+
+    /// <summary>Who makes the calls that any thread could: the first, or another where that has ended.</summary>
+    private Tracee LeadingThread => threads.GetValueOrDefault(Pid) ?? threads.Values.First();
 
     private bool MainThreadIsOnStack(MemoryMap stack) =>
         threads.TryGetValue(Pid, out Tracee? main) && PtraceCall.GetRegisters(main.Tid).Rsp is var pointer && pointer >= stack.Start && pointer < stack.End;

@@ -104,7 +104,7 @@ internal sealed partial class PtraceRestore : IRestore
             yield return refusal;
         }
 
-        if (!own.IsOfHost && Living.FirstOrDefault(process => process.SeccompFilters.Count > 0) is { } filtered)
+        if (!own.IsOfHost && Living.FirstOrDefault(HasFilters) is { } filtered)
         {
             yield return new Refusal(SeccompFilters.Rights, filtered.Pid, null, "seccomp", SeccompFilters.WithoutRights, "restore as root");
         }
