@@ -30,6 +30,8 @@ internal static class ImageValidation
         Tree(image);
         string? namespaces = PidNamespaces.Problem(image);
         Require(namespaces is null, namespaces ?? string.Empty);
+        string? interfaces = NetworkInterfaces.Problem(image);
+        Require(interfaces is null, interfaces ?? string.Empty);
         string? mounts = MountNamespaces.Problem(image);
         Require(mounts is null, mounts ?? string.Empty);
         foreach (ProcessImage process in image.Processes.Where(process => process.ZombieStatus is null))

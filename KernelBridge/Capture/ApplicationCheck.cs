@@ -79,7 +79,13 @@ internal static class ApplicationCheck
         IReadOnlyList<string> isolated = HostFacts.IsolatedOf(pid);
         if (isolated.Contains("net"))
         {
-            yield return "its network namespace comes back with the loopback interface only: addresses, routes and rules are not kept";
+            yield return NetworkInterfaces.Caveat;
+            List<string> left = [];
+            _ = NetworkInterfaces.Capture(pid, left);
+            if (left.Count > 0)
+            {
+                yield return $"interfaces that are no veth with its other end here are not kept: {string.Join(", ", left)}";
+            }
         }
 
         if (isolated.Contains("mount"))

@@ -99,7 +99,7 @@ internal sealed partial class PtraceRestore : IRestore
             yield return refusal;
         }
 
-        foreach (Refusal refusal in HugePages.CheckRestore(Image, request.Pages).Concat(AioContexts.CheckRestore(Living)))
+        foreach (Refusal refusal in HugePages.CheckRestore(Image, request.Pages).Concat(AioContexts.CheckRestore(Living)).Concat(NetworkInterfaces.CheckRestore(Image.Interfaces)))
         {
             yield return refusal;
         }
