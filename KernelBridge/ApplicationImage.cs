@@ -32,6 +32,10 @@ public sealed record ApplicationImage
     [JsonInclude]
     internal IReadOnlyList<string>? Isolated { get; init; }
 
+    /// <summary>Interfaces of a network of its own; empty in images that do not say.</summary>
+    [JsonInclude]
+    internal IReadOnlyList<InterfaceImage> Interfaces { get; set => field = value ?? []; } = [];
+
     [JsonInclude]
     internal IReadOnlyList<OpenFileImage> OpenFiles { get; set; } = [];
 

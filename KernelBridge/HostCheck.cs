@@ -36,7 +36,7 @@ internal static class HostCheck
         string? obstacle = Capture.WriteTrackers.Obstacle;
         rows.Add(new CheckRow(
             "tracking of writes", obstacle is null ? CheckVerdict.Yes : CheckVerdict.Caveat,
-            obstacle is null ? "userfaultfd write protection and PAGEMAP_SCAN" : $"{obstacle}: every checkpoint reads all memory, and stores what differs"));
+            obstacle is null ? Capture.WriteTrackers.BySoftDirtyBits ? "soft-dirty bits" : "userfaultfd write protection and PAGEMAP_SCAN" : $"{obstacle}: every checkpoint reads all memory, and stores what differs"));
         Refusal? lazy = UserFault.Check();
         rows.Add(new CheckRow("lazy restore", lazy is null ? CheckVerdict.Yes : CheckVerdict.Caveat, lazy?.Why ?? "memory can come on demand (userfaultfd)", lazy?.Remedy ?? ""));
         return rows;

@@ -30,6 +30,8 @@ internal static class ImageValidation
         Tree(image);
         string? namespaces = PidNamespaces.Problem(image);
         Require(namespaces is null, namespaces ?? string.Empty);
+        string? interfaces = NetworkInterfaces.Problem(image);
+        Require(interfaces is null, interfaces ?? string.Empty);
         string? mounts = MountNamespaces.Problem(image);
         Require(mounts is null, mounts ?? string.Empty);
         foreach (ProcessImage process in image.Processes.Where(process => process.ZombieStatus is null))
@@ -132,8 +134,8 @@ internal static class ImageValidation
 
     private static IEnumerable<System.Collections.IEnumerable> Lists(ProcessImage process) =>
     [
-        process.Nested, process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.SeccompFilters, process.Memory?.Areas ?? [],
-        .. process.Threads.Where(thread => thread is not null).Select(thread => thread.PendingSignals),
+        process.Nested, process.Threads, process.Descriptors, process.SignalActions, process.PendingSignals, process.IntervalTimers, process.PosixTimers, process.Limits, process.SeccompFilters, process.Memory?.Areas ?? [], process.Memory?.AioContexts ?? [],
+        .. process.Threads.Where(thread => thread is not null).SelectMany(thread => (IEnumerable<System.Collections.IEnumerable>)[thread.PendingSignals, thread.SeccompFilters]),
         .. process.Memory?.Areas.Where(area => area is not null).SelectMany(area => (IEnumerable<System.Collections.IEnumerable>)[area.Flags, area.Guards]) ?? [],
     ];
 
@@ -169,7 +171,7 @@ internal static class ImageValidation
             $"{who}: a record lock is impossible");
         Require(process.IntervalTimers.All(timer => timer.Which is >= 0 and < 3), $"{who}: a timer is out of range");
         Require(process.StoppedBy == 0 || Tracee.JobSignals.Contains(process.StoppedBy), $"{who}: stopped by signal {process.StoppedBy}");
-        string? filters = SeccompFilters.Problem(process.SeccompFilters);
+        string? filters = SeccompFilters.Problem(process.SeccompFilters) ?? process.Threads.Select(thread => SeccompFilters.Problem(thread.SeccompFilters)).FirstOrDefault(problem => problem is not null);
         Require(filters is null, $"{who}: {filters}");
         string? timers = PosixTimers.Problem(process);
         Require(timers is null, $"{who}: {timers}");
@@ -202,6 +204,7 @@ internal static class ImageValidation
             Require(area.Guards.All(guard => guard.Start >= area.Start && guard.Start < guard.End && guard.End <= area.End), $"{who}: a guard range is outside its area");
         }
 
+        Require(AioContexts.AreValid(process.Memory), $"{who}: impossible contexts of Linux AIO");
         Require(ProtectionKeys.AreValid(process.Memory), $"{who}: impossible protection keys");
         Require(process.Memory.AuxiliaryVector.Length <= 4096, $"{who}: its auxiliary vector is too long");
         Require(process.Memory.ExecutableFile >= 0 && process.Memory.ExecutableFile < image.MappedFiles.Count, $"{who}: no executable");

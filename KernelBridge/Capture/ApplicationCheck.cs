@@ -61,6 +61,11 @@ internal static class ApplicationCheck
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"memory: {obstacle}, so that it stands until its {PrivateBytes(inspection) >> 20} MiB are stored");
             }
 
+            foreach (Area ring in inspection.Areas.Where(area => area.Kind == AreaKind.RequestRing))
+            {
+                yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"context {ring.Map.Start:x} of Linux AIO: {AioContexts.Caveat}");
+            }
+
             foreach (DescriptorFacts facts in inspection.Descriptors.Where(facts => !refusals.Any(r => r.Pid == pid && r.Descriptor == facts.Number)))
             {
                 string? caveat = sockets.StandardStreams.ContainsKey(facts.Identity.Inode) ? InheritedStreams.Attached : terminals.Of(facts) is null ? DescriptorKinds.Of(facts)?.Caveat(facts) : null;
@@ -102,7 +107,13 @@ internal static class ApplicationCheck
         IReadOnlyList<string> isolated = HostFacts.IsolatedOf(pid);
         if (isolated.Contains("net"))
         {
-            yield return "its network namespace comes back with the loopback interface only: addresses, routes and rules are not kept";
+            yield return NetworkInterfaces.Caveat;
+            List<string> left = [];
+            _ = NetworkInterfaces.Capture(pid, left);
+            if (left.Count > 0)
+            {
+                yield return $"interfaces that are no veth with its other end here are not kept: {string.Join(", ", left)}";
+            }
         }
 
         if (isolated.Contains("mount"))

@@ -36,6 +36,7 @@ internal static class ApplicationInspection
         refusals.AddRange(SignalDrivenFiles.Refusals(inspections, target.Scope, namespaces, FromOutside(outsidePipes, sockets, terminals)));
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
+        refusals.AddRange(AioContexts.Inherited(inspections));
         refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : []);
         refusals.AddRange(InterProcessCommunication.Refusals(target.RootPid, pids));
         refusals.AddRange(target.Scope == ApplicationScope.Space ? SharedMemoryDirectory.Refusals(target.RootPid) : []);

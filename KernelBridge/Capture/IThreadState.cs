@@ -65,6 +65,11 @@ internal interface IThreadState
     /// <param name="areas">Its memory.</param>
     IReadOnlyList<int> ProtectionKeys(int pid, IReadOnlyList<Area> areas);
 
+    /// <summary>Contexts of Linux AIO (io_setup(2)), with the events that wait in them.</summary>
+    /// <param name="view">The process.</param>
+    /// <param name="areas">Its memory.</param>
+    IReadOnlyList<AioContextImage> AioContexts(ProcessView view, IReadOnlyList<Area> areas);
+
     /// <summary>Signals that wait, with their siginfo of 128 bytes each, oldest first.</summary>
     /// <param name="shared">For the process; else for the thread.</param>
     IReadOnlyList<byte[]> PendingSignals(bool shared);

@@ -75,7 +75,7 @@ internal sealed class ImageAssembly
         return new ApplicationImage
         {
             Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = census?.Terminals.Capture(outputs, inputs) ?? [],
-            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, MountNamespaces = census?.MountNamespaces.Images ?? [], Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
+            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, Interfaces = target.Scope == ApplicationScope.Space ? NetworkInterfaces.Capture(reference, []) : [], MountNamespaces = census?.MountNamespaces.Images ?? [], Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
 

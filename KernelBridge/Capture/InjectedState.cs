@@ -91,6 +91,8 @@ internal sealed unsafe class InjectedState : IThreadState
 
     public IReadOnlyList<int> ProtectionKeys(int pid, IReadOnlyList<Area> areas) => Resources.ProtectionKeys.Capture(pid, areas, calls);
 
+    public IReadOnlyList<AioContextImage> AioContexts(ProcessView view, IReadOnlyList<Area> areas) => Resources.AioContexts.Capture(view, areas, calls);
+
     public IReadOnlyList<byte[]> PendingSignals(bool shared) => shared ? SharedSignals : pending;
 
     public IReadOnlyList<SignalActions.KernelAction> SignalActions(IReadOnlyList<int> signals)

@@ -63,6 +63,9 @@ internal static class Interruption
             case X64.Semtimedop or X64.EpollPwait2 when registers.R10 != 0:
                 repeated.R10 = Shorten(registers.R10, elapsed, memory, room);
                 break;
+            case X64.IoGetevents or X64.IoPgetevents when registers.R8 != 0:
+                repeated.R8 = Shorten(registers.R8, elapsed, memory, room);
+                break;
         }
 
         return repeated;

@@ -51,14 +51,14 @@ internal sealed partial class ProcessCheckpoint
 
     private WriteTracker? BeginTracking(ProcessStat stat)
     {
-        Tracee thread = threads.GetValueOrDefault(Pid) ?? threads.Values.First();
+        Tracee thread = LeadingThread;
         WriteTracker? begun;
         try
         {
             ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
             using InjectedCalls calls = new(
                 thread, memory, gadgets!, slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid))
-            { Filters = filters };
+            { Filters = filters?.Of(thread.Tid) };
             begun = WriteTracker.TryCreate(Inspection!.View, calls);
         }
         catch (BridgeException e) when (e.Code is "inject.stack" or SeccompFilters.Code)

@@ -12,7 +12,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     private readonly Dictionary<int, Tracee> threads = [];
     private readonly TargetMemory memory;
     private ProcessInspection? prepared;
-    private SeccompFilters? filters;
+    private SeccompFilterSets? filters;
     private Gadgets? gadgets;
     private SleepNotes? sleeps;
     private FrozenCopy? copy;
@@ -146,7 +146,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
                 }
             }
 
-            filters = refusals.Count == 0 ? SeccompFilters.Read(Inspection.View, Inspection.Threads, refusals) : null;
+            filters = refusals.Count == 0 ? SeccompFilterSets.Read(Inspection.View, Inspection.Threads, refusals) : null;
             if (FindSlot() is null)
             {
                 refusals.Add(Inspection.View.Refuse("inject.stack", "stack", "its main stack has no room below what is in use", "try again, or give it a larger stack"));
@@ -181,13 +181,14 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             long sinceCapture = image.SinceCapture();
             // So that a thread which is stopped again before it ran is still known to be in the noted wait.
             UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
-            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, extended, mask) { Filters = filters };
+            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, extended, mask) { Filters = filters?.Of(tid) };
             InjectedState state = new(tid, calls, first: tid == Pid);
             captured.Add(Resources.Threads.Capture(tid, status, inspection.View.Depth, registers, extended, mask, state, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
+            captured[^1].SeccompFilters = filters?.Own(tid) ?? [];
             if (tid == Pid)
             {
                 ProcessCapture.Ask(inspection, state, image);
-                image.SeccompFilters = filters?.Images ?? [];
+                image.SeccompFilters = filters?.Common ?? [];
                 application.SocketQueues.Copy(inspection.Descriptors, application.Sockets, new InjectedSockets(calls));
                 application.TerminalOutput.Copy(inspection.Descriptors, calls);
                 application.TerminalInput.Copy(inspection.Descriptors, index => application.Terminals?.CanBeOpened(index) == true, calls);
@@ -228,7 +229,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         pages.Base = null;
-        if (application.HasSubreaper || filters is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas, application.MemoryLimits) is not null)
+        if (application.HasSubreaper || filters?.Of(LeadingThread.Tid) is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas, application.MemoryLimits) is not null)
         {
             return false;
         }
@@ -239,13 +240,13 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             return false;
         }
 
-        Tracee thread = threads.GetValueOrDefault(Pid) ?? threads.Values.First();
+        Tracee thread = LeadingThread;
         try
         {
             ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
             using InjectedCalls calls = new(
                 thread, memory, gadgets!, slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid))
-            { Filters = filters };
+            { Filters = filters?.Of(thread.Tid) };
             copy = FrozenCopy.Make(calls, thread);
         }
         catch (BridgeException e) when (e.Code is "copy.failed" or "inject.stack" or SeccompFilters.Code)
@@ -414,6 +415,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
         return (known, remaining);
     }
+
+    /// <summary>Who makes the calls that any thread could: the first, or another where that has ended.</summary>
+    private Tracee LeadingThread => threads.GetValueOrDefault(Pid) ?? threads.Values.First();
 
     private ulong? FindSlot()
     {

@@ -26,6 +26,11 @@ internal static class DeviceLimits
         {
             refusals.Add(inspection.View.Refuse(SeccompFilters.Code, "seccomp filter", "the kernel gives filters to a tracer only, and the device is none", Remedy));
         }
+
+        if (inspection.Areas.Find(area => area.Kind == AreaKind.RequestRing) is { } ring)
+        {
+            refusals.Add(inspection.View.Refuse(AioContexts.Code, $"AIO context at {ring.Map.Start:x}", "what is in flight only calls made inside the process tell", Remedy));
+        }
     }
 
     /// <summary>The same, of an application.</summary>

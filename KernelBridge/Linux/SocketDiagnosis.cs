@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Net;
+using static Holdfast.KernelBridge.Linux.NetlinkSocket;
 using static Holdfast.KernelBridge.Linux.SocketCalls;
 
 namespace Holdfast.KernelBridge.Linux;
@@ -34,15 +35,15 @@ internal sealed record TcpSocketState(ulong Inode, int State, IPEndPoint Local, 
 }
 
 /// <summary>Asks the kernel for all sockets of a network namespace; see sock_diag(7) and include/uapi/linux/{unix_diag,inet_diag}.h.</summary>
-internal sealed unsafe class SocketDiagnosis : IDisposable
+internal sealed class SocketDiagnosis : IDisposable
 {
     private const int NETLINK_SOCK_DIAG = 4, SOCK_DIAG_BY_FAMILY = 20, SOCK_DESTROY = 21;
 
-    private readonly int fd;
+    private readonly NetlinkSocket socket;
 
-    private SocketDiagnosis(int fd)
+    private SocketDiagnosis(NetlinkSocket socket)
     {
-        this.fd = fd;
+        this.socket = socket;
     }
 
     /// <summary>Asks in the network namespace of a process; null where this kernel cannot tell.</summary>
@@ -50,17 +51,13 @@ internal sealed unsafe class SocketDiagnosis : IDisposable
     {
         try
         {
-            // A socket stays in the namespace in which it was made.
-            int own = ProcFs.TryLink($"/proc/{pid}/ns/net") == ProcFs.TryLink("/proc/self/ns/net") ? Open() : NamespaceVisitor.Ask(pid, "net", Open);
-            return own < 0 ? null : new SocketDiagnosis(own);
+            return NetlinkSocket.TryOpen(pid, NETLINK_SOCK_DIAG) is { } socket ? new SocketDiagnosis(socket) : null;
         }
         catch (BridgeException e) when (e.Code == "rights.missing")
         {
             return null;
         }
     }
-
-    private static int Open() => SocketCalls.socket(AF_NETLINK, SOCK_RAW | Libc.O_CLOEXEC, NETLINK_SOCK_DIAG);
 
     /// <summary>All Unix sockets; null where this kernel cannot tell (CONFIG_UNIX_DIAG).</summary>
     public List<UnixSocketState>? UnixSockets()
@@ -168,83 +165,12 @@ internal sealed unsafe class SocketDiagnosis : IDisposable
         question[1] = IPPROTO_TCP;
         BinaryPrimitives.WriteUInt32LittleEndian(question.AsSpan(4), uint.MaxValue);
         state.Identity.CopyTo(question, 8);
-        return Send(SOCK_DESTROY, 5, question) && Receive(_ => { });
+        return socket.Ask(SOCK_DESTROY, NetlinkSocket.Acknowledged, question) == 0;
     }
 
-    public void Dispose() => _ = Libc.close(fd);
+    public void Dispose() => socket.Dispose();
 
     private delegate void Answered(ReadOnlySpan<byte> answer);
 
-    private delegate void Attribute(int type, ReadOnlySpan<byte> value);
-
-    private static uint U32(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt32LittleEndian(bytes[offset..]);
-
-    private static void Attributes(ReadOnlySpan<byte> bytes, Attribute take)
-    {
-        while (bytes.Length >= 4)
-        {
-            int length = BinaryPrimitives.ReadUInt16LittleEndian(bytes);
-            if (length < 4 || length > bytes.Length)
-            {
-                return;
-            }
-
-            take(BinaryPrimitives.ReadUInt16LittleEndian(bytes[2..]), bytes[4..length]);
-            bytes = bytes[Math.Min(bytes.Length, (length + 3) & ~3)..];
-        }
-    }
-
-    // NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH.
-    private bool Dump(byte[] question, Answered take) => Send(SOCK_DIAG_BY_FAMILY, 0x301, question) && Receive(take);
-
-    private bool Send(ushort type, ushort flags, byte[] question)
-    {
-        byte[] message = new byte[16 + question.Length];
-        BinaryPrimitives.WriteUInt32LittleEndian(message, (uint)message.Length);
-        BinaryPrimitives.WriteUInt16LittleEndian(message.AsSpan(4), type);
-        BinaryPrimitives.WriteUInt16LittleEndian(message.AsSpan(6), flags);
-        question.CopyTo(message, 16);
-        fixed (byte* p = message)
-        {
-            return SocketCalls.send(fd, p, (nuint)message.Length, 0) == message.Length;
-        }
-    }
-
-    private bool Receive(Answered take)
-    {
-        byte[] buffer = new byte[65536];
-        while (true)
-        {
-            nint count;
-            fixed (byte* p = buffer)
-            {
-                count = recv(fd, p, (nuint)buffer.Length, 0);
-            }
-
-            if (count <= 0)
-            {
-                return false;
-            }
-
-            ReadOnlySpan<byte> rest = buffer.AsSpan(0, (int)count);
-            while (rest.Length >= 16)
-            {
-                int length = (int)U32(rest, 0);
-                int type = BinaryPrimitives.ReadUInt16LittleEndian(rest[4..]);
-                if (length < 16 || length > rest.Length)
-                {
-                    return false;
-                }
-
-                if (type is 2 or 3)
-                {
-                    // NLMSG_ERROR, NLMSG_DONE: an error, or 0.
-                    return type == 3 || (length >= 20 && U32(rest, 16) == 0);
-                }
-
-                take(rest[16..length]);
-                rest = rest[Math.Min(rest.Length, (length + 3) & ~3)..];
-            }
-        }
-    }
+    private bool Dump(byte[] question, Answered take) => socket.Ask(SOCK_DIAG_BY_FAMILY, NetlinkSocket.Dump, question, (_, answer) => take(answer)) == 0;
 }

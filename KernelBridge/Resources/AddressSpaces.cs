@@ -23,6 +23,9 @@ internal enum AreaKind
 
     /// <summary>System V shared memory of the application's own IPC namespace.</summary>
     SystemV,
+
+    /// <summary>The ring of a context of Linux AIO.</summary>
+    RequestRing,
 }
 
 /// <summary>Recognises and captures the memory map of a process; see proc(5) on maps, smaps and map_files.</summary>
@@ -52,7 +55,6 @@ internal static class AddressSpaces
     private static readonly (string Name, string Code, string Why)[] Unreal =
     [
         ("/SYSV", "memory.sysv", "System V shared memory of the host's IPC namespace cannot be captured"),
-        ("/[aio]", "memory.aio", "a context of Linux AIO (io_setup) cannot be captured"),
         ("/secretmem", "memory.secret", "secret memory (memfd_secret) cannot be captured"),
         ("/dmabuf:", "memory.device", "device memory cannot be captured"),
         ("/drm mm object", "memory.device", "device memory cannot be captured"),
@@ -135,6 +137,13 @@ internal static class AddressSpaces
                 continue;
             }
 
+            if (AioContexts.IsRing(map))
+            {
+                areas.Add(new Area(map, AreaKind.RequestRing, null));
+                refusals.AddRange(AioContexts.Check(view, map) is { } ring ? [ring] : []);
+                continue;
+            }
+
             if (Array.Find(Unreal, unreal => map.Name.StartsWith(unreal.Name, StringComparison.Ordinal)) is { Code: not null } special)
             {
                 refusals.Add(Refuse(view, map, special.Code, special.Why));
@@ -200,6 +209,7 @@ internal static class AddressSpaces
             EnvironmentEnd = stat.Field(51), Break = state.Break, AuxiliaryVector = ProcFs.Bytes($"/proc/{view.Pid}/auxv"),
             Executable = executable, ExecutableIdentity = identity ?? throw new BridgeException("file.unreadable", $"looking at {executable}", "it cannot be found"),
             Areas = [.. areas.Select(area => area.ToImage())], ProtectionKeys = state.ProtectionKeys(view.Pid, areas),
+            AioContexts = state.AioContexts(view, areas),
         };
     }
 
@@ -289,6 +299,9 @@ internal sealed record MemoryImage
 
     /// <summary>Protection keys that are allocated (<see cref="Resources.ProtectionKeys"/>).</summary>
     public IReadOnlyList<int> ProtectionKeys { get; init => field = value ?? []; } = [];
+
+    /// <summary>Contexts of Linux AIO (<see cref="Resources.AioContexts"/>).</summary>
+    public IReadOnlyList<AioContextImage> AioContexts { get; set => field = value ?? []; } = [];
 
     /// <summary>Index into <see cref="ApplicationImage.MappedFiles"/> of the executable.</summary>
     public int ExecutableFile { get; set; } = -1;

@@ -110,7 +110,9 @@ internal static class DescriptorKinds
             return locked;
         }
 
-        return Of(facts) is { } kind ? kind.Check(facts) : facts.Refuse(Code(facts), $"{Name(facts)} cannot be captured", "close it before the checkpoint");
+        return Of(facts) is { } kind ? kind.Check(facts)
+            : Code(facts) == IoUrings.Code ? IoUrings.Refuse(facts)
+            : facts.Refuse(Code(facts), $"{Name(facts)} cannot be captured", "close it before the checkpoint");
     }
 
     private static string Code(DescriptorFacts facts) => facts.Link switch

@@ -8,9 +8,8 @@ using Holdfast.KernelBridge.Tape;
 namespace Holdfast.KernelBridge.Resources;
 
 /// <summary>
-/// Filters of seccomp(2). They are read by ptrace when the process stands, and decide which calls may be made inside it: one that they do not allow is never tried,
-/// since it may end the process. All threads of a process must have the same ones, as SECCOMP_FILTER_FLAG_TSYNC makes it. In a restored process its first thread sets
-/// them before it makes the others, which inherit them; PTRACE_O_SUSPEND_SECCOMP keeps them from the building.
+/// Filters of seccomp(2) that a thread has. They are read by ptrace when the process stands, and decide which calls may be made inside it: one that they do not allow is never tried,
+/// since it may end the process. Threads may have different ones: <see cref="SeccompFilterSets"/>.
 /// </summary>
 internal sealed class SeccompFilters
 {
@@ -26,12 +25,14 @@ internal sealed class SeccompFilters
 
     private const int SECCOMP_SET_MODE_FILTER = 1, ModeStrict = 1, ModeFilter = 2, FlagLog = 2, PR_SET_NAME = 15, PR_GET_TID_ADDRESS = 40;
 
-    // One of each kind: what a checkpoint calls inside a process. Calls with other arguments are looked at again before they are made.
+    // One of each kind: what a checkpoint calls inside a thread, and inside the first one. Calls with other arguments are looked at again before they are made.
+    private static readonly (string Name, InjectedCall Call)[] neededOfThread =
+        [("rt_sigreturn", new(X64.RtSigreturn)), ("sigaltstack", new(X64.Sigaltstack, 0, 1)), ("prctl", new(X64.Prctl, PR_GET_TID_ADDRESS, 1))];
+
     private static readonly (string Name, InjectedCall Call)[] needed =
     [
-        ("rt_sigreturn", new(X64.RtSigreturn)), ("rt_sigaction", new(X64.RtSigaction, Libc.SIGTRAP, 0, 1, 8)), ("rt_sigtimedwait", new(X64.RtSigtimedwait, 1, 0, 1, 8)),
-        ("sigaltstack", new(X64.Sigaltstack, 0, 1)), ("prctl", new(X64.Prctl, PR_GET_TID_ADDRESS, 1)), ("getitimer", new(X64.Getitimer, 0, 1)), ("brk", new(X64.Brk)),
-        ("membarrier", new(X64.Membarrier, 512)),
+        .. neededOfThread, ("rt_sigaction", new(X64.RtSigaction, Libc.SIGTRAP, 0, 1, 8)), ("rt_sigtimedwait", new(X64.RtSigtimedwait, 1, 0, 1, 8)), ("getitimer", new(X64.Getitimer, 0, 1)),
+        ("brk", new(X64.Brk)), ("membarrier", new(X64.Membarrier, 512)),
     ];
 
     private static readonly InjectedCall[] neededForCopy =
@@ -67,11 +68,6 @@ internal sealed class SeccompFilters
         {
             yield return view.Refuse(Code, "seccomp", "it is in seccomp's strict mode, which lets nobody make a system call in it", "let it use a filter");
         }
-        else if (threads.FirstOrDefault(thread => thread.Status.Number("Seccomp") != threads[0].Status.Number("Seccomp")
-            || thread.Status.Number("Seccomp_filters") != threads[0].Status.Number("Seccomp_filters")) is { Status: { } other })
-        {
-            yield return Differing(view, other.Above("NSpid", view.Depth));
-        }
         else if (ProcessStatus.Read(Environment.ProcessId).Number("Seccomp") != 0)
         {
             yield return view.Refuse(Code, "seccomp", "Holdfast runs under a seccomp filter itself, so that the kernel shows it no others", "run Holdfast without one");
@@ -82,40 +78,29 @@ internal sealed class SeccompFilters
         }
     }
 
-    /// <summary>Reads the filters of a process whose threads stand.</summary>
-    /// <param name="view">The process.</param>
-    /// <param name="threads">Its threads, the first one first.</param>
-    /// <param name="refusals">Takes why they cannot be captured.</param>
-    /// <returns>Null when it has none, or they cannot be captured.</returns>
-    public static SeccompFilters? Read(ProcessView view, IReadOnlyList<(int Tid, ProcessStatus Status)> threads, List<Refusal> refusals)
+    /// <summary>Reads the filters of a thread that stands.</summary>
+    /// <param name="tid">The thread, as the host numbers it.</param>
+    public static SeccompFilters Read(int tid)
     {
-        if (threads.Count == 0 || threads[0].Status.Number("Seccomp") != ModeFilter)
+        List<SeccompFilterImage> images = [];
+        while (PtraceCall.GetSeccompFilter(tid, images.Count) is { } program)
         {
-            return null;
+            images.Add(new SeccompFilterImage { Program = program, IsLogged = (PtraceCall.GetSeccompFlags(tid, images.Count) & FlagLog) != 0 });
         }
 
-        List<SeccompFilterImage> images = Read(threads[0].Tid);
-        foreach ((int tid, ProcessStatus status) in threads.Skip(1))
-        {
-            if (!Read(tid).SequenceEqual(images))
-            {
-                refusals.Add(Differing(view, status.Above("NSpid", view.Depth)));
-                return null;
-            }
-        }
+        return new SeccompFilters(images, [.. images.Select(image => SeccompProgram.TryRead(image.Program)).OfType<SeccompProgram>()]);
+    }
 
-        List<SeccompProgram> programs = [.. images.Select(image => SeccompProgram.TryRead(image.Program)).OfType<SeccompProgram>()];
-        SeccompFilters filters = new(images, programs);
-        foreach ((string name, InjectedCall call) in needed)
-        {
-            if (programs.Count != images.Count || !filters.Allows(call, 0))
-            {
-                refusals.Add(view.Refuse(Code, "seccomp", $"its filter does not allow {name}, which a checkpoint calls inside it", $"let the filter allow {string.Join(", ", needed.Select(n => n.Name))}"));
-                return null;
-            }
-        }
-
-        return filters;
+    /// <summary>Why a checkpoint cannot make its calls in the thread, or null.</summary>
+    /// <param name="view">The process.</param>
+    /// <param name="thread">The thread, as the application numbers it.</param>
+    public Refusal? Obstacle(ProcessView view, int thread)
+    {
+        (string Name, InjectedCall Call)[] all = thread == view.InnerPid ? needed : neededOfThread;
+        return Array.Find(all, call => programs.Count != Images.Count || !Allows(call.Call, 0)) is { Name: { } name }
+            ? view.Refuse(
+                Code, thread == view.InnerPid ? "seccomp" : $"seccomp of thread {thread}", $"its filter does not allow {name}, which a checkpoint calls inside it", $"let the filter allow {string.Join(", ", all.Select(n => n.Name))}")
+            : null;
     }
 
     /// <summary>Refuses a call that a filter does not let pass; nothing has happened yet.</summary>
@@ -130,7 +115,7 @@ internal sealed class SeccompFilters
         }
     }
 
-    /// <summary>Composes what sets one, for the first thread of a process that is alone yet, and traced with PTRACE_O_SUSPEND_SECCOMP.</summary>
+    /// <summary>Composes what sets one, for a thread that is traced with PTRACE_O_SUSPEND_SECCOMP.</summary>
     public static void Restore(SeccompFilterImage image, SyscallTape tape)
     {
         // struct sock_fprog.
@@ -142,20 +127,6 @@ internal sealed class SeccompFilters
     /// <summary>What is wrong with a list of an image, or null.</summary>
     public static string? Problem(IReadOnlyList<SeccompFilterImage> images) =>
         images.Count > 1024 ? "too many seccomp filters" : images.Any(image => image?.Program is null || SeccompProgram.TryRead(image.Program) is null) ? "a seccomp filter is no program" : null;
-
-    private static Refusal Differing(ProcessView view, int thread) =>
-        view.Refuse(Code, $"thread {thread}", "its seccomp filters are not those of its process's first thread", "set them with SECCOMP_FILTER_FLAG_TSYNC");
-
-    private static List<SeccompFilterImage> Read(int tid)
-    {
-        List<SeccompFilterImage> images = [];
-        while (PtraceCall.GetSeccompFilter(tid, images.Count) is { } program)
-        {
-            images.Add(new SeccompFilterImage { Program = program, IsLogged = (PtraceCall.GetSeccompFlags(tid, images.Count) & FlagLog) != 0 });
-        }
-
-        return images;
-    }
 
     /// <summary>Whether all filters let a call pass.</summary>
     public bool Allows(InjectedCall call, ulong instruction)

@@ -224,6 +224,9 @@ internal sealed record ThreadImage
     /// <summary>CPU mask.</summary>
     public required byte[] Affinity { get; init; }
 
+    /// <summary>Seccomp filters that it has beside those of all threads, the oldest first.</summary>
+    public IReadOnlyList<SeccompFilterImage> SeccompFilters { get; set => field = value ?? []; } = [];
+
     /// <summary>Pending signals of the thread itself: siginfo of 128 bytes each.</summary>
     public required IReadOnlyList<byte[]> PendingSignals { get; init; }
 

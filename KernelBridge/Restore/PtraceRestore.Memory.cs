@@ -184,6 +184,9 @@ internal sealed partial class PtraceRestore
                     case AreaKind.SystemV:
                         AttachSegment(tape, mapped, purpose, MREMAP_MAYMOVE_FIXED);
                         break;
+                    case AreaKind.RequestRing:
+                        AioContexts.Reserve(mapped, purpose, tape);
+                        break;
                 }
 
                 MemoryPolicies.Restore(mapped, tape);
@@ -212,6 +215,7 @@ internal sealed partial class PtraceRestore
 
     private void FinishAreas(Stub stub, MemoryImage memory, IReadOnlyList<PageRun> runs, HashSet<AreaImage> inherited)
     {
+        AioContexts.Restore(stub, memory);
         SyscallTape tape = stub.NewTape();
         foreach (AreaImage finished in memory.Areas.Where(a => a.Kind != AreaKind.Vdso))
         {
@@ -221,7 +225,7 @@ internal sealed partial class PtraceRestore
                 tape.Add("guard pages in " + purpose, X64.Madvise, guard.Start, guard.End - guard.Start, MADV_GUARD_INSTALL);
             }
 
-            if (finished.Kind is AreaKind.SharedAnonymous or AreaKind.SystemV || (inherited.Contains(finished) ? finished.Protection != 3 : (finished.Protection & 3) != 3 && HasRuns(finished, runs)))
+            if (finished.Kind is AreaKind.SharedAnonymous or AreaKind.SystemV or AreaKind.RequestRing || (inherited.Contains(finished) ? finished.Protection != 3 : (finished.Protection & 3) != 3 && HasRuns(finished, runs)))
             {
                 tape.Add("protection of " + purpose, X64.Mprotect, finished.Start, finished.Length, (ulong)finished.Protection);
             }

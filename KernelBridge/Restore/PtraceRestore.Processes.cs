@@ -79,6 +79,7 @@ internal sealed partial class PtraceRestore
         }
 
         space = Space.Start(wanted);
+        NetworkInterfaces.Restore(Image.Interfaces, space.MainPid);
         return space.MainPid;
     }
 

@@ -50,6 +50,7 @@ internal sealed partial class PtraceRestore
             for (int i = 0; i < made.Count; i++)
             {
                 ThreadImage image = process.Threads[i];
+                SetFilters(stub, made[i], image.SeccompFilters);
                 SyscallTape tape = stub.NewTape();
                 Threads.Restore(image, tape);
                 Credentials.Restore(image.Credentials, bounding, permitted, tape);
@@ -93,10 +94,12 @@ internal sealed partial class PtraceRestore
             }
 
             Expect(process, "number of threads", process.Threads.Count, status.Number("Threads"));
-            foreach (int tid in process.SeccompFilters.Count > 0 ? ProcFs.Threads(stub.HostPid) : [])
+            foreach (int tid in HasFilters(process) ? ProcFs.Threads(stub.HostPid) : [])
             {
                 // The restorer has none itself, or it could not have read them.
-                Expect(process, "number of seccomp filters", process.SeccompFilters.Count, ProcessStatus.TryReadThread(stub.HostPid, tid)?.Number("Seccomp_filters"));
+                ProcessStatus? thread = ProcessStatus.TryReadThread(stub.HostPid, tid);
+                int own = process.Threads.FirstOrDefault(image => image.Tid == thread?.Above("NSpid", depth))?.SeccompFilters.Count ?? 0;
+                Expect(process, "number of seccomp filters", process.SeccompFilters.Count + own, thread?.Number("Seccomp_filters"));
             }
 
             Expect(
@@ -199,14 +202,8 @@ internal sealed partial class PtraceRestore
     private static List<Tracee> MakeThreads(Stub stub, ProcessImage process)
     {
         List<Tracee> made = [stub.Thread];
-        foreach (SeccompFilterImage filter in process.SeccompFilters)
-        {
-            // Its threads inherit both: the filters, and that they are not asked until the process goes.
-            PtraceCall.SetOptionsOrThrow(stub.HostPid, Stub.TraceOptions | PtraceCall.OptionSuspendSeccomp);
-            SyscallTape tape = stub.NewTape();
-            SeccompFilters.Restore(filter, tape);
-            stub.Run(tape);
-        }
+        // Its threads inherit both: the filters, and that they are not asked until the process goes.
+        SetFilters(stub, stub.Thread, process.SeccompFilters);
 
         if (process.Threads.Count == 1)
         {
@@ -230,6 +227,19 @@ internal sealed partial class PtraceRestore
         }
 
         return made;
+    }
+
+    private static bool HasFilters(ProcessImage process) => process.SeccompFilters.Count > 0 || process.Threads.Any(thread => thread.SeccompFilters.Count > 0);
+
+    private static void SetFilters(Stub stub, Tracee thread, IReadOnlyList<SeccompFilterImage> filters)
+    {
+        foreach (SeccompFilterImage filter in filters)
+        {
+            PtraceCall.SetOptionsOrThrow(thread.Tid, Stub.TraceOptions | PtraceCall.OptionSuspendSeccomp);
+            SyscallTape tape = stub.NewTape();
+            SeccompFilters.Restore(filter, tape);
+            stub.Run(thread, tape);
+        }
     }
 
     private static void WriteOwn(Stub stub, string file, string value)

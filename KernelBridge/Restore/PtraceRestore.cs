@@ -99,12 +99,12 @@ internal sealed partial class PtraceRestore : IRestore
             yield return refusal;
         }
 
-        foreach (Refusal refusal in HugePages.CheckRestore(Image, request.Pages))
+        foreach (Refusal refusal in HugePages.CheckRestore(Image, request.Pages).Concat(AioContexts.CheckRestore(Living)).Concat(NetworkInterfaces.CheckRestore(Image.Interfaces)))
         {
             yield return refusal;
         }
 
-        if (!own.IsOfHost && Living.FirstOrDefault(process => process.SeccompFilters.Count > 0) is { } filtered)
+        if (!own.IsOfHost && Living.FirstOrDefault(HasFilters) is { } filtered)
         {
             yield return new Refusal(SeccompFilters.Rights, filtered.Pid, null, "seccomp", SeccompFilters.WithoutRights, "restore as root");
         }

@@ -98,7 +98,13 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule, I
     }
 
     /// <summary>A directory for a deleted file's contents.</summary>
-    public IEnumerable<Refusal> GhostDirectory(string path) => path.StartsWith(Memfds.Prefix, StringComparison.Ordinal) ? [] : Exists(Path.GetDirectoryName(path) ?? "/", FileIdentity.DirectoryType);
+    public IEnumerable<Refusal> GhostDirectory(string path)
+    {
+        string directory = Path.GetDirectoryName(path) ?? "/";
+        return path.StartsWith(Memfds.Prefix, StringComparison.Ordinal) ? []
+            : !MakesUnnamedFiles(directory) ? Once(path, "file.unnamed", "its file system makes no files without a name (O_TMPFILE; overlays before Linux 6.3)", "keep files that are deleted while open in another file system, such as tmpfs")
+            : Exists(directory, FileIdentity.DirectoryType);
+    }
 
     /// <summary>Something of that name, whatever it is.</summary>
     public IEnumerable<Refusal> Exists(string path) => IsLeftOut(path) || FileIdentity.TryOfLink(path) is not null ? [] : Once(path, "file.missing", "it is not there", "put it back");
@@ -110,6 +116,15 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule, I
         IsLeftOut(path) || FileIdentity.TryOf(path) is { Type: FileIdentity.CharacterDevice } now && now.RawDevice == device
             ? []
             : Once(path, "device.missing", "it is not there, or another device", "make the device node");
+
+    /// <summary>A deleted file is never made under a name, which would stay if the restore died between that and its removal.</summary>
+    private static bool MakesUnnamedFiles(string directory)
+    {
+        int file = Libc.open(directory, Libc.O_TMPFILE | Libc.O_RDWR | Libc.O_CLOEXEC, 0x180);
+        bool made = file >= 0 || Libc.LastError != Errno.EOPNOTSUPP;
+        _ = file >= 0 ? Libc.close(file) : 0;
+        return made;
+    }
 
     public Refusal Invalid(string what) => new("image.invalid", 0, null, what, "the image is not valid", "restore another snapshot");
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles init.c, enter.c, keep.c and typed.c into the flat binaries that are checked in beside them: build-init.sh [DIRECTORY].
+# Compiles init.c, enter.c, keep.c, typed.c and requests.c into the flat binaries that are checked in beside them: build-init.sh [DIRECTORY].
 # Nothing here runs on the user's machine. What compiled them goes into init.compiler: only the same compiler is expected to
 # give the same bytes.
 set -eu
@@ -8,7 +8,7 @@ output=${1:-$here}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$here"
-for program in init enter keep typed; do
+for program in init enter keep typed requests; do
 	gcc -std=gnu11 -Os -static -nostdlib -nostartfiles -ffreestanding -fpie -fno-plt -fvisibility=hidden \
 		-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-ident \
 		-fno-tree-loop-distribute-patterns -fno-jump-tables -mgeneral-regs-only -Wall -Wextra -Werror \

@@ -53,7 +53,7 @@ public sealed class RefusalTests
         "netlink" => "netlink|socket",
         "perf" => "perf",
         "io_uring" => "io_?uring",
-        "seccomp_kills" or "seccomp_thread" => "seccomp",
+        "seccomp_kills" => "seccomp",
         _ => kind,
     };
 }

@@ -17,6 +17,7 @@ public static class Program
         ["ask-state"] = Capture.CaptureHelpers.AskState,
         ["ask-eventfds"] = Capture.CaptureHelpers.AskEventFds,
         ["copy-terminal-output"] = Capture.CaptureHelpers.CopyTerminalOutput,
+        ["count-requests"] = Capture.CaptureHelpers.CountRequests,
         ["copy-terminal-input"] = Capture.CaptureHelpers.CopyTerminalInput,
         ["checkpoint-once"] = Conformance.ConformanceHelpers.CheckpointOnce,
         ["checkpoint-forever"] = Conformance.ConformanceHelpers.CheckpointForever,

@@ -79,6 +79,25 @@ static int waits(int fd)
 	return poll(&entry, 1, 0) == 0;
 }
 
+/* What counts to 7: an eventfd, where the kernel shows whether it is a semaphore (from 6.5 on), else a file that says so. */
+static int counter(void)
+{
+	char path[64], info[512] = "";
+	uint64_t count = 7;
+	int fd = MUST(eventfd(7, 0)), file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = MUST(open(path, O_RDONLY | O_CLOEXEC));
+	MUST(read(file, info, sizeof(info) - 1));
+	MUST(close(file));
+	if (strstr(info, "eventfd-semaphore"))
+		return fd;
+	MUST(close(fd));
+	fd = MUST(memfd_create("counter", 0));
+	EQUAL(pwrite(fd, &count, sizeof(count), 0), 8);
+	return fd;
+}
+
 int main(int argc, char **argv)
 {
 	int stream[2], datagrams[2], packets[2], ended[2], shut[2], self[2], tube[2], inner[2], kept, fd, fds[8], on = 1;
@@ -103,7 +122,7 @@ int main(int argc, char **argv)
 	fds[2] = kept;
 	give(stream[0], "with three", 3, fds);
 	MUST(close(tube[1]));
-	fd = MUST(eventfd(7, 0));
+	fd = counter();
 	give_away(stream[0], "counter", fd);
 	give(stream[0], "behind", 0, NULL);
 

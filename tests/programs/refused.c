@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: urgent multicast fanotify io_uring userfaultfd seccomp_kills seccomp_thread perf netlink
+ * Cases: urgent multicast fanotify io_uring userfaultfd seccomp_kills perf netlink
  * Refused: yes
  */
 #include "state.h"
@@ -61,17 +61,6 @@ static void filter(unsigned int call, unsigned int answer)
 		state_skip("no seccomp filters: %s", strerror(errno));
 }
 
-static volatile int filtered_is_ready;
-
-static void *filtered(void *unused)
-{
-	(void)unused;
-	filter(SYS_getpriority, SECCOMP_RET_ERRNO | 77);
-	filtered_is_ready = 1;
-	for (;;)
-		pause();
-}
-
 static void build(void)
 {
 	if (IS("urgent")) {
@@ -99,12 +88,6 @@ static void build(void)
 		MUST(ioctl(first, UFFDIO_REGISTER, &range));
 	} else if (IS("seccomp_kills")) {
 		filter(SYS_membarrier, SECCOMP_RET_KILL_PROCESS);
-	} else if (IS("seccomp_thread")) {
-		pthread_t thread;
-
-		EQUAL(pthread_create(&thread, NULL, filtered, NULL), 0);
-		while (!filtered_is_ready)
-			usleep(1000);
 	} else if (IS("perf")) {
 		struct perf_event_attr attributes = {.type = PERF_TYPE_SOFTWARE, .size = sizeof(attributes), .config = PERF_COUNT_SW_TASK_CLOCK};
 

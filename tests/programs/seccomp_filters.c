@@ -1,8 +1,8 @@
 /*
  * Subject: seccomp filters: one, several whose order matters, inherited by threads and children, with the log flag, as long as a
  * filter may be, and a list of what is allowed that refuses all else. Threads can still be brought to a further filter at once
- * (SECCOMP_FILTER_FLAG_TSYNC), which needs all to have the same ones.
- * Cases: one several threads children logged long allowed arguments
+ * (SECCOMP_FILTER_FLAG_TSYNC), which needs all to have the same ones. Or each has some of its own, on top of those of all.
+ * Cases: one several threads children logged long allowed arguments differ
  */
 #include "state.h"
 #include <linux/audit.h>
@@ -62,6 +62,53 @@ static void set_long(void)
 	set(BPF_MAXINSNS, all, 0);
 }
 
+static int own_is_set, own_answers[3][2];
+
+/* On top of what all have: one more, two more, nothing. */
+static void *thread_of_its_own(void *argument)
+{
+	int number = (int)(intptr_t)argument;
+
+	if (number == 0)
+		SET(0, LOAD_NUMBER, ON(SYS_sethostname, SECCOMP_RET_ERRNO | 80), REST(SECCOMP_RET_ALLOW));
+	if (number == 1) {
+		SET(0, LOAD_NUMBER, ON(SYS_sethostname, SECCOMP_RET_ERRNO | 81), REST(SECCOMP_RET_ALLOW));
+		SET(SECCOMP_FILTER_FLAG_LOG, LOAD_NUMBER, ON(SYS_sethostname, SECCOMP_RET_ERRNO | 82), REST(SECCOMP_RET_ALLOW));
+	}
+	__atomic_fetch_add(&own_is_set, 1, __ATOMIC_SEQ_CST);
+	state_wait_go();
+	own_answers[number][0] = error_of(SYS_getpriority);
+	own_answers[number][1] = error_of(SYS_sethostname);
+	return NULL;
+}
+
+static void differ(void)
+{
+	static const int expected[2] = { 80, 82 };
+	pthread_t threads[3];
+
+	SET(0, LOAD_NUMBER, ON(SYS_getpriority, SECCOMP_RET_ERRNO | 77), REST(SECCOMP_RET_ALLOW));
+	for (intptr_t i = 0; i < 3; i++)
+		EQUAL(pthread_create(&threads[i], NULL, thread_of_its_own, (void *)i), 0);
+	UNTIL(__atomic_load_n(&own_is_set, __ATOMIC_SEQ_CST) == 3);
+	/* The first thread has one that none of the others has. */
+	SET(0, LOAD_NUMBER, ON(SYS_setpriority, SECCOMP_RET_ERRNO | 83), REST(SECCOMP_RET_ALLOW));
+	state_ready();
+	state_wait_go();
+	EQUAL(error_of(SYS_setpriority), 83);
+	EQUAL(error_of(SYS_getpriority), 77);
+	for (int i = 0; i < 3; i++) {
+		EQUAL(pthread_join(threads[i], NULL), 0);
+		EQUAL(own_answers[i][0], 77);
+		CHECK(i == 2 ? own_answers[i][1] < 77 : own_answers[i][1] == expected[i], "thread %d: %d", i, own_answers[i][1]);
+	}
+	/* What all have in common is one still: who has nothing beside it follows. */
+	EQUAL(pthread_create(&threads[0], NULL, thread, &asked[2]), 0);
+	SET(SECCOMP_FILTER_FLAG_TSYNC, LOAD_NUMBER, ON(SYS_sethostname, SECCOMP_RET_ERRNO | 78), REST(SECCOMP_RET_ALLOW));
+	EQUAL(pthread_join(threads[0], NULL), 0);
+	EQUAL(error_of(SYS_sethostname), 78);
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t threads[2];
@@ -69,6 +116,10 @@ int main(int argc, char **argv)
 
 	state_begin(argc, argv);
 	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (IS("differ")) {
+		differ();
+		state_pass();
+	}
 	if (IS("threads"))
 		for (int i = 0; i < 2; i++)
 			EQUAL(pthread_create(&threads[i], NULL, thread, &asked[i]), 0);

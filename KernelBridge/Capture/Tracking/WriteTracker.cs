@@ -6,17 +6,11 @@ namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>
 /// Knows which pages of a process were written to since a snapshot of it. Lives from checkpoint to checkpoint in the supervisor; with the supervisor ends all
-/// that it knows, since the kernel forgets a userfaultfd's areas with its last descriptor.
+/// that it knows, since the kernel forgets a userfaultfd's areas with its last descriptor, and nobody else knows when soft-dirty bits were cleared.
 /// </summary>
 /// <remarks>
-/// The one thing it says of a page is: it holds something now, it was write-protected by an earlier scan, nothing has lifted that since, and none of the scans
-/// since the base saw it written. All else is read. So it need not know of what the program does with its memory:
-/// <list type="bullet">
-/// <item>munmap(2), mmap(2), brk(2): a new area is not registered. Its neighbour is not merged with it.</item>
-/// <item>mremap(2): an area that was moved is not registered any more, nor one that it was merged with; one that has grown has new pages, which nobody protected.</item>
-/// <item>MADV_DONTNEED, MADV_FREE: a page that is gone holds nothing, one that came back is not protected.</item>
-/// <item>fork(2), execve(2): the child, the new program have no registered areas.</item>
-/// </list>
+/// The one thing it says of a page is: it holds something now, it is the one that an earlier scan saw (<see cref="IWriteNotes"/>), nothing was written to it since, and none of the scans
+/// since the base saw it written. All else is read. So it need not know of what the program does with its memory.
 /// Mappings of files are left out. There, a page that was dropped leaves its protection behind (PTE_MARKER_UFFD_WP of the kernel), and the page of the file that is
 /// copied in its place has it for the moment until the write that caused the copy is made: it would be taken for the page that was dropped.
 /// </remarks>
@@ -25,15 +19,15 @@ internal sealed class WriteTracker : IDisposable
     /// <summary>Smaller memory is read every time: registering each would take longer.</summary>
     private const ulong Least = 64 << 10;
 
-    private readonly WriteProtection protection;
+    private readonly IWriteNotes notes;
     private readonly (ulong, ulong, ulong, ulong) program;
 
     // What scans since the base have reported: each of them makes the kernel forget it.
     private PageRanges written = new();
 
-    private WriteTracker(WriteProtection protection, ProcessStat stat)
+    private WriteTracker(IWriteNotes notes, ProcessStat stat)
     {
-        this.protection = protection;
+        this.notes = notes;
         program = Program(stat);
     }
 
@@ -52,12 +46,17 @@ internal sealed class WriteTracker : IDisposable
         : inspection.Maps.Any(map => map.Name.StartsWith("/[aio]", StringComparison.Ordinal)) ? "it has a context of Linux AIO"
         : null;
 
-    /// <summary>Begins to track a process that stands: a userfaultfd is made inside it, taken out and closed there.</summary>
+    /// <summary>Begins to track a process that stands: a userfaultfd is made inside it, taken out and closed there; or its soft-dirty bits are used, which needs nothing.</summary>
     /// <param name="view">The process.</param>
     /// <param name="calls">Calls inside one of its threads; nothing has been called yet.</param>
     /// <returns>Null when it, or this kernel, does not allow that.</returns>
     public static WriteTracker? TryCreate(ProcessView view, InjectedCalls calls)
     {
+        if (WriteTrackers.BySoftDirtyBits)
+        {
+            return new WriteTracker(new SoftDirtyPages(), view.Stat);
+        }
+
         // All that could open descriptors stand, so that the lowest free number is what it gets. Should the tracer die in between, it is closed all the same.
         int number = LowestFree(view.Pid);
         long made = calls.Begin(new InjectedCall(X64.Userfaultfd, WriteProtection.Flags), new InjectedCall(X64.Close, (ulong)number));
@@ -73,7 +72,7 @@ internal sealed class WriteTracker : IDisposable
             _ = calls.Call(X64.Close, (ulong)made);
         }
 
-        return descriptor < 0 || WriteProtection.TryUse(descriptor) is not { } protection ? null : new WriteTracker(protection, view.Stat);
+        return descriptor < 0 || WriteProtection.TryUse(descriptor) is not { } protection ? null : new WriteTracker(new ProtectedPages(protection), view.Stat);
     }
 
     /// <summary>Whether this is still the process's memory: it has not executed another program since.</summary>
@@ -85,22 +84,9 @@ internal sealed class WriteTracker : IDisposable
     /// <returns>What is as it is in <see cref="Base"/>; null when nothing is known, and this tracker is of no more use.</returns>
     public PageRanges? Scan(int pid, IEnumerable<Area> areas)
     {
-        PageRanges untouched = new();
-        PageRanges touched = new();
-        using PageMap map = new(pid);
-        foreach (Area area in Tracked(areas))
+        if (!notes.TryScan(pid, Tracked(areas), out PageRanges untouched, out PageRanges touched))
         {
-            bool isNew = !map.IsWriteProtectedAsync(area.Map.Start);
-            if (!protection.TryRegister(area.Map.Start, area.Map.End))
-            {
-                touched.Append(area.Map.Start, area.Map.End);
-                continue;
-            }
-
-            if (isNew ? !TryBegin(map, area.Map, touched) : !TryContinue(map, area.Map, untouched, touched))
-            {
-                return null;
-            }
+            return null;
         }
 
         PageRanges unwritten = untouched.Without(written);
@@ -123,7 +109,7 @@ internal sealed class WriteTracker : IDisposable
     /// <summary>Nothing is known any more of what was written.</summary>
     public void Forget() => Base = null;
 
-    public void Dispose() => protection.Dispose();
+    public void Dispose() => notes.Dispose();
 
     /// <summary>
     /// Anonymous areas; those that touch each other all, or none. The kernel joins only areas that are registered alike: what was in pieces for a moment (mprotect(2)) would stay
@@ -156,51 +142,6 @@ internal sealed class WriteTracker : IDisposable
 
             first = tracked.Count;
         }
-    }
-
-    /// <summary>All of a new area counts as written, and is protected.</summary>
-    private bool TryBegin(PageMap map, MemoryMap area, PageRanges touched)
-    {
-        touched.Append(area.Start, area.End);
-        ulong at = area.Start;
-        while (map.TryNextWritten(ref at, area.End, out ReadOnlySpan<PageRegion> found))
-        {
-            if (found.IsEmpty)
-            {
-                return true;
-            }
-
-            foreach (PageRegion region in found)
-            {
-                if ((region.Categories & PageMap.Written) == 0)
-                {
-                    // Left over from a registration that ended by mremap(2) (before Linux 6.13 pages kept it, and may be writable with it): cleared by this, for the next time.
-                    protection.Unregister(area.Start, area.End);
-                    return true;
-                }
-            }
-        }
-
-        return false;
-    }
-
-    private static bool TryContinue(PageMap map, MemoryMap area, PageRanges untouched, PageRanges touched)
-    {
-        ulong at = area.Start;
-        while (map.TryNextWritten(ref at, area.End, out ReadOnlySpan<PageRegion> found))
-        {
-            if (found.IsEmpty)
-            {
-                return true;
-            }
-
-            foreach (PageRegion region in found)
-            {
-                ((region.Categories & PageMap.Written) == 0 ? untouched : touched).Append(region.Start, region.End);
-            }
-        }
-
-        return false;
     }
 
     /// <summary>What execve(2) changes: where code, stack, heap and arguments begin.</summary>

@@ -56,6 +56,15 @@ public static class CaptureHelpers
         return 0;
     });
 
+    /// <summary>Captures a process's contexts of Linux AIO; a line for each to a file: where the oldest event lies, and what events are about. Arguments: the pid, the file.</summary>
+    public static int CountRequests(string[] args) => Inside(args, (pid, calls) =>
+    {
+        IReadOnlyList<Area> areas = [.. MemoryMap.Read(pid).Where(AioContexts.IsRing).Select(map => new Area(map, AreaKind.RequestRing, null))];
+        File.WriteAllLines(args[1], AioContexts.Capture(ProcessView.Read(pid), areas, calls)
+            .Select(context => $"{context.Head} {string.Join(' ', context.Events.Chunk(32).Select(entry => BitConverter.ToUInt64(entry)))}"));
+        return 0;
+    });
+
     private static int Inside(string[] args, Func<int, InjectedCalls, int> body, Func<Gadgets, Gadgets>? change = null) => Driver.OnThread(() =>
     {
         int pid = int.Parse(args[0], CultureInfo.InvariantCulture);

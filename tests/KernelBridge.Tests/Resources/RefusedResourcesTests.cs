@@ -10,7 +10,8 @@ public sealed class RefusedResourcesTests : IDisposable
 
     public static TheoryData<string, string, string> Cases => new()
     {
-        { "a context of Linux AIO", "memory.aio", "c = ctypes.c_ulong(0); must(libc.syscall(206, 8, ctypes.byref(c)))" },
+        { "a context of Linux AIO of which a part is mapped", "memory.aio", "c = ctypes.c_ulong(0); must(libc.syscall(206, 500, ctypes.byref(c))); must(libc.munmap(ctypes.c_void_p(c.value + 4096), 4096))" },
+        { "a context of Linux AIO whose ring was written to", "memory.aio", "c = ctypes.c_ulong(0); must(libc.syscall(206, 8, ctypes.byref(c))); ctypes.memset(c.value + 16, 0, 4)" },
         { "a directory that sends signals about changes", "fd.owner", "d = os.open('/usr', 0); fcntl.fcntl(d, fcntl.F_NOTIFY, fcntl.DN_CREATE | fcntl.DN_MULTISHOT)" },
         { "a lease", "fd.lock", "f = open(out + '/leased', 'w'); f.close(); f = open(out + '/leased'); fcntl.fcntl(f, 1024, fcntl.F_RDLCK)" },
         { "a pidfd of a process outside", "fd.pidfd", "os.pidfd_open(1)" },

@@ -72,7 +72,7 @@ public sealed class ElfFileTests
             build.WaitForExit();
             Assert.Equal(0, build.ExitCode);
 
-            foreach (string name in (string[])["init.bin", "enter.bin", "keep.bin", "typed.bin"])
+            foreach (string name in (string[])["init.bin", "enter.bin", "keep.bin", "typed.bin", "requests.bin"])
             {
                 byte[] built = File.ReadAllBytes(Path.Combine(work.FullName, name));
                 Assert.Equal(built, File.ReadAllBytes(Path.Combine(folder, name)));

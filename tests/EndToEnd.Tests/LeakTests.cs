@@ -1,0 +1,140 @@
+using System.Globalization;
+using Xunit.Abstractions;
+
+namespace Holdfast.EndToEnd.Tests;
+
+/// <summary>Of nothing is there more after very many rounds of commands than after a few: neither on the host, nor in the application, nor in the store.</summary>
+public sealed class LeakTests(ITestOutputHelper output)
+{
+    private const int Settled = 10;
+
+    // HOLDFAST_ROUNDS asks for another number.
+    private static int Rounds => int.TryParse(Environment.GetEnvironmentVariable("HOLDFAST_ROUNDS"), out var asked) ? asked : LongMode.Count(20, 1000);
+
+    [Fact]
+    public void After_many_rounds_of_checkpoint_kill_and_restore_there_is_no_more_of_anything()
+    {
+        using var application = TestApplication.StartCommand("busy", [BuiltPrograms.Application("busy.py")!, "WORK"]);
+        Counts? first = null;
+        var last = "";
+        for (var round = 1; round <= Rounds; round++)
+        {
+            var snapshot = application.Checkpoint().Text("snapshot")!;
+            application.Kill();
+            // Its volumes are none: what it has written since is written again.
+            application.Restore(snapshot, filesAsIs: true);
+            AwaitBeat(application);
+            if (last.Length > 0)
+            {
+                application.Holdfast("forget", $"{application.Name}@{last}").Required();
+            }
+
+            last = snapshot;
+            if (round == Settled)
+            {
+                first = Counts.Now(application);
+            }
+        }
+
+        var after = Counts.Now(application);
+        output.WriteLine($"after {Settled} rounds: {first}");
+        output.WriteLine($"after {Rounds} rounds: {after}");
+        Assert.Equal(first!.Exact, after.Exact);
+        // Pages, segments of the store and what one supervisor keeps for later differ from one moment to the other: what stays behind would be many times this.
+        Assert.True(after.SupervisorMemory < first.SupervisorMemory + (16 << 20), $"supervisor: {first.SupervisorMemory >> 10} KiB, then {after.SupervisorMemory >> 10}");
+        Assert.True(after.ApplicationMemory < first.ApplicationMemory + (4 << 20), $"application: {first.ApplicationMemory >> 10} KiB, then {after.ApplicationMemory >> 10}");
+        Assert.True(after.StoreBytes < first.StoreBytes + (4 << 20), $"store: {first.StoreBytes >> 10} KiB, then {after.StoreBytes >> 10}");
+        application.RequirePass();
+    }
+
+    /// <summary>It goes on.</summary>
+    private static void AwaitBeat(TestApplication application)
+    {
+        var beat = application.Work.In("beat");
+        long Length() => File.Exists(beat) ? new FileInfo(beat).Length : 0;
+        var before = Length();
+        Until.Required(() => Length() > before + 4, () => $"it does not go on: {application.Describe()}");
+    }
+
+    /// <summary>What there is of each kind, of what belongs to this application: others run beside it.</summary>
+    private sealed record Counts(string Exact, long SupervisorMemory, long ApplicationMemory, long StoreBytes)
+    {
+        private static readonly string[] kinds = ["pid", "mnt", "uts", "ipc", "net", "user", "cgroup", "time"];
+
+        public static Counts Now(TestApplication application)
+        {
+            application.Holdfast("gc").Required();
+            Counts? counts = null;
+            // A child that is born and ends, a connection that is being closed: what is on its way is no leak.
+            Until.Required(
+                () =>
+                {
+                    var before = counts;
+                    counts = Taken(application);
+                    return counts.Exact == before?.Exact;
+                },
+                () => $"counts do not stand still: {counts}");
+            return counts!;
+        }
+
+        private static Counts Taken(TestApplication application)
+        {
+            var all = ProcessScan.Marked(application.Work.Path);
+            int[] own = [.. all.Where(process => process.IsApplication).Select(process => process.Pid)];
+            int[] supervisors = [.. all.Where(process => process.IsHoldfast).Select(process => process.Pid)];
+            // Inits have no mark; they are the parents of who has one.
+            int[] inits = [.. all.Select(process => process.Parent).Distinct().Where(pid => Text($"/proc/{pid}/status").Split('\n').Any(line => line.StartsWith("NSpid:", StringComparison.Ordinal) && line.EndsWith("\t1", StringComparison.Ordinal) && line.Count(c => c == '\t') > 1))];
+            string[] files = Directory.Exists(application.Work.Store) ? Directory.GetFiles(application.Work.Store, "*", SearchOption.AllDirectories) : [];
+            var exact = string.Create(
+                CultureInfo.InvariantCulture,
+                $"processes {own.Length} inits {inits.Length} supervisors {supervisors.Length}, threads {own.Sum(Entries("task"))} + {inits.Sum(Entries("task"))}, "
+                + $"descriptors {own.Sum(Entries("fd"))} + {inits.Sum(Entries("fd"))} + {supervisors.Sum(Entries("fd"))}, mounts {own.Sum(Mounts)} + {inits.Sum(Mounts)}, "
+                + $"namespaces {own.Concat(inits).SelectMany(pid => kinds.Select(kind => new FileInfo($"/proc/{pid}/ns/{kind}").LinkTarget)).Distinct().Count()}, "
+                + $"groups {Groups(application)}, files {Directory.GetFileSystemEntries(application.Work.Path).Length} + {Temporary(application)}, in the store {files.Length}");
+            return new Counts(exact, supervisors.Sum(Memory), own.Sum(Memory), files.Sum(file => new FileInfo(file) is { Exists: true } info ? info.Length : 0));
+        }
+
+        private static Func<int, int> Entries(string folder) => pid => Count($"/proc/{pid}/{folder}");
+
+        private static int Count(string folder)
+        {
+            try
+            {
+                return Directory.GetFileSystemEntries(folder).Length;
+            }
+            catch (IOException)
+            {
+                return 0;
+            }
+        }
+
+        private static int Mounts(int pid) => Text($"/proc/{pid}/mountinfo").Count(c => c == '\n');
+
+        private static long Memory(int pid) =>
+            Text($"/proc/{pid}/status").Split('\n').Where(line => line.StartsWith("RssAnon:", StringComparison.Ordinal))
+                .Sum(line => long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2].Split('\t')[^1], CultureInfo.InvariantCulture) << 10);
+
+        /// <summary>Control groups with this application's name, which this test alone has.</summary>
+        private static int Groups(TestApplication application) =>
+            Text("/proc/self/mountinfo").Split('\n').Select(line => line.Split(' ')).Where(words => words.Length > 8 && words[^3].StartsWith("cgroup", StringComparison.Ordinal))
+                .Select(words => Path.Combine(words[4], "holdfast")).Distinct().Where(Directory.Exists)
+                .Sum(folder => Directory.GetDirectories(folder, $"*{application.Name}*", SearchOption.AllDirectories).Length);
+
+        /// <summary>What lies where temporary files do and speaks of Holdfast or this test, but for the tests' own directories.</summary>
+        private static int Temporary(TestApplication application) =>
+            ((string[])["/tmp", "/dev/shm", "/run", "/var/tmp"]).Where(Directory.Exists).SelectMany(Directory.GetFileSystemEntries)
+                .Count(entry => Path.GetFileName(entry).Contains(application.Name, StringComparison.Ordinal) && !entry.StartsWith(application.Work.Top, StringComparison.Ordinal));
+
+        private static string Text(string file)
+        {
+            try
+            {
+                return File.ReadAllText(file);
+            }
+            catch (IOException)
+            {
+                return "";
+            }
+        }
+    }
+}
