@@ -35,9 +35,7 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
     public static string? Obstacle(ApplicationTarget target)
     {
         ArgumentNullException.ThrowIfNull(target);
-        return target.CgroupPath is null ? "the application has no control group of its own"
-            : ApplicationProcesses.Find(target).Exists(pid => ProcessStatus.TryRead(pid)?.Number("Seccomp") is > 0) ? "a process has a seccomp filter, which the kernel gives to a tracer only"
-            : null;
+        return target.CgroupPath is null ? "the application has no control group of its own" : null;
     }
 
     /// <inheritdoc/>

@@ -155,6 +155,25 @@ internal sealed unsafe class CkptSession : IDisposable
         Call("device.thaw", "thawing the application", CkptAbi.Thaw, &call);
     }
 
+    /// <summary>Waits until a process of the session stands by the freezer alone; one that has ended does.</summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="end">Until when, as <see cref="Environment.TickCount64"/>.</param>
+    /// <exception cref="BridgeException">It does not.</exception>
+    public void AwaitStanding(int pid, long end)
+    {
+        CkptStructures.State call = new() { Size = (uint)sizeof(CkptStructures.State), Pid = pid };
+        while (Libc.ioctl(descriptor, CkptAbi.State, &call) != 0 && Libc.LastError == Errno.EBUSY)
+        {
+            if (Environment.TickCount64 > end)
+            {
+                throw new BridgeException("freeze.timeout", $"waiting for process {pid}", "it does not stand again");
+            }
+
+            _ = Libc.usleep(20);
+            call.Length = 0;
+        }
+    }
+
     /// <summary>The state of a process that stands: records that begin with <see cref="CkptStructures.Record"/>.</summary>
     /// <param name="pid">The process.</param>
     /// <returns>Null when it has ended.</returns>

@@ -21,10 +21,10 @@ internal static class DeviceLimits
     /// <summary>Takes away what the device can do all the same, and adds what it cannot, of one process.</summary>
     public static void Adapt(ProcessInspection inspection, List<Refusal> refusals)
     {
-        refusals.RemoveAll(refusal => refusal.Code is ProcessAttributes.Traced or SeccompFilters.Rights);
-        if (!inspection.IsZombie && inspection.Threads.Any(thread => thread.Status.Number("Seccomp") != 0) && !refusals.Exists(refusal => refusal.Code == SeccompFilters.Code))
+        // Filters are given to a tracer only: where there is another one, they cannot be had.
+        if (!HasFilters(inspection))
         {
-            refusals.Add(inspection.View.Refuse(SeccompFilters.Code, "seccomp filter", "the kernel gives filters to a tracer only, and the device is none", Remedy));
+            refusals.RemoveAll(refusal => refusal.Code == ProcessAttributes.Traced);
         }
 
         if (inspection.Areas.Find(area => area.Kind == AreaKind.RequestRing) is { } ring)
@@ -32,6 +32,9 @@ internal static class DeviceLimits
             refusals.Add(inspection.View.Refuse(AioContexts.Code, $"AIO context at {ring.Map.Start:x}", "what is in flight only calls made inside the process tell", Remedy));
         }
     }
+
+    /// <summary>Whether a process has seccomp filters, for which it is traced for a moment.</summary>
+    public static bool HasFilters(ProcessInspection inspection) => !inspection.IsZombie && inspection.Threads.Any(thread => thread.Status.Number("Seccomp") != 0);
 
     /// <summary>The same, of an application.</summary>
     public static void Adapt(ApplicationTarget target, IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals)

@@ -12,8 +12,10 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     private SleepNotes? sleeps;
     private ProcessInspection? inspection;
     private DeviceState? state;
+    private SeccompFilters? filters;
     private ProcSnapshot files = new();
     private HeldPages? held;
+    private TimeSpan bound;
     private bool stopped;
 
     public int Pid => pid;
@@ -45,6 +47,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         if (state is null && application.Join(pid) && application.Session.TryState(pid) is { } records)
         {
             state = new DeviceState(records);
+            bound = deadline;
             files = DeviceFiles.Read(application.Session, pid, application.Reference.Pid);
             application.Add(files);
         }
@@ -80,6 +83,11 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
             }
         }
 
+        if (refusals.Count == 0 && DeviceLimits.HasFilters(inspection))
+        {
+            filters = DeviceFilters.Read(application.Session, inspection, bound, refusals);
+        }
+
         return new ProcessFacts(pid, state?.Threads.Count ?? 0, refusals) { Inspection = inspection };
     }
 
@@ -111,6 +119,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         }
 
         image.Threads = captured;
+        image.SeccompFilters = filters?.Images ?? [];
         application.SocketQueues.Copy(found.Descriptors, application.Sockets, new DeviceSockets(application.Session));
         application.EventSemaphores.Know(found.Descriptors, State.Semaphores);
         application.PosixQueues.Note(application.Reference.Pid);

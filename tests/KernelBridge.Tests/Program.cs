@@ -23,6 +23,7 @@ public static class Program
         ["checkpoint-forever"] = Conformance.ConformanceHelpers.CheckpointForever,
         ["restore-forever"] = Conformance.ConformanceHelpers.RestoreForever,
         ["device-conformance"] = Conformance.ConformanceRunner.Run,
+        ["state-programs"] = Conformance.StateProgramRunner.Run,
         ["stuck-read"] = Spaces.SpaceHelpers.StuckRead,
     };
 

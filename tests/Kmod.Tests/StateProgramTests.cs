@@ -2,7 +2,7 @@ namespace Holdfast.Kmod.Tests;
 
 /// <summary>
 /// State programs are checkpointed and restored on Debian 12's kernel, which lacks much that newer ones have: PAGEMAP_SCAN, what an eventfd is, guard pages; and through
-/// the device. Two and one by default, in turn (HOLDFAST_TURN), many with --long. Not beside the guests of the other tests: both are slow enough alone.
+/// the device. One and one by default, in turn (HOLDFAST_TURN), many with --long. Not beside the guests of the other tests: both are slow enough alone.
 /// </summary>
 [Collection(nameof(Guests))]
 public sealed class StateProgramTests
@@ -16,47 +16,66 @@ public sealed class StateProgramTests
     ];
 
     /// <summary>What shows to a tracer only: the device refuses them by name.</summary>
-    private static readonly string[] OfTracers = ["posix_queues", "terminal_output"];
+    private static readonly string[] OfTracers = ["posix_queues", "terminal_output", "terminal_input"];
+
+    private static string Root => Path.GetFullPath(Path.Combine(Shell.Harness, "..", ".."));
+
+    public static TheoryData<string> EveryKernel => BridgeTests.EveryKernel;
 
     private static readonly string[] Captured =
         ["threads", "eventfd_counters", "sleeps", "unix_pairs", "posix_timers", "private_memory", "tcp_without_room:four", "robust_mutex", "pipe_bytes", "shared_memory"];
 
     [KernelFact]
-    public void State_programs_go_on_after_a_restore_on_an_older_kernel() => Run(Turns.Long ? Many : Turns.Some(Some, 2), ["--kernel", "6.1", "--module", "none"], ["--bridge", "ptrace"]);
+    public void State_programs_go_on_after_a_restore_on_an_older_kernel() => Run(Turns.Long ? Many : Turns.Some(Some, 1), ["--kernel", "6.1", "--module", "none"], ["--bridge", "ptrace"]);
 
     // With the interceptor every other time.
     [KernelFact]
-    public void State_programs_are_captured_through_the_device()
+    public void State_programs_are_captured_through_the_device() =>
+        Run(Turns.Some(Captured, 1), ["--kernel", "6.1"], ["--bridge", "device", .. Turns.Turn % 2 == 0 ? (string[])["--intercept"] : []]);
+
+    /// <summary>All of them through the contract alone, in one process of the guest's (--long); a few in the suite's turn.</summary>
+    [KernelTheory]
+    [MemberData(nameof(EveryKernel))]
+    public void State_programs_go_on_after_a_capture_through_the_device(string kernel)
     {
-        if (Turns.Long)
+        string suite = typeof(StateProgramTests).Assembly.Location.Replace("Kmod.Tests", "KernelBridge.Tests");
+        string[] names = [.. Shell.Run("dotnet", suite, "state-programs", "--list").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Except(OfTracers)];
+        Assert.NotEmpty(names);
+        names = Turns.Long ? names : Turns.Some(names, 4);
+        Within(names, binaries =>
         {
-            Run(ForDevice, ["--kernel", "6.1"], ["--bridge", "device"]);
-            Run(ForDevice, ["--kernel", "6.1"], ["--bridge", "device", "--intercept"]);
-        }
-        else
-        {
-            Run(Turns.Some(Captured, 1), ["--kernel", "6.1"], ["--bridge", "device", .. Turns.Turn % 2 == 0 ? (string[])["--intercept"] : []]);
-        }
+            CommandResult run = Shell.Run(
+                Path.Combine(Shell.Harness, "run"),
+                ["--kernel", kernel, "--memory", "3000", "--timeout", $"{300 + (names.Length * 20)}",
+                    "sh", "-c", $"HOLDFAST_PATIENCE=180 exec dotnet {suite} state-programs device {binaries} {string.Join(' ', names)}"]);
+            string[] said = run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+            Assert.True(run.Status == 0, run.ToString());
+            Assert.Equal(names, said.Select(line => line.Split(' ', 3)[1].TrimEnd(':')));
+            Assert.Contains(said, line => line.StartsWith("pass ", StringComparison.Ordinal));
+        });
     }
 
-    private static string[] ForDevice => [.. Many.Except(OfTracers)];
-
-    private static void Run(string[] programs, string[] machine, string[] options)
+    private static void Run(string[] programs, string[] machine, string[] options) => Within(programs, binaries =>
     {
-        string root = Path.GetFullPath(Path.Combine(Shell.Harness, "..", ".."));
+        CommandResult built = Shell.Run(Path.Combine(Root, "holdfast"), "--version");
+        Assert.True(built.Status == 0, built.ToString());
+        CommandResult run = Shell.Run(
+            Path.Combine(Shell.Harness, "run"),
+            [.. machine, "--memory", "2000", "--timeout", $"{300 + (programs.Length * 120)}",
+                Path.Combine(Shell.Harness, "state-programs"), .. options, Path.Combine(Root, ".build", "app", "holdfast"), binaries, .. programs]);
+
+        Assert.Equal((0, string.Join('\n', programs.Select(program => $"pass {program}"))), (run.Status, run.Output.Trim()));
+    });
+
+    /// <summary>Compiles programs into a directory of their own, and hands that on.</summary>
+    private static void Within(string[] programs, Action<string> body)
+    {
         string binaries = Directory.CreateTempSubdirectory("holdfast-programs-").FullName;
         try
         {
-            CommandResult built = Shell.Run(Path.Combine(root, "holdfast"), "--version");
-            Assert.True(built.Status == 0, built.ToString());
-            CommandResult compiled = Shell.Run("sh", [Path.Combine(root, "tests", "programs", "build.sh"), binaries, .. programs.Select(program => program.Split(':')[0])]);
+            CommandResult compiled = Shell.Run("sh", [Path.Combine(Root, "tests", "programs", "build.sh"), binaries, .. programs.Select(program => program.Split(':')[0]).Distinct()]);
             Assert.True(compiled.Status == 0, compiled.ToString());
-            CommandResult run = Shell.Run(
-                Path.Combine(Shell.Harness, "run"),
-                [.. machine, "--memory", "2000", "--timeout", $"{300 + (programs.Length * 120)}",
-                    Path.Combine(Shell.Harness, "state-programs"), .. options, Path.Combine(root, ".build", "app", "holdfast"), binaries, .. programs]);
-
-            Assert.Equal((0, string.Join('\n', programs.Select(program => $"pass {program}"))), (run.Status, run.Output.Trim()));
+            body(binaries);
         }
         finally
         {

@@ -24,16 +24,19 @@ public sealed class Bench(IKernelBridge bridge) : IDisposable
 
     public string NewStateDirectory() => Directory.CreateDirectory(PathOf($"state{Interlocked.Increment(ref count)}")).FullName;
 
-    public IRunningApplication Launch(params string[] command) => Launch(null, command);
+    public IRunningApplication Launch(params string[] command) => Launch(request => request, command);
 
-    public IRunningApplication Launch(IReadOnlySet<string>? isolate, params string[] command)
+    public IRunningApplication Launch(IReadOnlySet<string>? isolate, params string[] command) =>
+        Launch(request => isolate is null ? request : request with { Isolate = isolate }, command);
+
+    public IRunningApplication Launch(Func<LaunchRequest, LaunchRequest> change, params string[] command)
     {
-        var request = new LaunchRequest
+        LaunchRequest request = change(new LaunchRequest
         {
             Name = "conformance", Command = command, Environment = [$"PATH={Environment.GetEnvironmentVariable("PATH")}", $"OUT={Root}", "PYTHONUNBUFFERED=1"],
             WorkingDirectory = Root, StateDirectory = NewStateDirectory(), Detach = true, StandardStreams = Streams,
-        };
-        IRunningApplication application = bridge.Launch(isolate is null ? request : request with { Isolate = isolate });
+        });
+        IRunningApplication application = bridge.Launch(request);
         application.Keep();
         return Kept(application);
     }

@@ -36,7 +36,6 @@ static volatile int sessions[SESSIONS];
 static volatile int freezer;
 static int sockets[2];
 static volatile int over;
-static uint64_t done[16], succeeded[16];
 
 struct random {
 	uint64_t state;
@@ -104,6 +103,11 @@ static const uint32_t calls[] = {
 	CKPT_PAGES, CKPT_DIRTY, CKPT_SELECT, CKPT_PUT, CKPT_EVENTS, CKPT_REGISTERS, CKPT_KEEP, CKPT_READ,
 };
 #define CALLS (sizeof(calls) / sizeof(*calls))
+/* Behind the calls: open, read, write. */
+#define OPEN CALLS
+#define READ (CALLS + 1)
+#define WRITE (CALLS + 2)
+static uint64_t done[CALLS + 3], succeeded[CALLS + 3];
 
 static uint64_t odd_pointer(struct random *random)
 {
@@ -283,11 +287,11 @@ static void checkpoint(struct random *random, int session)
 	}
 	count_call(8, ioctl(session, CKPT_SELECT, &select));
 	got = read(session, buffer, 1 << 20);
-	count_call(12, got);
+	count_call(READ, got);
 	if (got > 0 && below(random, 2)) {
 		select.mode = CKPT_SELECT_WRITE;
 		count_call(8, ioctl(session, CKPT_SELECT, &select));
-		count_call(13, write(session, buffer, got));
+		count_call(WRITE, write(session, buffer, got));
 	}
 	free(buffer);
 }
@@ -314,17 +318,17 @@ static void *worker(void *argument)
 			/* Under whatever others do with it. */
 			ret = open("/dev/ckpt", O_RDWR | O_CLOEXEC);
 			close(__atomic_exchange_n(&sessions[slot], ret, __ATOMIC_SEQ_CST));
-			call = CALLS;
+			call = OPEN;
 			break;
 		case 1:
 		case 2:
 		case 3:
 			ret = read(session, buffer + below(&random, 4096), below(&random, room));
-			call = CALLS + 1;
+			call = READ;
 			break;
 		case 4:
 			ret = write(session, buffer + below(&random, 64), below(&random, room));
-			call = CALLS + 2;
+			call = WRITE;
 			break;
 		case 5: {
 			struct pollfd poller = { session, POLLIN | POLLPRI, 0 };
@@ -376,12 +380,13 @@ static void keep_processes(int *seed)
 static const char *const names[] = { "VERSION", "ATTACH", "LIST", "FREEZE", "THAW", "STATE", "PAGES", "DIRTY", "SELECT", "PUT", "EVENTS",
 				     "REGISTERS", "KEEP", "READ", "open", "read", "write" };
 #define NAMES (sizeof(names) / sizeof(*names))
+_Static_assert(NAMES == sizeof(done) / sizeof(*done), "a name for each");
 
 /* Every call has succeeded and has failed: otherwise little was tried. Opening always succeeds. */
 static int all_tried(void)
 {
 	for (size_t i = 0; i < NAMES; i++)
-		if (i != CALLS && (!succeeded[i] || succeeded[i] == done[i]))
+		if (i != OPEN && (!succeeded[i] || succeeded[i] == done[i]))
 			return 0;
 	return 1;
 }
