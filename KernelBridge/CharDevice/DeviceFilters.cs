@@ -17,7 +17,7 @@ internal static class DeviceFilters
     /// <param name="refusals">Takes why they cannot be kept.</param>
     /// <returns>Null with a refusal.</returns>
     /// <exception cref="BridgeException">A thread did not stand in time, or somebody else traces it.</exception>
-    public static SeccompFilters? Read(CkptSession session, ProcessInspection inspection, TimeSpan bound, List<Refusal> refusals)
+    public static SeccompFilterSets? Read(CkptSession session, ProcessInspection inspection, TimeSpan bound, List<Refusal> refusals)
     {
         long end = Environment.TickCount64 + (long)bound.TotalMilliseconds;
         List<Tracee> traced = [];
@@ -33,7 +33,7 @@ internal static class DeviceFilters
             }
 
             traced.ForEach(thread => thread.WaitUntilStands(end));
-            return SeccompFilters.Read(inspection.View, inspection.Threads, refusals);
+            return SeccompFilterSets.Read(inspection.View, inspection.Threads, refusals);
         }
         finally
         {

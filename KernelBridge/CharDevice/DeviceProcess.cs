@@ -12,7 +12,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     private SleepNotes? sleeps;
     private ProcessInspection? inspection;
     private DeviceState? state;
-    private SeccompFilters? filters;
+    private SeccompFilterSets? filters;
     private ProcSnapshot files = new();
     private HeldPages? held;
     private TimeSpan bound;
@@ -112,6 +112,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
             long sinceCapture = image.SinceCapture();
             captured.Add(Resources.Threads.Capture(
                 tid, status, found.View.Depth, registers, thread.ExtendedState, thread.SignalMask, thread, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
+            captured[^1].SeccompFilters = filters?.Own(tid) ?? [];
             if (tid == pid)
             {
                 ProcessCapture.Ask(found, thread, image);
@@ -119,7 +120,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         }
 
         image.Threads = captured;
-        image.SeccompFilters = filters?.Images ?? [];
+        image.SeccompFilters = filters?.Common ?? [];
         application.SocketQueues.Copy(found.Descriptors, application.Sockets, new DeviceSockets(application.Session));
         application.EventSemaphores.Know(found.Descriptors, State.Semaphores);
         application.PosixQueues.Note(application.Reference.Pid);

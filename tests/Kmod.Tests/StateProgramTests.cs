@@ -13,6 +13,7 @@ public sealed class StateProgramTests
     [
         .. Some, "pipe_bytes", "epoll_sets", "descriptors_in_flight", "posix_queues", "tcp_sockets:v4", "tcp_without_room:four", "memfd_files", "pidfds", "timerfd_timers", "signalfd_masks",
         "pseudo_terminals", "terminal_output", "protection_keys", "posix_timers", "robust_mutex", "madvise_flags", "sleeps", "system_v_queues", "file_locks", "shared_memory", "copy_on_write", "zombies",
+        "terminal_input", "area_policies", "aio_contexts:calls",
     ];
 
     /// <summary>What shows to a tracer only: the device refuses them by name.</summary>
@@ -55,17 +56,41 @@ public sealed class StateProgramTests
         });
     }
 
+    /// <summary>That kernel has soft-dirty bits and nothing better: what is taken for unchanged by them is compared with memory in each checkpoint, and in each restored generation by the program.</summary>
+    [KernelFact]
+    public void Every_generation_is_what_memory_was_where_soft_dirty_bits_tell_it()
+    {
+        (int generations, string[] cases) = Turns.Long ? (10, ["1", "2"]) : (2, (string[])[$"{1 + (Turns.Turn % 2)}"]);
+        string[] expected =
+        [
+            "tracking of writes yes soft-dirty bits",
+            .. cases.SelectMany(number => (string[])[.. Enumerable.Range(1, generations).Select(i => $"{number} {i}: {(i == 1 ? "full" : "incremental")}"), $"pass {number}"]),
+        ];
+        Within(["memory_churn"], binaries =>
+        {
+            CommandResult run = Script("generations", 600 + (generations * cases.Length * 180), ["--kernel", "6.1", "--module", "none"], [], binaries, [$"{generations}", .. cases]);
+            Assert.Equal((0, string.Join('\n', expected)), (run.Status, string.Join('\n', run.Output.Trim().Split('\n').Select(Words))));
+        });
+
+        // Without how many pages there were.
+        static string Words(string line) => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(word => !word.StartsWith('"')));
+    }
+
     private static void Run(string[] programs, string[] machine, string[] options) => Within(programs, binaries =>
+    {
+        CommandResult run = Script("state-programs", 300 + (programs.Length * 120), machine, options, binaries, programs);
+        Assert.Equal((0, string.Join('\n', programs.Select(program => $"pass {program}"))), (run.Status, run.Output.Trim()));
+    });
+
+    /// <summary>Runs a script of the harness in a guest, with Holdfast and the directory in which the programs are.</summary>
+    private static CommandResult Script(string name, int seconds, string[] machine, string[] options, string binaries, string[] arguments)
     {
         CommandResult built = Shell.Run(Path.Combine(Root, "holdfast"), "--version");
         Assert.True(built.Status == 0, built.ToString());
-        CommandResult run = Shell.Run(
+        return Shell.Run(
             Path.Combine(Shell.Harness, "run"),
-            [.. machine, "--memory", "2000", "--timeout", $"{300 + (programs.Length * 120)}",
-                Path.Combine(Shell.Harness, "state-programs"), .. options, Path.Combine(Root, ".build", "app", "holdfast"), binaries, .. programs]);
-
-        Assert.Equal((0, string.Join('\n', programs.Select(program => $"pass {program}"))), (run.Status, run.Output.Trim()));
-    });
+            [.. machine, "--memory", "2000", "--timeout", $"{seconds}", Path.Combine(Shell.Harness, name), .. options, Path.Combine(Root, ".build", "app", "holdfast"), binaries, .. arguments]);
+    }
 
     /// <summary>Compiles programs into a directory of their own, and hands that on.</summary>
     private static void Within(string[] programs, Action<string> body)
