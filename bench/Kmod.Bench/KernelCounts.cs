@@ -72,7 +72,8 @@ internal sealed partial class KernelCounts
         {
             if (Entry().Match(line) is { Success: true } match)
             {
-                long Number(int group) => match.Groups[group].Success ? long.Parse(match.Groups[group].Value, CultureInfo.InvariantCulture) : 0;
+                // A negative number, such as that of a call that a tracer has taken away, is printed as if it had no sign.
+                long Number(int group) => match.Groups[group].Success ? unchecked((long)ulong.Parse(match.Groups[group].Value, CultureInfo.InvariantCulture)) : 0;
                 yield return ((int)Number(1), Number(2), Number(3));
             }
         }

@@ -19,6 +19,9 @@ public sealed class StateProgramTests
     /// <summary>What shows to a tracer only: the device refuses them by name.</summary>
     private static readonly string[] OfTracers = ["posix_queues", "terminal_output", "terminal_input"];
 
+    /// <summary>It sends eventfds, of which this kernel does not show what they are while they are on their way.</summary>
+    private const string Newer = "descriptors_in_flight";
+
     private static string Root => Path.GetFullPath(Path.Combine(Shell.Harness, "..", ".."));
 
     public static TheoryData<string> EveryKernel => BridgeTests.EveryKernel;
@@ -40,7 +43,7 @@ public sealed class StateProgramTests
     public void State_programs_go_on_after_a_capture_through_the_device(string kernel)
     {
         string suite = typeof(StateProgramTests).Assembly.Location.Replace("Kmod.Tests", "KernelBridge.Tests");
-        string[] names = [.. Shell.Run("dotnet", suite, "state-programs", "--list").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Except(OfTracers)];
+        string[] names = [.. Shell.Run("dotnet", suite, "state-programs", "--list").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Except(OfTracers).Where(name => kernel != "6.1" || name != Newer)];
         Assert.NotEmpty(names);
         names = Turns.Long ? names : Turns.Some(names, 4);
         Within(names, binaries =>
@@ -48,7 +51,7 @@ public sealed class StateProgramTests
             CommandResult run = Shell.Run(
                 Path.Combine(Shell.Harness, "run"),
                 ["--kernel", kernel, "--memory", "3000", "--timeout", $"{300 + (names.Length * 20)}",
-                    "sh", "-c", $"HOLDFAST_PATIENCE=180 exec dotnet {suite} state-programs device {binaries} {string.Join(' ', names)}"]);
+                    "sh", "-c", $"TMPDIR=/run HOLDFAST_PATIENCE=180 exec dotnet {suite} state-programs device {binaries} {string.Join(' ', names)}"]);
             string[] said = run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
             Assert.True(run.Status == 0, run.ToString());
             Assert.Equal(names, said.Select(line => line.Split(' ', 3)[1].TrimEnd(':')));
