@@ -5,6 +5,17 @@ namespace Holdfast.Kmod.Tests;
 internal sealed class KernelFactAttribute : FactAttribute
 {
     public KernelFactAttribute() => Skip = Kernels.WhyNot;
+
+    /// <summary>How long it takes, when that is so long that only <c>./test --long</c> runs it.</summary>
+    public string? Takes
+    {
+        get;
+        set
+        {
+            field = value;
+            Skip ??= Turns.Long ? null : $"it takes {value} and more: ./test --long runs it";
+        }
+    }
 }
 
 /// <inheritdoc cref="KernelFactAttribute"/>
