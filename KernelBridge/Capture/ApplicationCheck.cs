@@ -89,7 +89,9 @@ internal static class ApplicationCheck
     {
         yield return "not kept, as no interface shows it: keyrings, mlockall(MCL_FUTURE), directory notifications (F_NOTIFY), " + MemoryPolicies.Caveat + ", settings of speculation control";
         yield return "a write to a pipe that a stop interrupts half-way returns the part that was written, as after SIGSTOP";
-        int pid = inspections[0].View.Pid;
+
+        // A first thread that has ended shows no namespaces; the others do.
+        int pid = inspections.SelectMany(inspection => inspection.Threads).Select(thread => thread.Tid).FirstOrDefault(tid => ProcFs.TryLink($"/proc/{tid}/ns/net") is not null, inspections[0].View.Pid);
         if (!IpcNamespace.HasOwn(pid))
         {
             yield return "System V and POSIX IPC objects are those of the host: they are not part of a snapshot";

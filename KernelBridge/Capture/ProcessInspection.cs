@@ -84,7 +84,7 @@ internal sealed class ProcessInspection
 
         inspection.LookAtThreads();
         inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
-        inspection.Refusals.AddRange(inspection.Descriptors.Select(DescriptorKinds.Check).OfType<Refusal>());
+        inspection.Refusals.AddRange(inspection.Descriptors.Select(facts => DescriptorKinds.Check(facts) is { } refusal && facts.IsStillSo() ? refusal : null).OfType<Refusal>());
         inspection.LookAtMaps(before);
         (inspection.Areas, List<Refusal> refused) = AddressSpaces.Recognise(inspection.View, inspection.Maps);
         inspection.Refusals.AddRange(refused);

@@ -89,6 +89,13 @@ internal sealed class DescriptorFacts
         }
     }
 
+    /// <summary>Whether the process still has that there. One that runs may have closed it and opened something else between two of the questions about it.</summary>
+    public bool IsStillSo()
+    {
+        string path = $"/proc/{Pid}/fd/{Number}";
+        return Carrier is not null || (ProcFs.TryLink(path) == Link && FileIdentity.TryOf(path) is var now && (now is null || now.SameFile(Identity)));
+    }
+
     /// <summary>Whether both refer to one open file description.</summary>
     public bool IsSameFile(DescriptorFacts other) =>
         Identity.SameFile(other.Identity) && Flags == other.Flags && Libc.kcmp(Pid, other.Pid, Libc.KCMP_FILE, Number, other.Number) == 0;

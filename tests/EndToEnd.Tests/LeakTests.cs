@@ -9,7 +9,7 @@ public sealed class LeakTests(ITestOutputHelper output)
     private const int Settled = 10;
 
     // HOLDFAST_ROUNDS asks for another number.
-    private static int Rounds => int.TryParse(Environment.GetEnvironmentVariable("HOLDFAST_ROUNDS"), out var asked) ? asked : LongMode.Count(20, 1000);
+    private static int Rounds => int.TryParse(Environment.GetEnvironmentVariable("HOLDFAST_ROUNDS"), out var asked) ? asked : LongMode.Count(14, 1000);
 
     [Fact]
     public void After_many_rounds_of_checkpoint_kill_and_restore_there_is_no_more_of_anything()

@@ -6,6 +6,17 @@ internal sealed class KernelFactAttribute : FactAttribute
 {
     public KernelFactAttribute() => Skip = Kernels.WhyNot;
 
+    /// <summary>0 or 1: it takes turns with another, from day to day (HOLDFAST_TURN); <c>./test --long</c> runs both.</summary>
+    public int Turn
+    {
+        get;
+        set
+        {
+            field = value;
+            Skip ??= Turns.Long || Turns.Turn % 2 == value ? null : "another one's turn (HOLDFAST_TURN)";
+        }
+    }
+
     /// <summary>How long it takes, when that is so long that only <c>./test --long</c> runs it.</summary>
     public string? Takes
     {
@@ -23,6 +34,17 @@ internal sealed class KernelFactAttribute : FactAttribute
 internal sealed class KernelTheoryAttribute : TheoryAttribute
 {
     public KernelTheoryAttribute() => Skip = Kernels.WhyNot;
+
+    /// <summary>0 or 1: it takes turns with another, from day to day (HOLDFAST_TURN); <c>./test --long</c> runs both.</summary>
+    public int Turn
+    {
+        get;
+        set
+        {
+            field = value;
+            Skip ??= Turns.Long || Turns.Turn % 2 == value ? null : "another one's turn (HOLDFAST_TURN)";
+        }
+    }
 }
 
 /// <summary>The kernels that tests are run on.</summary>

@@ -142,7 +142,15 @@ public sealed class MemoryPages : IPageSink, IPageSource
                 (low, high) = runs.GetKeyAtIndex(middle) <= offset ? (middle + 1, high) : (low, middle);
             }
 
-            runs.GetValueAtIndex(low - 1).Span.Slice((int)(offset - runs.GetKeyAtIndex(low - 1)), into.Length).CopyTo(into);
+            // Pieces that lie side by side are one range to who reads.
+            for (int at = low - 1; into.Length > 0; at++)
+            {
+                ReadOnlySpan<byte> piece = runs.GetValueAtIndex(at).Span[(int)(offset - runs.GetKeyAtIndex(at))..];
+                piece = piece[..Math.Min(piece.Length, into.Length)];
+                piece.CopyTo(into);
+                into = into[piece.Length..];
+                offset += piece.Length;
+            }
         }
     }
 
