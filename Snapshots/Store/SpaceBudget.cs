@@ -8,34 +8,37 @@ internal sealed class SpaceBudget
 
     private readonly SnapshotStore _store;
     private readonly Lock _lock = new();
+    private readonly long _before;
     private long _left;
+    private long _own;
     private long _taken;
 
     internal SpaceBudget(SnapshotStore store)
     {
         _store = store;
+        _before = store.Options.Quota is null ? 0 : store.PackBytes();
         _left = Math.Min(LookAgain, Available());
     }
 
     /// <exception cref="SnapshotStoreException">There is no room (<c>store.quota</c>, <c>store.full</c>).</exception>
     internal void Take(long bytes)
     {
-        if (Interlocked.Add(ref _left, -bytes) >= 0)
+        if (Interlocked.Add(ref _left, -bytes) < 0)
         {
-            return;
-        }
-
-        lock (_lock)
-        {
-            if (Interlocked.Read(ref _left) < 0)
+            lock (_lock)
             {
-                Interlocked.Exchange(ref _left, Math.Min(LookAgain + bytes, Available()));
-                if (Interlocked.Add(ref _left, -bytes) < 0)
+                if (Interlocked.Read(ref _left) < 0)
                 {
-                    throw Refusal(bytes);
+                    Interlocked.Exchange(ref _left, Math.Min(LookAgain + bytes, Available()));
+                    if (Interlocked.Add(ref _left, -bytes) < 0)
+                    {
+                        throw Refusal(bytes);
+                    }
                 }
             }
         }
+
+        Interlocked.Add(ref _own, bytes);
     }
 
     private long Available()
@@ -43,7 +46,8 @@ internal sealed class SpaceBudget
         long available = new DriveInfo(_store.Layout.Packs).AvailableFreeSpace - _store.Options.MinimumFree;
         if (_store.Options.Quota is { } quota)
         {
-            _taken = _store.PackBytes();
+            // What was taken before may not have been written yet.
+            _taken = Math.Max(_store.PackBytes(), _before + Interlocked.Read(ref _own));
             available = Math.Min(available, quota - _taken);
         }
 
