@@ -5,13 +5,24 @@ using Holdfast.KernelBridge.Ptrace;
 namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>
-/// Many questions of one kind, asked without a stop for each: the thread runs over a stack whose words load the registers of one call after the other, made of ends
-/// of functions that it has. Behind the last question it waits (rt_sigtimedwait(2), which leaves its restart block alone) until it is stopped; and behind that lies
-/// the frame with its true state: a thread whose tracer dies goes on when that wait is over.
+/// Many questions, asked without a stop for each: the thread runs over a stack whose words load the registers of one call after the other, made of ends of functions
+/// that it has. Behind the last question it waits (rt_sigtimedwait(2) or ppoll(2), which leave its restart block alone) until it is stopped; and behind that lies the
+/// frame with its true state: a thread whose tracer dies goes on when that wait is over.
 /// </summary>
 internal sealed partial class InjectedCalls
 {
     private const long Patience = 3;
+
+    /// <summary>What lies before the answers to several questions: 1 when all are there, and the struct timespec of the wait.</summary>
+    private const int DoneAt = 0, TimeoutAt = 8, AnswersBegin = 24;
+
+    private readonly List<Question> asked = [];
+    private readonly Dictionary<Question, (long Result, byte[] Bytes)> answers = [];
+    private ulong answersAt;
+    private int answerBytes;
+
+    /// <summary>The stack of the row that runs; 0 when none does.</summary>
+    private ulong answering;
 
     /// <summary>Asks one call once for each of several first arguments. It must not fail for any, and never answer with all bits set.</summary>
     /// <param name="number">The call: first argument, 0, address of the answer, size of something.</param>
@@ -74,7 +85,7 @@ internal sealed partial class InjectedCalls
             if (Allows(question.Call(0)))
             {
                 asked.Add(question);
-                length += 8 + (question.Size + 7 & ~7);
+                length += question.Room;
             }
         }
 
@@ -92,16 +103,6 @@ internal sealed partial class InjectedCalls
         answerBytes = length;
         answering = Start(Words(pops, answersAt), room, 0);
     }
-
-    private const int DoneAt = 0, TimeoutAt = 8, AnswersBegin = 24;
-
-    private readonly List<Question> asked = [];
-    private readonly Dictionary<Question, (long Result, byte[] Bytes)> answers = [];
-    private ulong answersAt;
-    private int answerBytes;
-
-    /// <summary>The stack of the row that runs; 0 when none does.</summary>
-    private ulong answering;
 
     /// <summary>What the kernel answered.</summary>
     /// <returns>Its result, -4095…-1 being errors, and what it wrote.</returns>
@@ -127,7 +128,7 @@ internal sealed partial class InjectedCalls
         {
             InjectedCall call = question.Call(answer + 8);
             words.AddRange([pops.Store!.Rsi, call.A1, .. pops.Load((ulong)call.Number, call.A0, call.A2), gadgets.SyscallReturn, .. pops.Keep(answer)]);
-            answer += 8 + (ulong)(question.Size + 7 & ~7);
+            answer += (ulong)question.Room;
         }
 
         words.AddRange([.. pops.Load(1, 0, 0), .. pops.Keep(at + DoneAt)]);
@@ -153,7 +154,7 @@ internal sealed partial class InjectedCalls
         foreach (Question question in asked)
         {
             answers[question] = (BitConverter.ToInt64(all[at..]), all.Slice(at + 8, question.Size).ToArray());
-            at += 8 + (question.Size + 7 & ~7);
+            at += question.Room;
         }
     }
 
@@ -192,4 +193,8 @@ internal sealed partial class InjectedCalls
 /// <summary>A system call that asks something, and writes no more than its answer.</summary>
 /// <param name="Call">Makes it, of the address at which it is to write; it has no more than three arguments that are not 0.</param>
 /// <param name="Size">Bytes that it writes.</param>
-internal sealed record Question(Func<ulong, InjectedCall> Call, int Size = 0);
+internal sealed record Question(Func<ulong, InjectedCall> Call, int Size = 0)
+{
+    /// <summary>Bytes that its result and its answer take behind each other.</summary>
+    public int Room => 8 + (Size + 7 & ~7);
+}
