@@ -34,6 +34,28 @@ public sealed class HarnessTests
     }
 
     [KernelFact]
+    public void A_fault_of_a_program_is_no_complaint_of_the_kernel()
+    {
+        // HLT is an instruction that no program may execute: a general protection fault, which the kernel logs when nobody handles it.
+        string directory = Directory.CreateTempSubdirectory("holdfast-vm-test-").FullName;
+        try
+        {
+            string log = Path.Combine(directory, "kernel.log");
+            File.WriteAllText(Path.Combine(directory, "halt.c"), "int main(void) { __asm__ volatile(\"hlt\"); return 0; }\n");
+            Assert.Equal(0, Shell.Run("gcc", "-o", Path.Combine(directory, "halt"), Path.Combine(directory, "halt.c")).Status);
+
+            CommandResult result = Shell.Run(Run, "--module", "none", "--log", log, "sh", "-c", $"{directory}/halt; test $? -gt 128");
+
+            Assert.Equal((0, ""), (result.Status, result.Errors));
+            Assert.Matches(@"traps: halt\[\d+\] general protection", File.ReadAllText(log));
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
+    [KernelFact]
     public void A_run_ends_at_its_deadline_and_leaves_nothing()
     {
         string temporary = Directory.CreateTempSubdirectory("holdfast-tmp-").FullName;
