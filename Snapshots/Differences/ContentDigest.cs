@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Numerics;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
@@ -9,16 +10,18 @@ namespace Holdfast.Snapshots;
 
 /// <summary>
 /// A cryptographic digest of a snapshot's content that does not depend on how a store keeps it, and that is brought from one snapshot to the next
-/// at a cost that grows with the change. Pages of 4096 bytes of each stream are hashed, then nodes of 256 pages, then streams, then the snapshot.
+/// at a cost that grows with the change. Pages of 4096 bytes of each stream are hashed, then groups of 16 pages, then nodes of 16 groups, then streams, then the snapshot.
 /// </summary>
 internal sealed class ContentDigest
 {
     private const int Page = 4096;
-    private const int Pages = 256;
+    private const int Group = 16;
+    private const int Groups = 16;
+    private const int Pages = Group * Groups;
     private const int Entry = 1 + Hash.Size;
 
-    /// <summary>Pages that are read at once: they stay in the second-level cache until they are hashed.</summary>
-    private const int Together = 16;
+    /// <summary>Pages that are read at once, of one group: they stay in the second-level cache until they are hashed.</summary>
+    private const int Together = Group;
 
     /// <summary>Fewer parts than this are hashed by one processor.</summary>
     private const int WorthSharing = 4;
@@ -39,18 +42,6 @@ internal sealed class ContentDigest
         ContentDigest digest = Empty();
         digest.Advance(snapshot, snapshot.Streams.ToDictionary(s => s.Name, s => snapshot.Runs(s.Name)));
         return digest;
-    }
-
-    /// <summary>An independent copy.</summary>
-    internal ContentDigest Clone()
-    {
-        var streams = new Dictionary<string, Dictionary<long, Node>>(_streams.Count, StringComparer.Ordinal);
-        foreach ((string name, Dictionary<long, Node> nodes) in _streams)
-        {
-            streams[name] = nodes.ToDictionary(n => n.Key, n => n.Value.Clone());
-        }
-
-        return new ContentDigest(streams) { _state = _state };
     }
 
     /// <summary>Brings the digest to another snapshot.</summary>
@@ -96,7 +87,7 @@ internal sealed class ContentDigest
             {
                 BinaryPrimitives.WriteInt64LittleEndian(number, index);
                 all.AppendData(number);
-                all.AppendData(node.Hash);
+                all.AppendData(node.Value());
             }
         }
 
@@ -120,7 +111,8 @@ internal sealed class ContentDigest
                     nodes.Add(first / Pages, node = new Node());
                 }
 
-                node.Changes();
+                // All of them are in one group.
+                node.Changes((int)(first % Pages) / Group);
 
                 first = until;
             }
@@ -258,17 +250,31 @@ internal sealed class ContentDigest
         hash.GetHashAndReset(into);
     }
 
-    /// <summary>The entries of 256 pages, and their hash, which is worked out again only when they changed.</summary>
+    /// <summary>The entries of 256 pages, the hashes of their groups, and the node's. Worked out again is only what changed.</summary>
     private sealed class Node
     {
+        private readonly byte[] _groups = new byte[Groups * Hash.Size];
+        private ushort _changed = ushort.MaxValue;
         private byte[]? _hash;
 
-        internal byte[] Entries { get; private init; } = new byte[Pages * Entry];
+        internal byte[] Entries { get; } = new byte[Pages * Entry];
 
-        internal byte[] Hash => _hash ??= SHA256.HashData(Entries);
+        internal byte[] Value()
+        {
+            for (; _changed != 0; _changed &= (ushort)(_changed - 1))
+            {
+                int group = BitOperations.TrailingZeroCount(_changed);
+                SHA256.HashData(Entries.AsSpan(group * Group * Entry, Group * Entry), _groups.AsSpan(group * Hash.Size, Hash.Size));
+            }
 
-        internal void Changes() => _hash = null;
+            return _hash ??= SHA256.HashData(_groups);
+        }
 
-        internal Node Clone() => new() { Entries = (byte[])Entries.Clone(), _hash = _hash };
+        /// <summary>Entries of a group are not what they were.</summary>
+        internal void Changes(int group)
+        {
+            _changed |= (ushort)(1 << group);
+            _hash = null;
+        }
     }
 }

@@ -9,9 +9,10 @@ internal sealed partial class IncomingTransfer
 {
     private static void Check(DifferenceHead head)
     {
-        if (head.Version is 0 or > RecordFormat.Version)
+        if (head.Version != RecordFormat.Version)
         {
-            throw new SnapshotStoreException("store.version", $"a difference has version {head.Version}; this program reads up to {RecordFormat.Version}; use a newer one");
+            string remedy = head.Version > RecordFormat.Version ? "use a newer one" : "make it again with this one, or bring the program that sends to this version";
+            throw new SnapshotStoreException("store.version", $"a difference has version {head.Version}; this program reads version {RecordFormat.Version}; {remedy}");
         }
 
         if (head.Target is null || head.Lanes is 0 or > 64 || !SnapshotId.IsValid(head.Target.Id) || (head.Base.Length > 0 && !SnapshotId.IsValid(head.Base)))

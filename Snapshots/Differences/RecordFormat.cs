@@ -24,7 +24,8 @@ internal static class RecordFormat
     /// <summary>The most that one record holds in a message or in bytes.</summary>
     internal const int MaxPart = 64 * 1024 * 1024;
 
-    internal const uint Version = 1;
+    /// <summary>Of the records and of the digest. What has another is refused: its digests could not be compared.</summary>
+    internal const uint Version = 2;
 
     /// <summary>
     /// Arrays for the bytes of records as this program makes them: a few, whichever threads use them. The shared pool would keep one for each thread that ever had one.
