@@ -2,7 +2,7 @@ namespace Holdfast.EndToEnd.Tests;
 
 /// <summary>
 /// Each program goes on after a restore that runs it before its memory is loaded, so slowly that it does its work meanwhile; a checkpoint in the middle is as good as any.
-/// By default a sixth of the programs, in turn, and always the one that is about such memory.
+/// By default a sixteenth of the programs, in turn, and always the one that is about such memory.
 /// </summary>
 public sealed class LazyRestoreTests
 {
@@ -12,7 +12,7 @@ public sealed class LazyRestoreTests
     {
         get
         {
-            var programs = StateProgramScenarios.Some(12);
+            var programs = StateProgramScenarios.Some(16);
             foreach (var programCase in StateProgram.Named(Subject).Cases.Where(programCase => !programs.Any(row => (string)row[0] == Subject && (string)row[1] == programCase)))
             {
                 programs.Add(Subject, programCase);

@@ -47,8 +47,8 @@ internal static class StateProgramScenarios
 }
 
 /// <summary>
-/// Each program goes on after a restore, and can be checkpointed and restored again: three times for those whose turn it is, a sixth of them. A check before says that it
-/// can be captured; a rehearsal of the first restore agrees with it and leaves nothing (a third, in turn).
+/// Each program goes on after a restore, and can be checkpointed and restored again: three times for those whose turn it is, a tenth of them. A check before says that it
+/// can be captured; a rehearsal of the first restore agrees with it and leaves nothing (a fifth, in turn).
 /// </summary>
 public sealed class RestoredInARowTests
 {
@@ -74,11 +74,11 @@ public sealed class RestoredInARowTests
         {
             // A moment that passes, such as bytes on their way, is another one for the checkpoint.
             Until.Required(() => application.Check().Count == 0, () => $"the check refuses what can be captured: {string.Join(", ", application.Check())}");
-            var rounds = Rotation.IsTurnOf($"{program} {programCase}", 6) ? 3 : 1;
+            var rounds = Rotation.IsTurnOf($"{program} {programCase}", 10) ? 3 : 1;
             for (var round = 0; round < rounds; round++)
             {
                 StateProgramScenarios.Lose(application, program);
-                if (round == 0 && Rotation.IsTurnOf($"{program} {programCase}", 3))
+                if (round == 0 && Rotation.IsTurnOf($"{program} {programCase}", 5))
                 {
                     application.Rehearse();
                 }
@@ -92,14 +92,14 @@ public sealed class RestoredInARowTests
 
 /// <summary>
 /// A checkpoint leaves the original unharmed, and its snapshot is good although the original went on: restored beside it, or afterwards where both need the same thing
-/// of the host. By default a fifth of the programs, in turn.
+/// of the host. By default an eighth of the programs, in turn.
 /// </summary>
 public sealed class LeftRunningTests
 {
     /// <summary>What an original that runs holds of the host, so that a copy cannot have it.</summary>
     private static readonly string[] Shared = ["port.taken", "socket.path", "fifo.busy", "restore.call", "restore.socket"];
 
-    public static TheoryData<string, string> Programs => StateProgramScenarios.Some(5);
+    public static TheoryData<string, string> Programs => StateProgramScenarios.Some(8);
 
     [Theory]
     [MemberData(nameof(Programs))]
