@@ -1,4 +1,3 @@
-using System.Buffers;
 using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Capture;
@@ -22,8 +21,10 @@ internal sealed unsafe class PageMap : IDisposable
     private const ulong PAGEMAP_SCAN = 0xc0606610, PM_SCAN_WP_MATCHING = 1, PM_SCAN_CHECK_WPASYNC = 2;
 
     private readonly int pagemap;
-    private readonly ulong[] entries = ArrayPool<ulong>.Shared.Rent(EntryCount);
-    private readonly PageRegion[] regions = ArrayPool<PageRegion>.Shared.Rent(EntryCount);
+
+    // Many maps are open at once when pages are compared that processes share, and need neither.
+    private PageRegion[]? rentedRegions;
+    private ulong[]? rentedEntries;
     private bool scans;
 
     /// <summary>Whether <see cref="Guard"/> is a category of this kernel (6.15).</summary>
@@ -59,7 +60,7 @@ internal sealed unsafe class PageMap : IDisposable
 
             if (found > 0)
             {
-                return regions.AsSpan(0, found);
+                return Regions.AsSpan(0, found);
             }
         }
 
@@ -89,7 +90,7 @@ internal sealed unsafe class PageMap : IDisposable
 
             if (count != 0)
             {
-                found = count < 0 ? [] : regions.AsSpan(0, count);
+                found = count < 0 ? [] : Regions.AsSpan(0, count);
                 return count > 0;
             }
         }
@@ -134,13 +135,23 @@ internal sealed unsafe class PageMap : IDisposable
     public void Dispose()
     {
         _ = Libc.close(pagemap);
-        ArrayPool<ulong>.Shared.Return(entries);
-        ArrayPool<PageRegion>.Shared.Return(regions);
+        if (rentedRegions is not null)
+        {
+            LargeArrays<PageRegion>.Pool.Return(rentedRegions);
+        }
+
+        if (rentedEntries is not null)
+        {
+            LargeArrays<ulong>.Pool.Return(rentedEntries);
+        }
     }
+
+    private PageRegion[] Regions => rentedRegions ??= LargeArrays<PageRegion>.Pool.Rent(EntryCount);
 
     /// <summary>PAGEMAP_SCAN (kernel 6.7, guard pages 6.15); -1 where the kernel has none of that.</summary>
     private int Scan(ref ulong at, ulong end, ulong flags, ulong none, ulong any, ulong reported)
     {
+        PageRegion[] regions = Regions;
         fixed (PageRegion* vector = regions)
         {
             // struct pm_scan_arg: size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted, category_mask, category_anyof_mask, return_mask.
@@ -159,6 +170,8 @@ internal sealed unsafe class PageMap : IDisposable
     /// <summary>The same out of the entries of /proc/PID/pagemap.</summary>
     private int ReadEntries(ref ulong at, ulong end)
     {
+        PageRegion[] regions = Regions;
+        ulong[] entries = rentedEntries ??= LargeArrays<ulong>.Pool.Rent(EntryCount);
         int count = (int)Math.Min((ulong)entries.Length, (end - at) / PagePump.PageSize);
         Read(at, entries.AsSpan(0, count));
         int found = 0;

@@ -1,4 +1,3 @@
-using System.Buffers;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
 
@@ -170,7 +169,7 @@ internal sealed class PagePump : IDisposable
         while (start < end)
         {
             int length = (int)Math.Min(end - start, ChunkSize);
-            byte[] piece = relay is null ? buffer ??= ArrayPool<byte>.Shared.Rent(ChunkSize) : relay.Take();
+            byte[] piece = relay is null ? buffer ??= LargeArrays<byte>.Pool.Rent(ChunkSize) : relay.Take();
             try
             {
                 memory.Read(start, piece.AsSpan(0, length));
@@ -235,7 +234,7 @@ internal sealed class PagePump : IDisposable
         map.Dispose();
         if (buffer is not null)
         {
-            ArrayPool<byte>.Shared.Return(buffer);
+            LargeArrays<byte>.Pool.Return(buffer);
         }
     }
 }

@@ -1,4 +1,4 @@
-using System.Buffers;
+using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Capture;
 
@@ -36,7 +36,7 @@ internal sealed class PageRelay : IDisposable
         this.sink = sink;
         for (int i = 0; i < Pieces; i++)
         {
-            buffers.Push(ArrayPool<byte>.Shared.Rent(pieceSize));
+            buffers.Push(LargeArrays<byte>.Pool.Rent(pieceSize));
         }
 
         thread = new Thread(Run) { IsBackground = true, Name = "page relay" };
@@ -99,7 +99,7 @@ internal sealed class PageRelay : IDisposable
         End();
         while (buffers.TryPop(out byte[]? buffer))
         {
-            ArrayPool<byte>.Shared.Return(buffer);
+            LargeArrays<byte>.Pool.Return(buffer);
         }
 
         free.Dispose();

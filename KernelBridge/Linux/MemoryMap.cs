@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Globalization;
 using System.Text;
 
@@ -97,7 +96,7 @@ internal sealed record MemoryMap(
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(text);
+            LargeArrays<byte>.Pool.Return(text);
         }
     }
 

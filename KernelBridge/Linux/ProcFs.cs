@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -17,12 +16,12 @@ internal static unsafe class ProcFs
         }
 
         byte[] bytes = rented[..length];
-        ArrayPool<byte>.Shared.Return(rented);
+        LargeArrays<byte>.Pool.Return(rented);
         return bytes;
     }
 
     /// <summary>
-    /// The whole of a file in an array of the shared pool, which the caller gives back; null as with <see cref="TryRead"/>. Large files of every process
+    /// The whole of a file in an array of <see cref="LargeArrays{T}"/>, which the caller gives back; null as with <see cref="TryRead"/>. Large files of every process
     /// are read while all of them stand: as new arrays they would bring on garbage collections at that time.
     /// </summary>
     /// <param name="path">The file.</param>
@@ -38,7 +37,7 @@ internal static unsafe class ProcFs
                 return null;
             }
 
-            byte[] copy = ArrayPool<byte>.Shared.Rent(Math.Max(1, known.Length));
+            byte[] copy = LargeArrays<byte>.Pool.Rent(Math.Max(1, known.Length));
             known.CopyTo(copy, 0);
             length = known.Length;
             return copy;
@@ -50,14 +49,14 @@ internal static unsafe class ProcFs
             return null;
         }
 
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(4096);
+        byte[] buffer = LargeArrays<byte>.Pool.Rent(4096);
         while (true)
         {
             if (length == buffer.Length)
             {
-                byte[] larger = ArrayPool<byte>.Shared.Rent(buffer.Length * 4);
+                byte[] larger = LargeArrays<byte>.Pool.Rent(buffer.Length * 4);
                 buffer.CopyTo(larger, 0);
-                ArrayPool<byte>.Shared.Return(buffer);
+                LargeArrays<byte>.Pool.Return(buffer);
                 buffer = larger;
             }
 
@@ -77,7 +76,7 @@ internal static unsafe class ProcFs
                     return buffer;
                 }
 
-                ArrayPool<byte>.Shared.Return(buffer);
+                LargeArrays<byte>.Pool.Return(buffer);
                 Marshal.SetLastPInvokeError(error);
                 return null;
             }

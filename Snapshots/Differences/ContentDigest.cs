@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Binary;
 using System.Numerics;
 using System.Runtime.ExceptionServices;
@@ -128,13 +127,13 @@ internal sealed class ContentDigest
             Parallel.ForEach(
                 batches,
                 parallel,
-                static () => ArrayPool<byte>.Shared.Rent(Together * Page),
+                static () => LargeArrays.Rent(Together * Page),
                 (batch, _, buffer) =>
                 {
                     UpdateBatch(snapshot, stream, nodes, batch, buffer);
                     return buffer;
                 },
-                static buffer => ArrayPool<byte>.Shared.Return(buffer));
+                static buffer => LargeArrays.Return(buffer));
         }
         catch (AggregateException e)
         {

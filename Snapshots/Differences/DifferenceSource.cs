@@ -1,4 +1,3 @@
-using System.Buffers;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
 
@@ -107,7 +106,7 @@ internal sealed class DifferenceSource : IDisposable
         }
 
         DifferenceRanges ranges = Ranges(planned);
-        (byte[] data, ArrayPool<byte> pool) = Read(planned, ranges, known, out int length);
+        byte[] data = Read(planned, ranges, known, out int length);
         try
         {
             byte[] head = RecordFormat.Head(RecordKind.Data, ranges, data.AsSpan(0, length));
@@ -118,7 +117,7 @@ internal sealed class DifferenceSource : IDisposable
         }
         finally
         {
-            pool.Return(data);
+            LargeArrays.Return(data);
         }
     }
 
@@ -281,7 +280,8 @@ internal sealed class DifferenceSource : IDisposable
         return ranges;
     }
 
-    private (byte[] Data, ArrayPool<byte> Pool) Read(Planned planned, DifferenceRanges ranges, bool known, out int length)
+    /// <returns>An array to give back to <see cref="LargeArrays"/>.</returns>
+    private byte[] Read(Planned planned, DifferenceRanges ranges, bool known, out int length)
     {
         if (HashOf(planned) is { Length: > 0 } hash)
         {
@@ -292,7 +292,7 @@ internal sealed class DifferenceSource : IDisposable
         {
             ranges.Known = true;
             length = 0;
-            return (ArrayPool<byte>.Shared.Rent(1), ArrayPool<byte>.Shared);
+            return LargeArrays.Rent(1);
         }
 
         if (planned.Row is { } extent)
@@ -300,27 +300,27 @@ internal sealed class DifferenceSource : IDisposable
             PackReader pack = _to.Packs.Get(extent.Pack);
             int row = pack.Find(extent.Position);
             ranges.Codec = pack.Row(row).Codec & ~PackFormat.Encrypted;
-            return (pack.ReadCompressed(row, out length), ArrayPool<byte>.Shared);
+            return pack.ReadCompressed(row, out length);
         }
 
         length = planned.Length;
-        byte[] data = RecordFormat.Buffers.Rent(length);
+        byte[] data = LargeArrays.Rent(length);
         _to.Read(_to.Streams[planned.Stream].Name, planned.Parts, data.AsSpan(0, length));
-        return (planned.Compress ? Compressed(data, ref length, ranges) : data, RecordFormat.Buffers);
+        return planned.Compress ? Compressed(data, ref length, ranges) : data;
     }
 
     private static byte[] Compressed(byte[] data, ref int length, DifferenceRanges ranges)
     {
         Codec codec = Codecs.Choose(Compression.Auto);
-        byte[] smaller = RecordFormat.Buffers.Rent(length);
+        byte[] smaller = LargeArrays.Rent(length);
         int size = Codecs.Compress(codec, 3, data.AsSpan(0, length), smaller.AsSpan(0, length - (length / 16)));
         if (size == 0)
         {
-            RecordFormat.Buffers.Return(smaller);
+            LargeArrays.Return(smaller);
             return data;
         }
 
-        RecordFormat.Buffers.Return(data);
+        LargeArrays.Return(data);
         ranges.Codec = (uint)codec;
         length = size;
         return smaller;

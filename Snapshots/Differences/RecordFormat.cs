@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Binary;
 using Google.Protobuf;
 
@@ -26,11 +25,6 @@ internal static class RecordFormat
 
     /// <summary>Of the records and of the digest. What has another is refused: its digests could not be compared.</summary>
     internal const uint Version = 2;
-
-    /// <summary>
-    /// Arrays for the bytes of records as this program makes them: a few, whichever threads use them. The shared pool would keep one for each thread that ever had one.
-    /// </summary>
-    internal static ArrayPool<byte> Buffers { get; } = ArrayPool<byte>.Create(maxArrayLength: 512 * 1024, maxArraysPerBucket: 2 * DifferenceSource.Lanes);
 
     internal static ReadOnlySpan<byte> FileMagic => "HFDIFF1\n"u8;
 
@@ -120,7 +114,7 @@ internal sealed class RecordBuffer : IDisposable
 
     internal byte[] Header { get; } = new byte[RecordFormat.HeaderSize];
 
-    internal byte[] Body { get; private set; } = RecordFormat.Buffers.Rent(320 * 1024);
+    internal byte[] Body { get; private set; } = LargeArrays.Rent(320 * 1024);
 
     /// <summary>Where the next record begins.</summary>
     internal long Position { get; set; }
@@ -140,16 +134,16 @@ internal sealed class RecordBuffer : IDisposable
     {
         if (Body.Length < size)
         {
-            byte[] larger = RecordFormat.Buffers.Rent(Math.Max(size, Body.Length * 2));
+            byte[] larger = LargeArrays.Rent(Math.Max(size, Body.Length * 2));
             Body.AsSpan(0, keep).CopyTo(larger);
-            RecordFormat.Buffers.Return(Body);
+            LargeArrays.Return(Body);
             Body = larger;
         }
     }
 
     public void Dispose()
     {
-        RecordFormat.Buffers.Return(Body);
+        LargeArrays.Return(Body);
         Body = [];
     }
 }

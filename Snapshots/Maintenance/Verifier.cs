@@ -1,4 +1,3 @@
-using System.Buffers;
 
 namespace Holdfast.Snapshots;
 
@@ -181,7 +180,7 @@ internal sealed class Verifier(SnapshotStore store, Action<long>? progress)
         long start = row.Position + ((at - row.Position) / Crc32C.BlockSize * Crc32C.BlockSize);
         long end = Math.Min(row.End, Math.Min(start + Piece, extent.Position + extent.Length));
         end = Math.Min(row.End, row.Position + ((end - row.Position + Crc32C.BlockSize - 1) / Crc32C.BlockSize * Crc32C.BlockSize));
-        byte[] buffer = ArrayPool<byte>.Shared.Rent((int)(end - start));
+        byte[] buffer = LargeArrays.Rent((int)(end - start));
         try
         {
             for (long block = start; block < end;)
@@ -220,7 +219,7 @@ internal sealed class Verifier(SnapshotStore store, Action<long>? progress)
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(buffer);
+            LargeArrays.Return(buffer);
         }
 
         return end;
@@ -245,7 +244,7 @@ internal sealed class Verifier(SnapshotStore store, Action<long>? progress)
                 damage = hash.SequenceEqual(pack.HashOf(row)) ? null : "the hash of the extent's bytes is another";
             }
 
-            ArrayPool<byte>.Shared.Return(bytes);
+            LargeArrays.Return(bytes);
             Count(pack.Row(row).Stored);
         }
         catch (SnapshotDamagedException e)

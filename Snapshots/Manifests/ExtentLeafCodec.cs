@@ -1,4 +1,3 @@
-using System.Buffers;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
 
@@ -19,14 +18,14 @@ internal static class ExtentLeafCodec
     /// <summary>Encodes a leaf to the bytes of an ExtentLeaf of manifest.proto, its base being where the first extent begins.</summary>
     /// <param name="extents">Its extents.</param>
     /// <param name="length">Bytes of it in the returned array.</param>
-    /// <returns>An array of the shared pool; the caller gives it back.</returns>
+    /// <returns>An array of <see cref="LargeArrays"/>; the caller gives it back.</returns>
     internal static byte[] EncodeBytes(ReadOnlySpan<Extent> extents, out int length) => EncodeBytes(extents, extents[0].Offset, out length);
 
     internal static ExtentLeaf Encode(ReadOnlySpan<Extent> extents, long start)
     {
         byte[] bytes = EncodeBytes(extents, start, out int length);
         ExtentLeaf leaf = ExtentLeaf.Parser.ParseFrom(bytes, 0, length);
-        ArrayPool<byte>.Shared.Return(bytes);
+        LargeArrays.Return(bytes);
         return leaf;
     }
 
@@ -37,8 +36,8 @@ internal static class ExtentLeafCodec
         packs.Number(extents, out bool anyEncoded);
         const int Columns = 5;
         int column = (extents.Length * LongestVarint) + LongestVarint + 1;
-        byte[] bytes = ArrayPool<byte>.Shared.Rent((Columns * column) + (packs.Count * (PackId.Size + 2)));
-        byte[] values = ArrayPool<byte>.Shared.Rent(column);
+        byte[] bytes = LargeArrays.Rent((Columns * column) + (packs.Count * (PackId.Size + 2)));
+        byte[] values = LargeArrays.Rent(column);
         length = 0;
         for (int i = 0; i < packs.Count; i++)
         {
@@ -80,7 +79,7 @@ internal static class ExtentLeafCodec
         }
 
         AddColumn(bytes, ref length, ExtentLeaf.SkipFieldNumber, values, ref used);
-        ArrayPool<byte>.Shared.Return(values);
+        LargeArrays.Return(values);
         return bytes;
     }
 

@@ -1,4 +1,3 @@
-using System.Buffers;
 using Holdfast.Snapshots.Format;
 
 namespace Holdfast.Snapshots;
@@ -239,7 +238,7 @@ internal sealed class ExtentTable
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(bytes);
+            LargeArrays.Return(bytes);
         }
     }
 

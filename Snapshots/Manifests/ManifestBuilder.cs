@@ -1,4 +1,3 @@
-using System.Buffers;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
 
@@ -118,7 +117,7 @@ internal sealed class ManifestBuilder(SnapshotStore store, Func<PackWriter> pack
                 builder._store.OpenPacks.Leaves?.Put(holder, position, leaf.ToArray());
             }
 
-            ArrayPool<byte>.Shared.Return(bytes);
+            LargeArrays.Return(bytes);
             _index.BaseGap.Add((ulong)(leaf[0].Offset - _end));
             _index.Span.Add((ulong)(leaf[^1].End - leaf[0].Offset));
             _index.Count.Add((uint)leaf.Length);

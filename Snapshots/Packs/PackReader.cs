@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Google.Protobuf.Collections;
@@ -174,11 +173,11 @@ internal sealed class PackReader : IDisposable
     }
 
     /// <summary>Reads the stored bytes of a row and checks them.</summary>
-    /// <returns>An array of the shared pool; the caller gives it back.</returns>
+    /// <returns>An array of <see cref="LargeArrays"/>; the caller gives it back.</returns>
     internal byte[] ReadStored(int row)
     {
         int length = (int)_stored[row];
-        byte[] stored = ArrayPool<byte>.Shared.Rent(length);
+        byte[] stored = LargeArrays.Rent(length);
         try
         {
             if (CodecOf(row) == 0)
@@ -194,7 +193,7 @@ internal sealed class PackReader : IDisposable
         }
         catch
         {
-            ArrayPool<byte>.Shared.Return(stored);
+            LargeArrays.Return(stored);
             throw;
         }
     }
@@ -204,7 +203,7 @@ internal sealed class PackReader : IDisposable
     {
         try
         {
-            ArrayPool<byte>.Shared.Return(ReadStored(row));
+            LargeArrays.Return(ReadStored(row));
             return true;
         }
         catch (SnapshotDamagedException)
@@ -216,7 +215,7 @@ internal sealed class PackReader : IDisposable
     /// <summary>Reads the bytes of a row as they were before encryption, compressed or not.</summary>
     /// <param name="row">The row.</param>
     /// <param name="length">How many bytes of the array mean something.</param>
-    /// <returns>An array of the shared pool; the caller gives it back.</returns>
+    /// <returns>An array of <see cref="LargeArrays"/>; the caller gives it back.</returns>
     internal byte[] ReadCompressed(int row, out int length)
     {
         byte[] stored = ReadStored(row);
@@ -227,13 +226,13 @@ internal sealed class PackReader : IDisposable
         }
 
         length -= FileCipher.TagSize;
-        byte[] plain = ArrayPool<byte>.Shared.Rent(Math.Max(length, 1));
+        byte[] plain = LargeArrays.Rent(Math.Max(length, 1));
         if (length < 0 || _cipher is null || !_cipher.TryOpen(_positions[row], PackFormat.ExtentDomain, stored.AsSpan(0, (int)_stored[row]), plain.AsSpan(0, length)))
         {
             throw new SnapshotDamagedException(FilePath, _positions[row], "the extent does not decrypt");
         }
 
-        ArrayPool<byte>.Shared.Return(stored);
+        LargeArrays.Return(stored);
         return plain;
     }
 
@@ -250,13 +249,13 @@ internal sealed class PackReader : IDisposable
             throw new SnapshotDamagedException(FilePath, _positions[row], $"the extent does not decode to {into.Length} bytes");
         }
 
-        ArrayPool<byte>.Shared.Return(bytes);
+        LargeArrays.Return(bytes);
     }
 
     /// <summary>Reads and decodes one whole extent, which begins at this position.</summary>
     /// <param name="position">Where it is stored.</param>
     /// <param name="length">Bytes of it in the returned array.</param>
-    /// <returns>An array of the shared pool; the caller gives it back.</returns>
+    /// <returns>An array of <see cref="LargeArrays"/>; the caller gives it back.</returns>
     internal byte[] ReadExtent(long position, out int length)
     {
         int row = Find(position);
@@ -266,7 +265,7 @@ internal sealed class PackReader : IDisposable
         }
 
         length = (int)Logical(row);
-        byte[] bytes = ArrayPool<byte>.Shared.Rent(length);
+        byte[] bytes = LargeArrays.Rent(length);
         try
         {
             Read(position, 0, bytes.AsSpan(0, length));
@@ -274,7 +273,7 @@ internal sealed class PackReader : IDisposable
         }
         catch
         {
-            ArrayPool<byte>.Shared.Return(bytes);
+            LargeArrays.Return(bytes);
             throw;
         }
     }
@@ -385,7 +384,7 @@ internal sealed class PackReader : IDisposable
             throw new SnapshotDamagedException(FilePath, size - PackFormat.TrailerSize, $"the trailer is not valid (CRC-32C {expected:x8} expected, {found:x8} found; footer at {position}, {length} bytes)");
         }
 
-        byte[] footer = ArrayPool<byte>.Shared.Rent((int)length);
+        byte[] footer = LargeArrays.Rent((int)length);
         try
         {
             Span<byte> bytes = footer.AsSpan(0, (int)length);
@@ -415,7 +414,7 @@ internal sealed class PackReader : IDisposable
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(footer);
+            LargeArrays.Return(footer);
         }
     }
 

@@ -1,4 +1,3 @@
-using System.Buffers;
 using Microsoft.Win32.SafeHandles;
 
 namespace Holdfast.Snapshots;
@@ -44,7 +43,7 @@ internal sealed partial class PackWriter
     /// <returns>False when its bytes are not there: they have to come again.</returns>
     internal bool TryRecover(long position, int stored, int logicalLength, uint codec, uint crc, ReadOnlySpan<byte> hash)
     {
-        byte[] bytes = ArrayPool<byte>.Shared.Rent(stored);
+        byte[] bytes = LargeArrays.Rent(stored);
         try
         {
             Span<byte> read = bytes.AsSpan(0, stored);
@@ -67,7 +66,7 @@ internal sealed partial class PackWriter
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(bytes);
+            LargeArrays.Return(bytes);
         }
     }
 

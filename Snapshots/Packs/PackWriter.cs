@@ -108,7 +108,7 @@ internal sealed partial class PackWriter : IDisposable
     /// <param name="hash">Hash of the bytes, or empty when none is known.</param>
     internal StoredExtent WriteExtent(ReadOnlySpan<byte> data, Codec codec, int level, ReadOnlySpan<byte> hash)
     {
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(data.Length);
+        byte[] buffer = LargeArrays.Rent(data.Length);
         try
         {
             int length = 0;
@@ -122,7 +122,7 @@ internal sealed partial class PackWriter : IDisposable
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(buffer);
+            LargeArrays.Return(buffer);
         }
     }
 
@@ -133,7 +133,7 @@ internal sealed partial class PackWriter : IDisposable
         {
             int length = bytes.Length + FileCipher.TagSize;
             long place = Reserve(length, 1);
-            byte[] stored = ArrayPool<byte>.Shared.Rent(length);
+            byte[] stored = LargeArrays.Rent(length);
             try
             {
                 _cipher.Seal(place, PackFormat.ExtentDomain, bytes, stored);
@@ -141,7 +141,7 @@ internal sealed partial class PackWriter : IDisposable
             }
             finally
             {
-                ArrayPool<byte>.Shared.Return(stored);
+                LargeArrays.Return(stored);
             }
         }
 
@@ -253,7 +253,7 @@ internal sealed partial class PackWriter : IDisposable
 
         if (_stage is not null)
         {
-            ArrayPool<byte>.Shared.Return(_stage);
+            LargeArrays.Return(_stage);
             _stage = null;
         }
 
@@ -270,7 +270,7 @@ internal sealed partial class PackWriter : IDisposable
             if (_stage is null || at + data.Length > StageSize)
             {
                 FlushStage();
-                _stage ??= ArrayPool<byte>.Shared.Rent(StageSize);
+                _stage ??= LargeArrays.Rent(StageSize);
                 _stagePosition = Reserve(StageSize, Crc32C.BlockSize, charge: false);
                 _stageUsed = _stageEntryStart = at = 0;
             }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
 using Microsoft.Win32.SafeHandles;
@@ -69,8 +68,8 @@ internal static class BlockImage
 
     private static void Compare(SnapshotWriter writer, ChangedPages changed, SafeFileHandle file, StreamRun run, string name, CaptureOptions options)
     {
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(Window);
-        byte[] before = ArrayPool<byte>.Shared.Rent(Window);
+        byte[] buffer = LargeArrays.Rent(Window);
+        byte[] before = LargeArrays.Rent(Window);
         for (long at = run.Offset; at < run.End;)
         {
             int length = (int)Math.Min(Window - (at % Window), run.End - at);
@@ -83,8 +82,8 @@ internal static class BlockImage
             at += length;
         }
 
-        ArrayPool<byte>.Shared.Return(buffer);
-        ArrayPool<byte>.Shared.Return(before);
+        LargeArrays.Return(buffer);
+        LargeArrays.Return(before);
     }
 
     internal static void Restore(SnapshotReader snapshot, byte[] path)

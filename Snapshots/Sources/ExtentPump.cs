@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Threading.Channels;
 
 namespace Holdfast.Snapshots;
@@ -21,7 +20,7 @@ internal sealed class ExtentPump : IDisposable
     /// <summary>Adds an extent. Waits while the queue is full.</summary>
     internal void Add(string stream, long offset, ReadOnlySpan<byte> data)
     {
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(data.Length);
+        byte[] buffer = LargeArrays.Rent(data.Length);
         data.CopyTo(buffer);
         (string, long, byte[], int) item = (stream, offset, buffer, data.Length);
         while (!_queue.Writer.TryWrite(item))
@@ -49,7 +48,7 @@ internal sealed class ExtentPump : IDisposable
             await foreach ((string stream, long offset, byte[] buffer, int length) in _queue.Reader.ReadAllAsync().ConfigureAwait(false))
             {
                 _writer.WriteExtent(stream, offset, buffer.AsSpan(0, length));
-                ArrayPool<byte>.Shared.Return(buffer);
+                LargeArrays.Return(buffer);
             }
         }
         catch

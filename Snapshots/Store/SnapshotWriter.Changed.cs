@@ -1,4 +1,3 @@
-using System.Buffers;
 
 namespace Holdfast.Snapshots;
 
@@ -24,7 +23,7 @@ public sealed partial class SnapshotWriter
             return;
         }
 
-        byte[] before = ArrayPool<byte>.Shared.Rent(Math.Min(data.Length, CompareWindow));
+        byte[] before = LargeArrays.Rent(Math.Min(data.Length, CompareWindow));
         try
         {
             while (data.Length > 0)
@@ -37,7 +36,7 @@ public sealed partial class SnapshotWriter
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(before);
+            LargeArrays.Return(before);
         }
     }
 
@@ -48,7 +47,7 @@ public sealed partial class SnapshotWriter
     /// <exception cref="SnapshotDamagedException">The parent cannot be read there.</exception>
     public bool ParentHolds(string stream, long offset, ReadOnlySpan<byte> data)
     {
-        byte[] before = ArrayPool<byte>.Shared.Rent(data.Length);
+        byte[] before = LargeArrays.Rent(data.Length);
         try
         {
             Span<byte> known = before.AsSpan(0, data.Length);
@@ -58,7 +57,7 @@ public sealed partial class SnapshotWriter
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(before);
+            LargeArrays.Return(before);
         }
     }
 

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
@@ -86,7 +85,7 @@ internal sealed class VolumeContents(SnapshotWriter writer, string stream, Cance
     private void Each(SafeFileHandle file, byte[] path, long size, int blockSize, BlockAction action)
     {
         string name = Encoding.UTF8.GetString(path);
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(blockSize);
+        byte[] buffer = LargeArrays.Rent(blockSize);
         try
         {
             List<StreamRun> data = Posix.DataRuns(file, size);
@@ -116,7 +115,7 @@ internal sealed class VolumeContents(SnapshotWriter writer, string stream, Cance
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(buffer);
+            LargeArrays.Return(buffer);
         }
     }
 
