@@ -17,7 +17,7 @@ public sealed class StateProgramTests
     ];
 
     /// <summary>What shows to a tracer only: the device refuses them by name.</summary>
-    private static readonly string[] OfTracers = ["posix_queues", "terminal_output", "terminal_input"];
+    private static readonly string[] OfTracers = ["posix_queues", "terminal_output", "terminal_input", "aio_contexts:calls", "aio_contexts:library"];
 
     /// <summary>It sends eventfds, of which this kernel does not show what they are while they are on their way.</summary>
     private const string Newer = "descriptors_in_flight";
