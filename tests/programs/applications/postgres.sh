@@ -17,10 +17,12 @@ pgbench -q -i -s 2 >>setup 2>&1
 pgbench -n -c 4 -j 2 -T 100000 -P 1 </dev/null >clients 2>&1 &
 clients=$!
 while ! grep -q ^progress clients; do kill -0 $clients; read -rt 0.05 <>fifo || :; done
+count() { psql -Atc 'select count(*) from pgbench_history' >count.part; mv count.part count; }
+count
 : >ready
 while [ ! -e go ]; do
     kill -0 $server; kill -0 $clients
-    psql -Atc 'select count(*) from pgbench_history' >count.part; mv count.part count
+    count
     read -rt 0.05 <>fifo || :
 done
 # pgbench ends by SIGINT only where that is not ignored, as in the background; its connections end with it.
