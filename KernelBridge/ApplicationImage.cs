@@ -215,7 +215,10 @@ public sealed record ProcessImage
     internal long CapturedAtHost { get; init; }
 
     /// <summary>How long ago that was: what is read now is so much shorter.</summary>
-    internal long SinceCapture() => Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) - CapturedAtHost;
+    internal long SinceCapture() => SinceCapture(Libc.Nanoseconds(Libc.CLOCK_MONOTONIC));
+
+    /// <summary>The same, for what was read at another moment, of this host's CLOCK_MONOTONIC.</summary>
+    internal long SinceCapture(long moment) => moment - CapturedAtHost;
 
     /// <summary>What the descriptors were, until the application's images are put together; not part of the image.</summary>
     [JsonIgnore]

@@ -83,6 +83,9 @@ internal interface IThreadState
 
     /// <summary>timer_gettime(2), nanoseconds.</summary>
     (long Left, long Interval) PosixTimer(int id);
+
+    /// <summary>When timers were last asked, or a little later: of this host's CLOCK_MONOTONIC, nanoseconds.</summary>
+    long AnsweredAt { get; }
 }
 
 /// <summary><c>stack_t</c> of sigaltstack(2).</summary>

@@ -115,6 +115,8 @@ internal sealed unsafe class InjectedState : IThreadState
         return (PosixTimers.Nanoseconds(value.Seconds, value.Fraction), PosixTimers.Nanoseconds(value.IntervalSeconds, value.IntervalFraction));
     }
 
+    public long AnsweredAt => Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+
     private static Question Prctl(ulong option, int size = 0) => new(at => new InjectedCall(X64.Prctl, option, size > 0 ? at : 0), size);
 
     private long Result(Question question) => calls.Answer(question).Result;

@@ -10,10 +10,10 @@ internal static class ProcessCapture
     /// <param name="application">The checkpoint.</param>
     /// <param name="inspection">The process.</param>
     /// <param name="stoppedBy">The signal of job control that has stopped it, or 0.</param>
-    public static ProcessImage Begin(ApplicationCheckpoint application, ProcessInspection inspection, int stoppedBy)
+    /// <param name="now">The moment to which what is left of timers and waits is to refer, of this host's CLOCK_MONOTONIC, nanoseconds.</param>
+    public static ProcessImage Begin(ApplicationCheckpoint application, ProcessInspection inspection, int stoppedBy, long now)
     {
         ProcessView view = inspection.View;
-        long now = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
         return new ProcessImage
         {
             Pid = view.InnerPid, HostPid = view.Pid, ParentPid = application.InnerPid(view.Stat.ParentPid),

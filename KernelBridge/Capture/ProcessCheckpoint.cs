@@ -159,7 +159,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     public ProcessImage CaptureState()
     {
         ProcessInspection inspection = Inspection ?? throw new InvalidOperationException("Locate comes first.");
-        ProcessImage image = ProcessCapture.Begin(application, inspection, threads.Values.Select(thread => thread.StoppedBy).DefaultIfEmpty().Max());
+        ProcessImage image = ProcessCapture.Begin(application, inspection, threads.Values.Select(thread => thread.StoppedBy).DefaultIfEmpty().Max(), Libc.Nanoseconds(Libc.CLOCK_MONOTONIC));
         if (inspection.IsZombie)
         {
             return image;

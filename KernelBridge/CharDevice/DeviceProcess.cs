@@ -95,7 +95,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     {
         ProcessInspection found = inspection ?? throw new InvalidOperationException("Locate comes first.");
         using IDisposable ahead = files.Use();
-        ProcessImage image = ProcessCapture.Begin(application, found, found.IsZombie ? 0 : (int)State.Process.StopSignal);
+        ProcessImage image = ProcessCapture.Begin(application, found, found.IsZombie ? 0 : (int)State.Process.StopSignal, found.IsZombie ? Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) : State.ReadAt);
         if (found.IsZombie)
         {
             return image;

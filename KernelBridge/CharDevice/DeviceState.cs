@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.CharDevice;
 
@@ -28,6 +29,9 @@ internal sealed class DeviceState
             records = records[(int)record.Size..];
         }
     }
+
+    /// <summary>When it had been read, of this host's CLOCK_MONOTONIC, nanoseconds.</summary>
+    public long ReadAt { get; } = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
 
     /// <summary>The process.</summary>
     public CkptStructures.Process Process { get; private set; }

@@ -136,6 +136,8 @@ internal sealed class DeviceThread(DeviceState process, CkptStructures.Thread re
     public (long Left, long Interval) PosixTimer(int id) =>
         process.PosixTimers.TryGetValue(id, out CkptStructures.PosixTimer timer) ? ((long)timer.Value, (long)timer.Interval) : (0, 0);
 
+    public long AnsweredAt => process.ReadAt;
+
     private bool Has(uint flag) => (process.Process.Flags & flag) != 0;
 
     /// <summary>As sigaltstack(2) tells them: SS_DISABLE (2) where there is none, SS_ONSTACK (1) where it is in use, SS_AUTODISARM as it was asked for.</summary>

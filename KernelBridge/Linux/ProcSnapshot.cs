@@ -25,6 +25,14 @@ internal sealed class ProcSnapshot
         return new Ending(before);
     }
 
+    /// <summary>Asks the kernel in this thread until what is returned is disposed: for what goes on changing in a process that stands, as the expirations of its timers.</summary>
+    public static IDisposable PassOver()
+    {
+        Ending ending = new(current);
+        current = null;
+        return ending;
+    }
+
     /// <summary>Takes over what another one knows.</summary>
     public void Add(ProcSnapshot other)
     {

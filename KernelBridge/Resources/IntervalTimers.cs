@@ -17,7 +17,7 @@ internal sealed class IntervalTimers : IProcessResource
         {
             (long left, long interval) = state.IntervalTimer(which);
             // Read after what is left: a timer may fire late, by what lies between the two, never early.
-            long sinceCapture = image.SinceCapture();
+            long sinceCapture = image.SinceCapture(state.AnsweredAt);
             if (left == 0)
             {
                 // Expired, with its signal still pending: the kernel arms it again when the signal is taken.

@@ -62,7 +62,7 @@ internal sealed partial class PosixTimers : IProcessResource
         {
             (long left, long interval) = state.PosixTimer(timer.Id);
             // Read after what is left: a timer may fire late, by what lies between the two, never early.
-            long since = CountsTime(timer.Clock) ? image.SinceCapture() : 0;
+            long since = CountsTime(timer.Clock) ? image.SinceCapture(state.AnsweredAt) : 0;
             return new PosixTimerImage(
                 timer.Id, timer.Clock, timer.Notify, timer.Signal, timer.Value, threads.GetValueOrDefault(timer.Target),
                 interval, left == 0 ? 0 : Math.Min(left, long.MaxValue - since) + since);

@@ -38,6 +38,7 @@ internal sealed class TimerFds : IDescriptorKind
     /// <summary>Interval, what is left, nanoseconds, and how often it expired since it was read.</summary>
     private static unsafe (long Interval, long Left, ulong Ticks) Read(DescriptorFacts facts, int descriptor)
     {
+        using IDisposable asked = ProcSnapshot.PassOver();
         long* value = stackalloc long[4];
         ulong before = ulong.MaxValue;
         for (int attempt = 0; ; attempt++)

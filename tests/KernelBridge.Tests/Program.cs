@@ -21,6 +21,7 @@ public static class Program
         ["copy-terminal-input"] = Capture.CaptureHelpers.CopyTerminalInput,
         ["checkpoint-once"] = Conformance.ConformanceHelpers.CheckpointOnce,
         ["checkpoint-forever"] = Conformance.ConformanceHelpers.CheckpointForever,
+        ["halt-in-checkpoint"] = Conformance.ConformanceHelpers.HaltInCheckpoint,
         ["restore-forever"] = Conformance.ConformanceHelpers.RestoreForever,
         ["device-conformance"] = Conformance.ConformanceRunner.Run,
         ["state-programs"] = Conformance.StateProgramRunner.Run,

@@ -1,50 +1,20 @@
 namespace Holdfast.Kmod.Tests;
 
 /// <summary>A test for which a kernel's packages and QEMU are needed; where they cannot be had it is skipped, and says why.</summary>
+/// <param name="turn">Where it takes turns with others, from day to day (HOLDFAST_TURN), whose this one's is: 0 to <paramref name="of"/> - 1. <c>./test --long</c> runs all.</param>
+/// <param name="of">How many turns there are; 0: it takes none.</param>
+/// <param name="takes">How long it takes, when that is so long that only <c>./test --long</c> runs it.</param>
 [AttributeUsage(AttributeTargets.Method)]
-internal sealed class KernelFactAttribute : FactAttribute
+internal sealed class KernelFactAttribute(int turn = 0, int of = 0, string? takes = null) : FactAttribute
 {
-    public KernelFactAttribute() => Skip = Kernels.WhyNot;
-
-    /// <summary>0 or 1: it takes turns with another, from day to day (HOLDFAST_TURN); <c>./test --long</c> runs both.</summary>
-    public int Turn
-    {
-        get;
-        set
-        {
-            field = value;
-            Skip ??= Turns.Long || Turns.Turn % 2 == value ? null : "another one's turn (HOLDFAST_TURN)";
-        }
-    }
-
-    /// <summary>How long it takes, when that is so long that only <c>./test --long</c> runs it.</summary>
-    public string? Takes
-    {
-        get;
-        set
-        {
-            field = value;
-            Skip ??= Turns.Long ? null : $"it takes {value} and more: ./test --long runs it";
-        }
-    }
+    public override string? Skip { get; set; } = Kernels.WhyNot ?? Turns.WhyNot(turn, of, takes);
 }
 
 /// <inheritdoc cref="KernelFactAttribute"/>
 [AttributeUsage(AttributeTargets.Method)]
-internal sealed class KernelTheoryAttribute : TheoryAttribute
+internal sealed class KernelTheoryAttribute(int turn = 0, int of = 0) : TheoryAttribute
 {
-    public KernelTheoryAttribute() => Skip = Kernels.WhyNot;
-
-    /// <summary>0 or 1: it takes turns with another, from day to day (HOLDFAST_TURN); <c>./test --long</c> runs both.</summary>
-    public int Turn
-    {
-        get;
-        set
-        {
-            field = value;
-            Skip ??= Turns.Long || Turns.Turn % 2 == value ? null : "another one's turn (HOLDFAST_TURN)";
-        }
-    }
+    public override string? Skip { get; set; } = Kernels.WhyNot ?? Turns.WhyNot(turn, of, takes: null);
 }
 
 /// <summary>The kernels that tests are run on.</summary>

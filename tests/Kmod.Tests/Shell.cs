@@ -40,6 +40,22 @@ internal static class Shell
         return new CommandResult(process.ExitCode, output, errors.Result);
     }
 
+    /// <summary>Runs a script of the harness in a guest, with Holdfast as it is built now.</summary>
+    /// <param name="script">Its name.</param>
+    /// <param name="seconds">How long the guest may live.</param>
+    /// <param name="machine">Options of the harness.</param>
+    /// <param name="options">Options of the script.</param>
+    /// <param name="binaries">The directory in which the programs are.</param>
+    /// <param name="arguments">What comes behind that.</param>
+    public static CommandResult InGuest(string script, int seconds, string[] machine, string[] options, string binaries, string[] arguments)
+    {
+        CommandResult built = Run(Path.Combine(Root, "holdfast"), "--version");
+        Assert.True(built.Status == 0, built.ToString());
+        return Run(
+            Path.Combine(Harness, "run"),
+            [.. machine, "--memory", "2000", "--timeout", $"{seconds}", Path.Combine(Harness, script), .. options, Path.Combine(Root, ".build", "app", "holdfast"), binaries, .. arguments]);
+    }
+
     private static string FindRoot()
     {
         for (DirectoryInfo? directory = new(AppContext.BaseDirectory); directory is not null; directory = directory.Parent)

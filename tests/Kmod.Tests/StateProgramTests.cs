@@ -17,12 +17,7 @@ public sealed class StateProgramTests
     ];
 
     /// <summary>What shows to a tracer only: the device refuses them by name.</summary>
-    private static readonly string[] OfTracers = ["posix_queues", "terminal_output", "terminal_input"];
-
-    /// <summary>It sends eventfds, of which this kernel does not show what they are while they are on their way.</summary>
-    private const string Newer = "descriptors_in_flight";
-
-    private static string Root => Path.GetFullPath(Path.Combine(Shell.Harness, "..", ".."));
+    private static readonly string[] OfTracers = ["posix_queues", "terminal_output", "terminal_input", "aio_contexts:calls", "aio_contexts:library"];
 
     public static TheoryData<string> EveryKernel => BridgeTests.EveryKernel;
 
@@ -32,18 +27,18 @@ public sealed class StateProgramTests
     [KernelFact]
     public void State_programs_go_on_after_a_restore_on_an_older_kernel() => Run(Turns.Long ? Many : Turns.Some(Some, 1), ["--kernel", "6.1", "--module", "none"], ["--bridge", "ptrace"]);
 
-    // In turn with those through the contract alone, with the interceptor every other time.
-    [KernelFact(Turn = 0)]
+    // In turn with those through the contract alone and with real applications, with the interceptor every other time.
+    [KernelFact(turn: 0, of: 4)]
     public void State_programs_are_captured_through_the_device() =>
-        Run(Turns.Some(Captured, 1), ["--kernel", "6.1"], ["--bridge", "device", .. Turns.Turn / 2 % 2 == 0 ? (string[])["--intercept"] : []]);
+        Run(Turns.Some(Captured, 1), ["--kernel", "6.1"], ["--bridge", "device", .. Turns.Turn / 4 % 2 == 0 ? (string[])["--intercept"] : []]);
 
     /// <summary>All of them through the contract alone, in one process of the guest's (--long); a few in the suite's turn.</summary>
-    [KernelTheory(Turn = 1)]
+    [KernelTheory(turn: 1, of: 2)]
     [MemberData(nameof(EveryKernel))]
     public void State_programs_go_on_after_a_capture_through_the_device(string kernel)
     {
         string suite = typeof(StateProgramTests).Assembly.Location.Replace("Kmod.Tests", "KernelBridge.Tests");
-        string[] names = [.. Shell.Run("dotnet", suite, "state-programs", "--list").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Except(OfTracers).Where(name => kernel != "6.1" || name != Newer)];
+        string[] names = [.. Shell.Run("dotnet", suite, "state-programs", "--list").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Except(OfTracers)];
         Assert.NotEmpty(names);
         names = Turns.Long ? names : Turns.Some(names, 4);
         Within(names, binaries =>
@@ -60,7 +55,7 @@ public sealed class StateProgramTests
     }
 
     /// <summary>That kernel has soft-dirty bits and nothing better: what is taken for unchanged by them is compared with memory in each checkpoint, and in each restored generation by the program.</summary>
-    [KernelFact(Takes = "two minutes")]
+    [KernelFact(takes: "two minutes")]
     public void Every_generation_is_what_memory_was_where_soft_dirty_bits_tell_it()
     {
         (int generations, string[] cases) = (10, ["1", "2"]);
@@ -71,7 +66,7 @@ public sealed class StateProgramTests
         ];
         Within(["memory_churn"], binaries =>
         {
-            CommandResult run = Script("generations", 600 + (generations * cases.Length * 180), ["--kernel", "6.1", "--module", "none"], [], binaries, [$"{generations}", .. cases]);
+            CommandResult run = Shell.InGuest("generations", 600 + (generations * cases.Length * 180), ["--kernel", "6.1", "--module", "none"], [], binaries, [$"{generations}", .. cases]);
             Assert.Equal((0, string.Join('\n', expected)), (run.Status, string.Join('\n', run.Output.Trim().Split('\n').Select(Words))));
         });
 
@@ -81,19 +76,9 @@ public sealed class StateProgramTests
 
     private static void Run(string[] programs, string[] machine, string[] options) => Within(programs, binaries =>
     {
-        CommandResult run = Script("state-programs", 300 + (programs.Length * 120), machine, options, binaries, programs);
+        CommandResult run = Shell.InGuest("state-programs", 300 + (programs.Length * 120), machine, options, binaries, programs);
         Assert.Equal((0, string.Join('\n', programs.Select(program => $"pass {program}"))), (run.Status, run.Output.Trim()));
     });
-
-    /// <summary>Runs a script of the harness in a guest, with Holdfast and the directory in which the programs are.</summary>
-    private static CommandResult Script(string name, int seconds, string[] machine, string[] options, string binaries, string[] arguments)
-    {
-        CommandResult built = Shell.Run(Path.Combine(Root, "holdfast"), "--version");
-        Assert.True(built.Status == 0, built.ToString());
-        return Shell.Run(
-            Path.Combine(Shell.Harness, "run"),
-            [.. machine, "--memory", "2000", "--timeout", $"{seconds}", Path.Combine(Shell.Harness, name), .. options, Path.Combine(Root, ".build", "app", "holdfast"), binaries, .. arguments]);
-    }
 
     /// <summary>Compiles programs into a directory of their own, and hands that on.</summary>
     private static void Within(string[] programs, Action<string> body)
@@ -101,7 +86,7 @@ public sealed class StateProgramTests
         string binaries = Directory.CreateTempSubdirectory("holdfast-programs-").FullName;
         try
         {
-            CommandResult compiled = Shell.Run("sh", [Path.Combine(Root, "tests", "programs", "build.sh"), binaries, .. programs.Select(program => program.Split(':')[0]).Distinct()]);
+            CommandResult compiled = Shell.Run("sh", [Path.Combine(Shell.Root, "tests", "programs", "build.sh"), binaries, .. programs.Select(program => program.Split(':')[0]).Distinct()]);
             Assert.True(compiled.Status == 0, compiled.ToString());
             body(binaries);
         }

@@ -26,6 +26,22 @@ public static class ConformanceHelpers
         }
     }
 
+    /// <summary>Takes a checkpoint through the device and halts in it for good. Arguments: after what ("prepare", "quiesce", "locate", "capture", "resume"), the target.</summary>
+    public static int HaltInCheckpoint(string[] args)
+    {
+        Driver.Checkpoint(
+            new CharDeviceBridge(new PtraceBridge()), JsonSerializer.Deserialize<ApplicationTarget>(args[1])!, new MemoryPages(), WriteTracking.Off,
+            passed: phase =>
+            {
+                if (phase == args[0])
+                {
+                    Say(phase);
+                    Thread.Sleep(Timeout.Infinite);
+                }
+            });
+        return 1;
+    }
+
     /// <summary>Restores again and again, killing what it restored. Arguments: image, pages, directory.</summary>
     public static int RestoreForever(string[] args)
     {

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 using Holdfast.KernelBridge.CharDevice;
 using Holdfast.KernelBridge.Linux;
 
@@ -69,6 +70,40 @@ internal sealed class DeviceBridgeConformance() : BridgeConformance(new DeviceBr
     }
 
     [Fact]
+    public void The_application_runs_on_in_whatever_phase_its_supervisor_is_killed_and_the_module_stays_until_then()
+    {
+        IRunningApplication application = Bench.Shell(CountingPipeline);
+        Bench.ExpectLines("log", 5);
+        foreach (string phase in (string[])["prepare", "quiesce", "locate", "capture", "resume"])
+        {
+            using var supervisor = new Spaces.HelperProcess("halt-in-checkpoint", phase, JsonSerializer.Serialize(application.Target));
+            Assert.Equal(phase, supervisor.ReadLine());
+            Assert.Equal(phase is "prepare" or "resume" ? "0" : "1", Frozen(application));
+            using (Process unload = Process.Start(new ProcessStartInfo("busybox", ["rmmod", "ckpt"]) { RedirectStandardError = true })!)
+            {
+                unload.WaitForExit();
+                Assert.True(unload.ExitCode != 0 && Directory.Exists("/sys/module/ckpt"), $"the module could be unloaded after {phase}");
+            }
+
+            supervisor.Kill();
+            Spaces.SpaceFixture.Until(() => File.ReadAllText("/sys/module/ckpt/refcnt").Trim() == "0", $"nothing of the session is left after {phase}");
+            Assert.Equal("0", Frozen(application));
+            foreach (int pid in ProcFs.Children(application.MainPid).Prepend(application.MainPid))
+            {
+                Health.AssertRuns(pid, mayBlock: 1ul << 16);
+            }
+
+            Bench.ExpectLines("log", 3);
+        }
+
+        Bench.Restore(Bench.Checkpoint(application, kill: true));
+        Bench.ExpectLines("log", 5);
+        AssertSquares(Bench.Lines("log"));
+
+        static string Frozen(IRunningApplication application) => File.ReadAllText(Path.Combine(application.Target.CgroupPath!, "cgroup.freeze")).Trim();
+    }
+
+    [Fact]
     public void Seccomp_filters_are_read_while_the_process_stands_and_restored()
     {
         IRunningApplication application = Bench.Python(
@@ -81,7 +116,7 @@ internal sealed class DeviceBridgeConformance() : BridgeConformance(new DeviceBr
             assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(Program(1, allow))) == 0
             open(os.environ['OUT'] + '/ready', 'w')
             while not os.path.exists(os.environ['OUT'] + '/go'): time.sleep(0.01)
-            open(os.environ['OUT'] + '/filters', 'w').write(open('/proc/self/status').read().split('Seccomp_filters:')[1].split()[0] + '\\n')
+            open(os.environ['OUT'] + '/filters', 'w').write(open('/proc/self/status').read().split('Seccomp_filters:')[1].split()[0] + '\n')
             """);
         Bench.Expect("ready");
         Bench.Reincarnate(application);

@@ -37,9 +37,10 @@ public static class Driver
     /// <param name="resumed">Called when all run again, before what was kept of their memory is pumped.</param>
     /// <param name="prepared">Called before anything stops.</param>
     /// <param name="commits">Whether it becomes what later ones may keep something of.</param>
+    /// <param name="passed">Called at the end of "prepare", "quiesce", "locate", "capture" and "resume".</param>
     public static Taken Checkpoint(
         IKernelBridge bridge, ApplicationTarget target, MemoryPages pages, WriteTracking tracking, bool kill = false, Action? standing = null, Action? resumed = null, Action? prepared = null,
-        bool commits = true) => OnThread(() =>
+        bool commits = true, Action<string>? passed = null) => OnThread(() =>
     {
         using ICheckpoint checkpoint = bridge.BeginCheckpoint(target, tracking);
         Dictionary<int, IProcessCheckpoint> processes = [];
@@ -58,6 +59,7 @@ public static class Driver
 
             Refuse(refusals);
             prepared?.Invoke();
+            passed?.Invoke("prepare");
             checkpoint.Freeze(Deadline);
             HashSet<int> stand = [];
             while (true)
@@ -88,10 +90,13 @@ public static class Driver
 
             checkpoint.Thaw();
             standing?.Invoke();
+            passed?.Invoke("quiesce");
             List<ProcessFacts> facts = [.. processes.Values.Select(process => process.Locate())];
             Refuse([.. facts.SelectMany(fact => fact.Refusals), .. checkpoint.Locate(facts)]);
+            passed?.Invoke("locate");
             ApplicationImage image = checkpoint.Assemble([.. processes.Values.Select(process => process.CaptureState())]);
             PageCounts counts = checkpoint.PumpShared(pages);
+            passed?.Invoke("capture");
             HashSet<IProcessCheckpoint> pumped = [];
             foreach (IProcessCheckpoint process in processes.Values)
             {
@@ -108,6 +113,7 @@ public static class Driver
             }
 
             resumed?.Invoke();
+            passed?.Invoke("resume");
             foreach (IProcessCheckpoint process in processes.Values.Where(process => !pumped.Contains(process)))
             {
                 counts += process.PumpPages(pages);

@@ -51,13 +51,10 @@ internal static class StateProgramRunner
     {
         string[] words = name.Split(':', 2);
         StateProgram program = StateProgram.Named(words[0]);
+        // Back with them at the end: where there are any, a check has to look into segments that nobody has attached, which shows in them.
+        using HugePagePool pages = new(program.HugePages);
         PtraceBridge ptrace = new();
         using Bench bench = new(device ? new CharDeviceBridge(ptrace, name.Sum(c => c) % 2 == 0 ? 1 : PtraceBridge.DefaultHold) : ptrace);
-        if (program.HugePages > 0)
-        {
-            File.WriteAllText("/proc/sys/vm/nr_hugepages", $"{program.HugePages}");
-        }
-
         string[] command = [Path.Combine(binaries, words[0]), bench.Root, .. words[1..]];
         IRunningApplication application = bench.Launch(request => request with { Intercept = intercept, Environment = [.. request.Environment, "STATE_SECONDS=8", "STATE_BOUND=1200"] }, command);
         SpaceFixture.Until(() => File.Exists(bench.PathOf("ready")) || File.Exists(bench.PathOf("result")), $"{name} is ready");

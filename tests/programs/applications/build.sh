@@ -38,6 +38,6 @@ if ! { newer dotnet-server/Server.dll dotnet-server/Program.cs && newer dotnet-s
 	dotnet build "$here/dotnet-server/Server.csproj" -c Release -v quiet -nologo -clp:NoSummary -o "$out/dotnet-server" \
 		-p:BaseIntermediateOutputPath="$out/.dotnet-server/"
 fi
-for script in bash.sh python.py perl.pl busybox.sh nginx.py tmux.py typed_ahead.py serving.py servers.py server.js server_asyncio.py server_prefork.py sqlite.py counting.py busy.py; do
+for script in bash.sh mixed.sh postgres.sh python.py perl.pl busybox.sh nginx.py tmux.py typed_ahead.py serving.py servers.py server.js server_asyncio.py server_prefork.py sqlite.py counting.py busy.py; do
 	cp -p "$here/$script" "$out/$script"
 done
