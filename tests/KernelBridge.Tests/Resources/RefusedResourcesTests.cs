@@ -75,6 +75,7 @@ public sealed class RefusedResourcesTests : IDisposable
         { "a terminal of another instance of devpts", "pty.instance", "os.mkdir(out + '/pts'); must(libc.mount(b'x', (out + '/pts').encode(), b'devpts', 0, b'newinstance,ptmxmode=0666')); m = os.open(out + '/pts/ptmx', os.O_RDWR | os.O_NOCTTY)" },
         { "a terminal that was opened as /dev/tty and does not control its session any more", "pty.control", "m, s = os.openpty(); r, w = os.pipe()\nif os.fork() == 0:\n    signal.signal(1, signal.SIG_IGN); os.setsid(); fcntl.ioctl(s, termios.TIOCSCTTY, 0); t = os.open('/dev/tty', os.O_RDWR); fcntl.ioctl(t, termios.TIOCNOTTY); os.write(w, b'x'); time.sleep(1000)\nos.read(r, 1)" },
         { "a terminal with a process group in its foreground that has ended", "pty.foreground", "m, s = os.openpty(); r, w = os.pipe()\nif os.fork() == 0:\n    signal.signal(22, signal.SIG_IGN); os.setsid(); fcntl.ioctl(s, termios.TIOCSCTTY, 0); p = os.fork(); (time.sleep(1000) if p == 0 else None); os.setpgid(p, p); os.tcsetpgrp(s, p); os.kill(p, 9); os.waitpid(p, 0); os.write(w, b'x'); time.sleep(1000)\nos.read(r, 1)" },
+        { "more bytes in a System V queue than are kept", "ipc.msg", "open('/proc/sys/kernel/msgmnb', 'w').write('40000000'); q = libc.msgget(1, 0o1600); must(q); m = ctypes.create_string_buffer(struct.pack('q8192x', 1)); [must(libc.msgsnd(q, m, 8192, 0o4000)) for i in range(2100)]" },
         { "an open file of huge pages", "memory.huge", "os.mkdir(out + '/h'); must(libc.mount(b'none', (out + '/h').encode(), b'hugetlbfs', 0, None)); f = os.open(out + '/h/f', os.O_CREAT | os.O_RDWR)" },
         { "a mapped file of huge pages", "memory.huge", "os.mkdir(out + '/h'); must(libc.mount(b'none', (out + '/h').encode(), b'hugetlbfs', 0, None)); f = os.open(out + '/h/f', os.O_CREAT | os.O_RDWR); os.truncate(f, 2 << 20); must(libc.mmap(0, 2 << 20, 3, 0x4001, f, 0)); os.close(f)" },
         { "System V memory of huge pages", "memory.huge", "libc.shmat.restype = ctypes.c_long; i = libc.shmget(7, 2 << 20, 0o15600); must(i); must(libc.shmat(i, None, 0))" },
@@ -229,6 +230,24 @@ public sealed class RefusedResourcesTests : IDisposable
                 remove.WaitForExit();
             }
         }
+    }
+
+    /// <summary>Only a process that stands shows it; a check says nothing of it.</summary>
+    [Fact]
+    public void A_program_that_has_its_system_calls_dispatched_is_refused()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import ctypes, os, time
+            allow = ctypes.create_string_buffer(1)
+            if ctypes.CDLL(None).prctl(59, ctypes.c_long(1), ctypes.c_long(0), ctypes.c_long(0), ctypes.c_long(ctypes.addressof(allow))) == 0:
+                open(os.environ['OUT'] + '/ready', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        Refusal only = Assert.Single(Assert.Throws<BridgeException>(() => bench.Checkpoint(application)).Refusals);
+        Assert.Equal("process.dispatch", only.Code);
+        Health.AssertRuns(application.MainPid);
     }
 
     [Fact]
