@@ -27,23 +27,23 @@ internal sealed class ThreadScheduler : SchedulerBase, IDisposable
     private static long NowTicks => Stopwatch.GetElapsedTime(0).Ticks;
 
     protected override void InternalScheduleTellOnce(TimeSpan delay, ICanTell receiver, object message, IActorRef sender, ICancelable? cancelable) =>
-        Add(delay, TimeSpan.Zero, new TellEntry(receiver, message, sender), cancelable);
+        Add(delay, TimeSpan.Zero, new Entry(() => receiver.Tell(message, sender)), cancelable);
 
     protected override void InternalScheduleTellRepeatedly(
         TimeSpan initialDelay, TimeSpan interval, ICanTell receiver, object message, IActorRef sender, ICancelable? cancelable) =>
-        Add(initialDelay, interval, new TellEntry(receiver, message, sender), cancelable);
+        Add(initialDelay, interval, new Entry(() => receiver.Tell(message, sender)), cancelable);
 
     protected override void InternalScheduleOnce(TimeSpan delay, Action action, ICancelable? cancelable) =>
-        Add(delay, TimeSpan.Zero, new ActionEntry(action), cancelable);
+        Add(delay, TimeSpan.Zero, new Entry(action), cancelable);
 
     protected override void InternalScheduleOnce(TimeSpan delay, IRunnable action, ICancelable? cancelable) =>
-        Add(delay, TimeSpan.Zero, new ActionEntry(action.Run), cancelable);
+        Add(delay, TimeSpan.Zero, new Entry(action.Run), cancelable);
 
     protected override void InternalScheduleRepeatedly(TimeSpan initialDelay, TimeSpan interval, Action action, ICancelable? cancelable) =>
-        Add(initialDelay, interval, new ActionEntry(action), cancelable);
+        Add(initialDelay, interval, new Entry(action), cancelable);
 
     protected override void InternalScheduleRepeatedly(TimeSpan initialDelay, TimeSpan interval, IRunnable action, ICancelable? cancelable) =>
-        Add(initialDelay, interval, new ActionEntry(action.Run), cancelable);
+        Add(initialDelay, interval, new Entry(action.Run), cancelable);
 
     public void Dispose()
     {
@@ -93,13 +93,18 @@ internal sealed class ThreadScheduler : SchedulerBase, IDisposable
 
         if (cancelable is Cancelable own)
         {
-            own.OnCanceled += NoteCanceled;
+            own.OnCanceled += () => NoteCanceled(entry);
+            if (own.IsCancellationRequested)
+            {
+                entry.What = null;
+            }
         }
     }
 
-    // Cancelled entries stay until they are due, unless they are most of the heap.
-    private void NoteCanceled()
+    // Cancelled entries stay until they are due, unless they are most of the heap; what they would have told, and whom, does not: that may be large, and due hours later.
+    private void NoteCanceled(Entry entry)
     {
+        entry.What = null;
         if (Interlocked.Increment(ref _canceled) < 1024)
         {
             return;
@@ -168,7 +173,7 @@ internal sealed class ThreadScheduler : SchedulerBase, IDisposable
 
         try
         {
-            entry.Run();
+            entry.What?.Invoke();
         }
         catch (Exception e)
         {
@@ -190,6 +195,11 @@ internal sealed class ThreadScheduler : SchedulerBase, IDisposable
                 }
             }
         }
+        else
+        {
+            // Whoever keeps the cancelable keeps the entry.
+            entry.What = null;
+        }
     }
 
     private sealed class EarlierFirst : IComparer<Entry>
@@ -203,23 +213,12 @@ internal sealed class ThreadScheduler : SchedulerBase, IDisposable
         }
     }
 
-    private abstract class Entry
+    private sealed class Entry(Action what)
     {
+        public volatile Action? What = what;
         public ICancelable? Cancelable;
         public long Interval;
         public long Due;
         public long Order;
-
-        public abstract void Run();
-    }
-
-    private sealed class TellEntry(ICanTell receiver, object message, IActorRef sender) : Entry
-    {
-        public override void Run() => receiver.Tell(message, sender);
-    }
-
-    private sealed class ActionEntry(Action action) : Entry
-    {
-        public override void Run() => action();
     }
 }

@@ -20,9 +20,12 @@ internal sealed unsafe class SocketCopy : IDisposable
     public static SocketCopy Own(int fd) => new(fd);
 
     /// <summary>Takes a copy; null when the process or its descriptor is gone, or may not be looked at.</summary>
-    public static SocketCopy? TryTake(int pid, int number)
+    public static SocketCopy? TryTake(int pid, int number) => TryTake(pid, number, out _);
+
+    /// <summary>The same, and why not: the error of pidfd_open(2) or pidfd_getfd(2), or 0.</summary>
+    public static SocketCopy? TryTake(int pid, int number, out int error)
     {
-        int fd = Libc.CopyDescriptor(pid, number).Descriptor;
+        (int fd, error) = Libc.CopyDescriptor(pid, number);
         return fd < 0 ? null : new SocketCopy(fd);
     }
 

@@ -17,10 +17,10 @@ internal sealed class Sockets : IDescriptorKind
 
     public Refusal? Check(DescriptorFacts facts)
     {
-        using SocketCopy? socket = SocketCopy.TryTake(facts.Pid, facts.Number);
+        using SocketCopy? socket = SocketCopy.TryTake(facts.Pid, facts.Number, out int error);
         if (socket is null)
         {
-            return facts.Refuse("fd.socket", "the socket cannot be looked at (pidfd_getfd)", "run as root, on Linux 5.6 or later");
+            return facts.Refuse("fd.socket", $"the socket cannot be looked at (pidfd_getfd: {Errno.Text(error)})", "run as root, on Linux 5.6 or later");
         }
 
         int family = socket.Number(SOL_SOCKET, SO_DOMAIN);

@@ -40,10 +40,15 @@ public sealed class DumpTests
             var pids = application.Processes().Select(p => p.Pid).ToArray();
             Assert.Equal(9, pids.Length);
             var refusal = application.Holdfast("restore", "--from", image, "--detach").RequiredToBeRefused();
+            Assert.Equal("pid.taken", refusal.ErrorCode);
             Assert.Contains(pids, taken => (refusal.Output + refusal.Error).Contains(Text(taken), StringComparison.Ordinal));
             Assert.Equal(pids.Order(), application.Processes().Select(p => p.Pid).Order());
             application.RequirePass();
             application.Work.Forget();
+
+            // Who would hold what is not loaded yet, there is only in a space.
+            Assert.Equal("lazy.space", application.Holdfast("restore", "--from", image, "--detach", "--lazy").RequiredToBeRefused().ErrorCode);
+            Assert.Empty(application.Processes());
             application.Holdfast("restore", "--from", image, "--detach").Required();
             application.RequirePass();
         }

@@ -77,6 +77,7 @@ public sealed class NetworkTests
             Assert.Contains($"master {bridge}", Run("ip", "link", "show", outside), StringComparison.Ordinal);
             application.Kill();
             Until.Required(() => !Directory.Exists($"/sys/class/net/{outside}"), () => "the interface stays");
+            RefuseToAnOrdinaryUser(application);
         }
         finally
         {
@@ -89,6 +90,25 @@ public sealed class NetworkTests
                 }
             }
         }
+    }
+
+    /// <summary>The snapshot is his now, and he may not make an interface in the host's network.</summary>
+    private static void RefuseToAnOrdinaryUser(TestApplication application)
+    {
+        if (OrdinaryUser.Missing is not null)
+        {
+            return;
+        }
+
+        OrdinaryUser user = new(OrdinaryUser.UsualId);
+        foreach (var path in Directory.GetFileSystemEntries(application.Work.Top, "*", SearchOption.AllDirectories).Append(application.Work.Top))
+        {
+            user.Own(path);
+        }
+
+        var refusal = application.As(user.Prefix, [Repository.HoldfastCommand, .. application.Arguments("restore", [application.Name, "--rehearse"])]).RequiredToBeRefused();
+        Assert.Contains("rights.net", refusal.Output + refusal.Error, StringComparison.Ordinal);
+        Assert.Contains("only root may make an interface in the host's network; restore as root", refusal.Output + refusal.Error, StringComparison.Ordinal);
     }
 
     private static string Ask(int net)

@@ -30,7 +30,9 @@ public sealed class RefusalTests
         }
 
         Assert.Matches(KindPattern(facts["kind"]), text);
-        Assert.NotNull(refusal.ErrorCode);
+        Assert.Equal(codes[programCase.Length > 0 ? programCase : program], refusal.ErrorCode);
+        // What, why, and what to do about it.
+        Assert.Matches(": .{5,}; .{5,}", text);
         // What only a stopped process shows is said as a caveat before.
         if (programCase != "seccomp_kills")
         {
@@ -44,6 +46,12 @@ public sealed class RefusalTests
         Assert.DoesNotContain(application.Holdfast("snapshots", application.Name).Objects, o => o.TryGetProperty("snapshot", out _));
         application.RequirePass();
     }
+
+    private static readonly Dictionary<string, string> codes = new()
+    {
+        ["urgent"] = "socket.urgent", ["multicast"] = "socket.multicast", ["fanotify"] = "fd.fanotify", ["io_uring"] = "fd.io_uring", ["userfaultfd"] = "memory.userfaultfd", ["seccomp_kills"] = "process.seccomp",
+        ["perf"] = "fd.perf_event", ["netlink"] = "fd.socket", ["zombie_leader"] = "process.leader-ended", ["shared_descriptor_table"] = "process.shared",
+    };
 
     private static int[] Stopped(int[] pids) => [.. pids.SelectMany(ProcessScan.Threads).Where(thread => thread.State is 't' or 'T').Select(thread => thread.Tid).Order()];
 

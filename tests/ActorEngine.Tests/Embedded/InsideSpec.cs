@@ -34,6 +34,30 @@ public sealed class InsideSpec(PostgresCluster cluster) : TestKit(Patience.Confi
         }
     });
 
+    /// <summary>A deadline hours away that was met would otherwise hold on to all that its actor knows.</summary>
+    [Fact]
+    public void A_timer_that_was_cancelled_lets_go_of_what_it_would_have_told()
+    {
+        using var cancelable = new Cancelable(Sys.Scheduler);
+        var told = Scheduled(cancelable);
+        GC.Collect();
+        Assert.True(told.IsAlive);
+        cancelable.Cancel();
+        AwaitAssert(() =>
+        {
+            GC.Collect();
+            Assert.False(told.IsAlive);
+        });
+
+        [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.NoInlining)]
+        WeakReference Scheduled(ICancelable by)
+        {
+            var message = new object();
+            Sys.Scheduler.ScheduleTellOnce(TimeSpan.FromHours(10), TestActor, message, TestActor, by);
+            return new WeakReference(message);
+        }
+    }
+
     private sealed class Echo : UntypedActor
     {
         protected override void OnReceive(object message) => Sender.Tell(message);

@@ -81,6 +81,9 @@ public sealed class Bench(IKernelBridge bridge) : IDisposable
         // (A shell blocks SIGCHLD for moments by itself.)
         Health.AssertRuns(application.MainPid, mayBlock: 1ul << 16);
 
+        // What, why and what to do about it.
+        Assert.All(refused.Refusals, refusal => Assert.True(refusal.What.Length > 2 && refusal.Why.Length > 5 && refusal.Remedy.Length > 5, refusal.ToString()));
+
         // A check and a checkpoint say the same.
         string[] codes = [.. refused.Refusals.Select(refusal => refusal.Code).Distinct().Order()];
         Assert.Equal(codes, bridge.CheckApplication(application.Target).Where(row => row.Verdict == CheckVerdict.No).Select(row => row.Code).Distinct().Order());

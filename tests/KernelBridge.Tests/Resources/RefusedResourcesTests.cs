@@ -54,6 +54,28 @@ public sealed class RefusedResourcesTests : IDisposable
         { "a terminal whose output is stopped", "pty.stopped", "m, s = os.openpty(); fcntl.ioctl(s, 0x540a, 0)" },
         { "a master with another line discipline", "pty.discipline", "m, s = os.openpty(); fcntl.ioctl(m, 0x5423, struct.pack('i', 27))" },
         { "a slave with another line discipline", "pty.discipline", "m, s = os.openpty(); fcntl.ioctl(s, 0x5423, struct.pack('i', 27))" },
+        { "a directory that was removed", "directory.deleted", "os.mkdir(out + '/d'); d = os.open(out + '/d', 0); os.rmdir(out + '/d')" },
+        { "a working directory that was removed", "directory.deleted", "os.mkdir(out + '/d'); os.chdir(out + '/d'); os.rmdir(out + '/d')" },
+        { "a path descriptor whose file was removed", "path.deleted", "open(out + '/p', 'w').close(); p = os.open(out + '/p', os.O_PATH); os.unlink(out + '/p')" },
+        { "a file that was opened by a name which is gone, and has another", "file.renamed", "f = open(out + '/a', 'w'); os.link(out + '/a', out + '/b'); os.unlink(out + '/a')" },
+        { "a mapped file that has another name since", "file.renamed", "f = os.open(out + '/a', os.O_CREAT | os.O_RDWR); os.truncate(f, 4096); must(libc.mmap(0, 4096, 3, 1, f, 0)); os.close(f); os.link(out + '/a', out + '/b'); os.unlink(out + '/a')" },
+        { "a file over whose directory another file system was mounted, with a file of that name", "file.hidden", "os.mkdir(out + '/m'); f = open(out + '/m/f', 'w'); must(libc.mount(b'x', (out + '/m').encode(), b'tmpfs', 0, None)); open(out + '/m/f', 'w').close()" },
+        { "a device with a state", "fd.device", "d = os.open('/dev/kmsg', os.O_RDONLY)" },
+        { "an eventfd whose counter has overflown", "fd.eventfd", "e = os.eventfd(0); os.eventfd_write(e, 2 ** 64 - 2); f = os.open('/etc/hostname', 0); b = ctypes.create_string_buffer(64); c = ctypes.c_ulong(0); must(libc.syscall(206, 1, ctypes.byref(c)))\ni = ctypes.create_string_buffer(struct.pack('QIIHhIQQqQII', 0, 0, 0, 0, 0, f, ctypes.addressof(b), 1, 0, 0, 1, e)); must(libc.syscall(209, c, ctypes.c_long(1), ctypes.byref(ctypes.c_void_p(ctypes.addressof(i))))); must(libc.syscall(208, c, ctypes.c_long(1), ctypes.c_long(1), ctypes.create_string_buffer(32), None)); must(libc.syscall(207, c)); os.close(f)" },
+        { "sealed memory", "memory.sealed", "must(libc.syscall(462, ctypes.c_ulong(libc.mmap(0, 4096, 3, 0x22, -1, 0)), ctypes.c_ulong(4096), ctypes.c_ulong(0)))" },
+        { "secret memory", "memory.secret", "m = libc.syscall(447, 0); must(m); os.truncate(m, 4096); must(libc.mmap(0, 4096, 3, 1, m, 0)); os.close(m)" },
+        { "memory of a device", "memory.device", "a = ctypes.create_string_buffer(struct.pack('IIQ112x', 1, 128, 1)); d = libc.syscall(298, a, ctypes.c_long(0), ctypes.c_long(-1), ctypes.c_long(-1), ctypes.c_long(0)); must(d); must(libc.mmap(0, 8192, 3, 1, d, 0)); os.close(d)" },
+        { "a ring of packets that is mapped", "memory.unknown", "s = socket.socket(17, 3, 0); s.setsockopt(263, 5, struct.pack('IIII', 4096, 1, 2048, 2)); must(libc.mmap(0, 4096, 3, 1, s.fileno(), 0)); s.close()" },
+        { "a program that was executed from a memfd", "memory.memfd", "m = os.memfd_create('program'); os.write(m, open('/bin/sleep', 'rb').read()); p = os.fork(); (os.execve(m, ['sleep', '1000'], {}) if p == 0 else None)\nwhile not os.readlink(f'/proc/{p}/exe').startswith('/memfd:'): time.sleep(0.01)" },
+        { "a process that another one traces", "process.traced", "p = os.fork(); (time.sleep(1000) if p == 0 else None); must(libc.ptrace(0x4206, p, None, None))" },
+        { "a thread with descriptors of its own", "thread.unshared", "e = threading.Event(); threading.Thread(target=lambda: (must(libc.unshare(0x400)), e.set(), time.sleep(1000)), daemon=True).start(); e.wait()" },
+        { "a Unix socket in which an error waits", "socket.error", "a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); b.send(b'x'); a.close()" },
+        { "a Unix socket that sends to one without a name which has turned to another", "socket.peer", "a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); c = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); c.bind(out + '/c'); b.connect(out + '/c')" },
+        { "a socket of another network namespace", "socket.namespace", "n = os.open('/proc/self/ns/net', 0); must(libc.unshare(0x40000000)); l = socket.socket(); l.bind(('0.0.0.0', 0)); l.listen(); must(libc.setns(n, 0x40000000)); os.close(n)" },
+        { "a terminal of another instance of devpts", "pty.instance", "os.mkdir(out + '/pts'); must(libc.mount(b'x', (out + '/pts').encode(), b'devpts', 0, b'newinstance,ptmxmode=0666')); m = os.open(out + '/pts/ptmx', os.O_RDWR | os.O_NOCTTY)" },
+        { "a terminal that was opened as /dev/tty and does not control its session any more", "pty.control", "m, s = os.openpty(); r, w = os.pipe()\nif os.fork() == 0:\n    signal.signal(1, signal.SIG_IGN); os.setsid(); fcntl.ioctl(s, termios.TIOCSCTTY, 0); t = os.open('/dev/tty', os.O_RDWR); fcntl.ioctl(t, termios.TIOCNOTTY); os.write(w, b'x'); time.sleep(1000)\nos.read(r, 1)" },
+        { "a terminal with a process group in its foreground that has ended", "pty.foreground", "m, s = os.openpty(); r, w = os.pipe()\nif os.fork() == 0:\n    signal.signal(22, signal.SIG_IGN); os.setsid(); fcntl.ioctl(s, termios.TIOCSCTTY, 0); p = os.fork(); (time.sleep(1000) if p == 0 else None); os.setpgid(p, p); os.tcsetpgrp(s, p); os.kill(p, 9); os.waitpid(p, 0); os.write(w, b'x'); time.sleep(1000)\nos.read(r, 1)" },
+        { "more bytes in a System V queue than are kept", "ipc.msg", "open('/proc/sys/kernel/msgmnb', 'w').write('40000000'); q = libc.msgget(1, 0o1600); must(q); m = ctypes.create_string_buffer(struct.pack('q8192x', 1)); [must(libc.msgsnd(q, m, 8192, 0o4000)) for i in range(2100)]" },
         { "an open file of huge pages", "memory.huge", "os.mkdir(out + '/h'); must(libc.mount(b'none', (out + '/h').encode(), b'hugetlbfs', 0, None)); f = os.open(out + '/h/f', os.O_CREAT | os.O_RDWR)" },
         { "a mapped file of huge pages", "memory.huge", "os.mkdir(out + '/h'); must(libc.mount(b'none', (out + '/h').encode(), b'hugetlbfs', 0, None)); f = os.open(out + '/h/f', os.O_CREAT | os.O_RDWR); os.truncate(f, 2 << 20); must(libc.mmap(0, 2 << 20, 3, 0x4001, f, 0)); os.close(f)" },
         { "System V memory of huge pages", "memory.huge", "libc.shmat.restype = ctypes.c_long; i = libc.shmget(7, 2 << 20, 0o15600); must(i); must(libc.shmat(i, None, 0))" },
@@ -131,6 +153,28 @@ public sealed class RefusedResourcesTests : IDisposable
         bench.Checkpoint(application);
     }
 
+    [Theory]
+    [InlineData("pty.outside", "m, n = os.openpty()")]
+    [InlineData("pty.outside", "n, s = os.openpty()")]
+    public void A_terminal_of_which_somebody_outside_has_an_end_open_is_refused(string code, string setup)
+    {
+        IRunningApplication application = bench.Python(
+            $$"""
+            import os, time
+            out = os.environ['OUT']
+            {{setup}}
+            with open(out + '/number', 'w') as f: f.write(str(n))
+            open(out + '/ready', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        (int copy, _) = Linux.Libc.CopyDescriptor(application.MainPid, int.Parse(File.ReadAllText(bench.PathOf("number")), System.Globalization.CultureInfo.InvariantCulture));
+        Assert.True(copy >= 0);
+        Assert.Equal([code], bench.RefusalsOf(application));
+        Assert.Equal(0, Linux.Libc.close(copy));
+        bench.Checkpoint(application);
+    }
+
     [Fact]
     public void A_FIFO_that_somebody_outside_has_open_is_refused()
     {
@@ -186,6 +230,24 @@ public sealed class RefusedResourcesTests : IDisposable
                 remove.WaitForExit();
             }
         }
+    }
+
+    /// <summary>Only a process that stands shows it; a check says nothing of it.</summary>
+    [Fact]
+    public void A_program_that_has_its_system_calls_dispatched_is_refused()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import ctypes, os, time
+            allow = ctypes.create_string_buffer(1)
+            if ctypes.CDLL(None).prctl(59, ctypes.c_long(1), ctypes.c_long(0), ctypes.c_long(0), ctypes.c_long(ctypes.addressof(allow))) == 0:
+                open(os.environ['OUT'] + '/ready', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        Refusal only = Assert.Single(Assert.Throws<BridgeException>(() => bench.Checkpoint(application)).Refusals);
+        Assert.Equal("process.dispatch", only.Code);
+        Health.AssertRuns(application.MainPid);
     }
 
     [Fact]

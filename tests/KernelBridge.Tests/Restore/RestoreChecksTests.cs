@@ -53,6 +53,64 @@ public sealed class RestoreChecksTests : IDisposable
     }
 
     [Fact]
+    public void A_deleted_file_is_refused_where_no_file_without_a_name_can_be_made()
+    {
+        string directory = Directory.CreateDirectory(bench.PathOf("directory")).FullName;
+        IRunningApplication application = bench.Shell("exec 7<>$OUT/directory/file; rm $OUT/directory/file; : >$OUT/deleted; while :; do sleep 0.01; done");
+        bench.Expect("deleted");
+        Taken one = bench.Checkpoint(application, kill: true);
+        try
+        {
+            // It has none of its own, and makes none without a name.
+            Run("mount", "-t", "proc", "none", directory);
+            Refusal only = Assert.Single(Assert.Throws<BridgeException>(() => bench.Restore(one, ChangedFiles.Refuse)).Refusals);
+            Assert.Equal("file.unnamed", only.Code);
+            Assert.StartsWith(directory, only.What, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Run("umount", directory);
+        }
+
+        bench.Restore(one, ChangedFiles.Refuse);
+    }
+
+    [Fact]
+    public void An_address_that_this_host_has_no_more_is_named()
+    {
+        string address = $"10.214.{Environment.ProcessId % 250}.9";
+        Taken one;
+        Run("ip", "addr", "add", address + "/32", "dev", "lo");
+        try
+        {
+            IRunningApplication application = bench.Python(
+                $"""
+                import os, socket, time
+                u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(('{address}', 0))
+                open(os.environ['OUT'] + '/bound', 'w').close()
+                while True: time.sleep(0.01)
+                """);
+            bench.Expect("bound");
+            one = bench.Checkpoint(application, kill: true);
+        }
+        finally
+        {
+            Run("ip", "addr", "del", address + "/32", "dev", "lo");
+        }
+
+        Refusal only = Assert.Single(Assert.Throws<BridgeException>(() => bench.Restore(one, ChangedFiles.Refuse)).Refusals);
+        Assert.Equal("socket.address", only.Code);
+        Assert.Contains(address, only.Why, StringComparison.Ordinal);
+    }
+
+    private static void Run(string program, params string[] arguments)
+    {
+        using System.Diagnostics.Process process = System.Diagnostics.Process.Start(program, arguments);
+        process.WaitForExit();
+        Assert.Equal(0, process.ExitCode);
+    }
+
+    [Fact]
     public void A_log_that_grew_is_cut_back()
     {
         File.AppendAllText(bench.PathOf("log"), "written after the checkpoint\n");
