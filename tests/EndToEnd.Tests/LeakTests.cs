@@ -95,7 +95,7 @@ public sealed class LeakTests(ITestOutputHelper output)
     }
 
     /// <summary>What there is of each kind, of what belongs to this application: others run beside it.</summary>
-    private sealed record Counts(string Exact, long SupervisorMemory, long ApplicationMemory, long StoreBytes, int StoreFiles)
+    private sealed record Counts(string Exact, int Passing, long SupervisorMemory, long ApplicationMemory, long StoreBytes, int StoreFiles)
     {
         private static readonly string[] kinds = ["pid", "mnt", "uts", "ipc", "net", "user", "cgroup", "time"];
 
@@ -109,7 +109,7 @@ public sealed class LeakTests(ITestOutputHelper output)
                 {
                     var before = counts;
                     counts = Taken(application);
-                    return counts.Exact == before?.Exact;
+                    return counts.Exact == before?.Exact && counts.Passing == 0;
                 },
                 () => $"counts do not stand still: {counts}");
             return counts!;
@@ -123,13 +123,14 @@ public sealed class LeakTests(ITestOutputHelper output)
             // Inits have no mark; they are the parents of who has one.
             int[] inits = [.. all.Select(process => process.Parent).Distinct().Where(pid => Text($"/proc/{pid}/status").Split('\n').Any(line => line.StartsWith("NSpid:", StringComparison.Ordinal) && line.EndsWith("\t1", StringComparison.Ordinal) && line.Count(c => c == '\t') > 1))];
             string[] files = Directory.Exists(application.Work.Store) ? Directory.GetFiles(application.Work.Store, "*", SearchOption.AllDirectories) : [];
+            (int Others, int Passing)[] open = [.. supervisors.Select(pid => Open(pid, Path.Combine(application.Work.Store, "packs")))];
             var exact = string.Create(
                 CultureInfo.InvariantCulture,
                 $"processes {own.Length} inits {inits.Length} supervisors {supervisors.Length}, threads {own.Sum(Entries("task"))} + {inits.Sum(Entries("task"))}, "
-                + $"descriptors {own.Sum(Entries("fd"))} + {inits.Sum(Entries("fd"))} + {supervisors.Sum(pid => Open(pid, Path.Combine(application.Work.Store, "packs")))}, mounts {own.Sum(Mounts)} + {inits.Sum(Mounts)}, "
+                + $"descriptors {own.Sum(Entries("fd"))} + {inits.Sum(Entries("fd"))} + {open.Sum(each => each.Others)}, mounts {own.Sum(Mounts)} + {inits.Sum(Mounts)}, "
                 + $"namespaces {own.Concat(inits).SelectMany(pid => kinds.Select(kind => new FileInfo($"/proc/{pid}/ns/{kind}").LinkTarget)).Distinct().Count()}, "
                 + $"groups {Groups(application)}, files {Directory.GetFileSystemEntries(application.Work.Path).Length} + {Temporary(application)}");
-            return new Counts(exact, supervisors.Sum(Memory), own.Sum(Memory), files.Sum(file => new FileInfo(file) is { Exists: true } info ? info.Length : 0), files.Length);
+            return new Counts(exact, open.Sum(each => each.Passing), supervisors.Sum(Memory), own.Sum(Memory), files.Sum(file => new FileInfo(file) is { Exists: true } info ? info.Length : 0), files.Length);
         }
 
         private static Func<int, int> Entries(string folder) => pid => Count($"/proc/{pid}/{folder}");
@@ -146,19 +147,19 @@ public sealed class LeakTests(ITestOutputHelper output)
             }
         }
 
-        /// <summary>Descriptors of what is no pack of the store: of those it has each open once that its last snapshot is in, and how many that are is the store's business.</summary>
-        private static int Open(int pid, string packs)
+        /// <summary>What a process has open, once no pack of the store is open that is open twice or was removed: such a one is let go of after a moment. Of the others it has those that its last snapshot is in.</summary>
+        /// <returns>How many that are but for packs, and how many packs are still to be let go of.</returns>
+        private static (int Others, int Passing) Open(int pid, string packs)
         {
             try
             {
-                string?[] open = [.. Directory.GetFileSystemEntries($"/proc/{pid}/fd").Select(entry => new FileInfo(entry).LinkTarget)];
-                var others = open.Where(target => target?.StartsWith(packs, StringComparison.Ordinal) != true).Count();
-                // One that is open twice, or was removed, counts like any other.
-                return others + open.Length - others - open.Where(target => target is not null && File.Exists(target) && target.StartsWith(packs, StringComparison.Ordinal)).Distinct().Count();
+                string[] open = [.. Directory.GetFileSystemEntries($"/proc/{pid}/fd").Select(entry => new FileInfo(entry).LinkTarget ?? "")];
+                string[] ofStore = [.. open.Where(target => target.StartsWith(packs, StringComparison.Ordinal))];
+                return (open.Length - ofStore.Length, ofStore.Length - ofStore.Where(File.Exists).Distinct().Count());
             }
             catch (IOException)
             {
-                return 0;
+                return (0, 0);
             }
         }
 
