@@ -118,10 +118,18 @@ public sealed partial class ApplicationSupervisor : ReceiveActor, IWithTimers, I
         });
         Receive<LoadingBegan>(m => BeginLoading(m.Loading));
         Receive<LoadingDone>(_ => LoadingIsDone());
-        Receive<LoadingBroke>(m => coordinator.Tell(new CancelRestore(OperationFailure.From("Loading", m.Cause))));
+        OperationFailure? lost = null;
+        Receive<LoadingBroke>(m => coordinator.Tell(new CancelRestore(lost = OperationFailure.From("Loading", m.Cause))));
         Receive<StartRefused>(m => StartFails(OperationFailure.From("Start", m.Cause)));
+        Receive<ApplicationRestored>(_ => lost is not null, m =>
+        {
+            // The word that calls it off came too late.
+            _application = m.Application;
+            Attempt(Kill, cause => new KillFailed(cause));
+            StartFails(lost!);
+        });
         Receive<ApplicationRestored>(m => Started(m.Application, m.Report));
-        Receive<RestoreFailed>(m => StartFails(m.Failure));
+        Receive<RestoreFailed>(m => StartFails(lost ?? m.Failure));
         Receive<Terminated>(_ => StartFails(_crash ?? new OperationFailure("Restore", OperationFailure.InternalCode, "the restore stopped without an outcome")));
         Receive<CancelStart>(_ => coordinator.Tell(new CancelRestore()));
         Receive<GetStatus>(_ => Sender.Tell(new ApplicationStatus("starting", 0)));
