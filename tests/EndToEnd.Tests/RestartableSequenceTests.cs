@@ -14,7 +14,7 @@ public sealed class RestartableSequenceTests
 
         // One command each; old snapshots are forgotten so that the store stays small.
         List<string> old = [];
-        for (var round = LongMode.Count(100, 10000); round > 0; round--)
+        for (var round = LongMode.Count(60, 10000); round > 0; round--)
         {
             var snapshot = application.Checkpoint().Text("snapshot");
             if (old.Count == 50)
