@@ -22,7 +22,7 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output) : IDisposable
         IRunningApplication[] victims = [application, threads, watcher];
         string[] logs = ["log", "sums", "watcher/log"];
         bench.ExpectLines("log", 5);
-        int deaths = Tools.Count(50, 500);
+        int deaths = Tools.Count(30, 500);
         int taken = 0;
         for (int death = 0; death < deaths; death++)
         {
@@ -91,7 +91,7 @@ public sealed class SupervisorDeathTests(ITestOutputHelper output) : IDisposable
         File.WriteAllBytes(bench.PathOf("image"), taken.Image);
         taken.Pages.Save(bench.PathOf("pages"));
         string states = Directory.CreateDirectory(bench.PathOf("states")).FullName;
-        int deaths = Tools.Count(50, 500);
+        int deaths = Tools.Count(30, 500);
         int restored = 0;
         for (int death = 0; death < deaths; death++)
         {
