@@ -46,7 +46,7 @@ public sealed class HarnessTests
 
             CommandResult result = Shell.Run(Run, "--module", "none", "--log", log, "sh", "-c", $"{directory}/halt; test $? -gt 128");
 
-            Assert.Equal((0, ""), (result.Status, result.Errors));
+            Assert.True(result.Status == 0, result.ToString());
             Assert.Matches(@"traps: halt\[\d+\] general protection", File.ReadAllText(log));
         }
         finally
