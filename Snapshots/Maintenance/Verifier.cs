@@ -1,4 +1,3 @@
-
 namespace Holdfast.Snapshots;
 
 /// <summary>Walks everything that a store holds.</summary>

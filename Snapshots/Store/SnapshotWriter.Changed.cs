@@ -1,4 +1,3 @@
-
 namespace Holdfast.Snapshots;
 
 /// <content>Writing only what differs from the parent.</content>

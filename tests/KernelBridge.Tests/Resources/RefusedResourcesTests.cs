@@ -133,18 +133,7 @@ public sealed class RefusedResourcesTests : IDisposable
     [Fact]
     public void A_file_whose_signals_go_to_somebody_outside_is_refused()
     {
-        IRunningApplication application = bench.Python(
-            """
-            import os, time
-            out = os.environ['OUT']
-            r, w = os.pipe()
-            with open(out + '/number', 'w') as f: f.write(str(r))
-            open(out + '/ready', 'w').close()
-            while True: time.sleep(0.01)
-            """);
-        bench.Expect("ready");
-        (int copy, _) = Linux.Libc.CopyDescriptor(application.MainPid, int.Parse(File.ReadAllText(bench.PathOf("number")), System.Globalization.CultureInfo.InvariantCulture));
-        Assert.True(copy >= 0);
+        (IRunningApplication application, int copy) = WithCopy("n, w = os.pipe()");
         const int F_SETOWN = 8;
         Assert.Equal(0, Linux.Libc.fcntl(copy, F_SETOWN, Environment.ProcessId));
         Assert.Equal(["fd.owner"], bench.RefusalsOf(application));
@@ -153,10 +142,9 @@ public sealed class RefusedResourcesTests : IDisposable
         bench.Checkpoint(application);
     }
 
-    [Theory]
-    [InlineData("pty.outside", "m, n = os.openpty()")]
-    [InlineData("pty.outside", "n, s = os.openpty()")]
-    public void A_terminal_of_which_somebody_outside_has_an_end_open_is_refused(string code, string setup)
+    /// <summary>Starts a program, and takes a copy of one of its descriptors.</summary>
+    /// <param name="setup">Opens it, and has its number in n.</param>
+    private (IRunningApplication Application, int Copy) WithCopy(string setup)
     {
         IRunningApplication application = bench.Python(
             $$"""
@@ -170,6 +158,15 @@ public sealed class RefusedResourcesTests : IDisposable
         bench.Expect("ready");
         (int copy, _) = Linux.Libc.CopyDescriptor(application.MainPid, int.Parse(File.ReadAllText(bench.PathOf("number")), System.Globalization.CultureInfo.InvariantCulture));
         Assert.True(copy >= 0);
+        return (application, copy);
+    }
+
+    [Theory]
+    [InlineData("pty.outside", "m, n = os.openpty()")]
+    [InlineData("pty.outside", "n, s = os.openpty()")]
+    public void A_terminal_of_which_somebody_outside_has_an_end_open_is_refused(string code, string setup)
+    {
+        (IRunningApplication application, int copy) = WithCopy(setup);
         Assert.Equal([code], bench.RefusalsOf(application));
         Assert.Equal(0, Linux.Libc.close(copy));
         bench.Checkpoint(application);
