@@ -35,7 +35,7 @@ internal static class AioContexts
     private const ulong MREMAP_MAYMOVE_FIXED = 3, MAP_NOTHING = 0x100022;
 
     // struct count of requests.c.
-    private const int Size = 11352, TakenAt = 12, FoundLength = 12;
+    private const int Size = 10328, TakenAt = 12, FoundLength = 12;
     private const int Patience = 250;
 
     // A context of 2^23 events has that many pages.
@@ -158,7 +158,7 @@ internal static class AioContexts
             if (flying < 0 || Environment.TickCount64 >= end)
             {
                 throw new BridgeException([Refuse(
-                    view, map.Start, flying < 0 ? "this kernel counts its requests in a way that is not known" : $"{flying} requests are in flight, or were set aside for processors that it may not use any more",
+                    view, map.Start, flying < 0 ? "this kernel counts its requests in a way that is not known" : $"{flying} requests are in flight, or were set aside for processors that are offline or outside its cpuset",
                     "let them end (io_getevents), and try again")]);
             }
         }

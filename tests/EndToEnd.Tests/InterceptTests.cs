@@ -105,7 +105,7 @@ public sealed class InterceptTests
         using var application = Start("endless");
         using var checkpoint = application.StartHoldfast("checkpoint", application.Name);
         // It has been asked, and holds the checkpoint up.
-        Until.Required(() => Talks(application), () => $"nobody asks it: {application.Describe()}");
+        Until.Required(() => application.Work.Has("asked"), () => $"nobody asks it: {application.Describe()}");
         Assert.False(checkpoint.HasEnded);
         application.Work.Mark("leave");
         checkpoint.Finish(Until.Bound).Required();
@@ -118,7 +118,7 @@ public sealed class InterceptTests
     {
         using var application = Start("endless");
         using var checkpoint = application.StartHoldfast("checkpoint", application.Name);
-        Until.Required(() => Talks(application), () => $"nobody asks it: {application.Describe()}");
+        Until.Required(() => application.Work.Has("asked"), () => $"nobody asks it: {application.Describe()}");
         Assert.All(application.Supervisors(), supervisor => ProcessScan.Kill(supervisor.Pid));
         Until.Required(() => !Talks(application), () => $"it does not notice: {application.Describe()}");
         application.Work.Mark("leave");

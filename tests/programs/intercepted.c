@@ -195,9 +195,18 @@ static void sections(void)
 	UNTIL(restores > 0);
 }
 
+static int say_asked(void *argument)
+{
+	(void)argument;
+	state_mark("asked");
+	return 0;
+}
+
 /* Until the driver lets it out. */
 static void endless(void)
 {
+	/* The first to be registered is the last to be asked. */
+	EQUAL(ckpt_on_prepare(say_asked, NULL), 0);
 	register_hooks();
 	ckpt_critical_begin("moving the journal");
 	state_ready();
