@@ -37,7 +37,7 @@ internal static class ApplicationInspection
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
         refusals.AddRange(AioContexts.Inherited(inspections));
-        refusals.AddRange(target.Scope == ApplicationScope.Tree ? ForeignNamespaces(inspections) : []);
+        refusals.AddRange(target.Scope == ApplicationScope.Tree ? [.. ForeignNamespaces(inspections), .. Strays(inspections, pids)] : []);
         refusals.AddRange(InterProcessCommunication.Refusals(target.RootPid, pids));
         refusals.AddRange(target.Scope == ApplicationScope.Space ? SharedMemoryDirectory.Refusals(target.RootPid) : []);
         refusals.AddRange(namespaces.Refusals.Count > 0 ? [] : ProcessTrees.Plan(inspections.Select(inspection => Node(inspection, reference, namespaces)), target.Scope).Refusals);
@@ -100,6 +100,21 @@ internal static class ApplicationInspection
             if (ProcFs.TryLink($"/proc/{root.Pid}/ns/{kind}") is { } its && ProcFs.TryLink($"/proc/self/ns/{kind}") is { } ours && its != ours)
             {
                 yield return root.Refuse("process.namespace", $"{kind} namespace", "it is in another one than Holdfast", "run Holdfast in the same container, or start the application with 'run'");
+            }
+        }
+    }
+
+    /// <summary>Processes of the sessions of a tree that are no descendants of its root any more, since their parents have ended: the host's init has them now.</summary>
+    private static IEnumerable<Refusal> Strays(IReadOnlyList<ProcessInspection> inspections, HashSet<int> pids)
+    {
+        ProcessView root = inspections[0].View;
+        foreach (int pid in ProcFs.Numbers("/proc").Where(pid => !pids.Contains(pid)))
+        {
+            if (ProcessStat.TryRead(pid) is { State: not ('Z' or 'X') } stat && pids.Contains(stat.Session) && !FrozenCopy.IsOne(pid))
+            {
+                yield return root.Refuse(
+                    "process.outside", $"session {stat.Session}", $"process {pid} ('{stat.Name}') belongs to it but is no descendant of process {root.Pid}: the one that made it has ended",
+                    "end that process, or start the application with 'run', which keeps all that it makes together");
             }
         }
     }

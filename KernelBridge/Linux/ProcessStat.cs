@@ -23,6 +23,8 @@ internal sealed class ProcessStat
 
     public int ProcessGroup => (int)Signed(5);
 
+    public int Session => (int)Signed(6);
+
     public int ExitSignal => (int)Signed(38);
 
     public int Nice => (int)Signed(19);

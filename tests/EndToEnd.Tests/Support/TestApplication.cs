@@ -47,11 +47,7 @@ internal sealed class TestApplication : IDisposable
         // What is not needed at once is loaded so slowly that there is time to do much before.
         // Half of the programs, by the seed, are copied by clone(2) however small they are.
         var copied = (LongMode.Seed + $"{program} {programCase}".Sum(c => c)) % 2 == 0;
-        TestApplication application = new(program.Replace('_', '-'), $"holdfast.restore.loading-rate = 256KiB\n{(copied ? "holdfast.checkpoint.hold-up-to = 1B" : "")}\n{(StateProgram.Named(program).Refused ? "holdfast.checkpoint.retry-for = 200ms" : "")}\n{configuration}", new Dictionary<string, string>
-        {
-            ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
-            ["STATE_BOUND"] = LongMode.Count(600, 6 * 3600).ToString(CultureInfo.InvariantCulture),
-        }, user);
+        TestApplication application = new(program.Replace('_', '-'), $"holdfast.restore.loading-rate = 256KiB\n{(copied ? "holdfast.checkpoint.hold-up-to = 1B" : "")}\n{(StateProgram.Named(program).Refused ? "holdfast.checkpoint.retry-for = 200ms" : "")}\n{configuration}", Bounds(seconds), user);
         application._pages = new HugePagePool(StateProgram.Named(program).HugePages);
         List<string> command = [BuiltPrograms.StateProgram(program), application.Work.Path];
         if (programCase.Length > 0)
@@ -74,17 +70,20 @@ internal sealed class TestApplication : IDisposable
 
     /// <summary>Starts a state program without Holdfast, in a session of its own, and waits until it is ready.</summary>
     /// <returns>The application, and the pid of its root.</returns>
-    public static (TestApplication Application, int Pid) StartAlone(string program, string programCase)
+    public static (TestApplication Application, int Pid) StartAlone(string program, string programCase, double seconds = 4)
     {
-        TestApplication application = new(program.Replace('_', '-'), null);
+        TestApplication application = new(program.Replace('_', '-'), Bounds(seconds));
         try
         {
-            var path = BuiltPrograms.StateProgram(program);
-            application._runner.Start("/usr/bin/setsid", ["--fork", path, application.Work.Path, .. programCase.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
-            Until.Required(() => application.Work.Has("ready"), () => $"{program} did not get ready: {application.Work.Result}");
-            // Those that run the program: setsid itself may be seen for a moment.
-            MarkedProcess[] all = [.. application.Processes().Where(p => p.Executable == path)];
-            return (application, all.Single(p => all.All(other => other.Pid != p.Parent)).Pid);
+            application._pages = new HugePagePool(StateProgram.Named(program).HugePages);
+            // The pid of the shell is that of the program that it becomes.
+            var number = Path.Combine(application.Work.Scratch, "pid");
+            application._runner.Start(
+                "/usr/bin/setsid",
+                ["--fork", "/bin/sh", "-c", $"echo $$ >{number}; exec \"$@\"", "sh", BuiltPrograms.StateProgram(program), application.Work.Path, .. programCase.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
+            Until.Required(() => application.Work.Has("ready") || application.Work.Result is not null, () => $"{program} did not get ready: {application.Describe()}");
+            application.SkippedAtOnce();
+            return (application, int.Parse(File.ReadAllText(number), CultureInfo.InvariantCulture));
         }
         catch
         {
@@ -267,13 +266,7 @@ internal sealed class TestApplication : IDisposable
         {
             Holdfast("run", ["--detach", "--name", Name, .. Volumes.SelectMany(v => (string[])["--volume", v]), .. Options, .. options ?? [], "--", .. command]).Required();
             Until.Required(() => Work.Has("ready") || Work.Result is not null, () => $"{Name} did not get ready: {Describe()}");
-            if (Work.Result is { } early)
-            {
-                Skipped = early.StartsWith("SKIP", StringComparison.Ordinal)
-                    ? true
-                    : throw new EndToEndException($"{Name}, before anything was done to it: {early}");
-            }
-
+            SkippedAtOnce();
             return this;
         }
         catch
@@ -281,6 +274,20 @@ internal sealed class TestApplication : IDisposable
             Dispose();
             throw;
         }
+    }
+
+    /// <summary>How long a state program works before it checks itself, at least, and for how long it waits.</summary>
+    private static Dictionary<string, string> Bounds(double seconds) => new()
+    {
+        ["STATE_SECONDS"] = seconds.ToString(CultureInfo.InvariantCulture),
+        ["STATE_BOUND"] = LongMode.Count(600, 6 * 3600).ToString(CultureInfo.InvariantCulture),
+    };
+
+    /// <summary>Whether it ended before anything was done to it, which only those may whose subject this machine lacks.</summary>
+    private bool SkippedAtOnce()
+    {
+        Skipped = Work.Result?.StartsWith("SKIP", StringComparison.Ordinal) ?? false;
+        return Skipped || Work.Result is not { } early ? Skipped : throw new EndToEndException($"{Name}, before anything was done to it: {early}");
     }
 
     /// <summary>A holdfast command's arguments, with this application's store and JSON for output.</summary>
