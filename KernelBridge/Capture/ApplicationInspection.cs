@@ -84,7 +84,8 @@ internal static class ApplicationInspection
         {
             string? group = ProcFs.TryText($"/proc/{process.View.Pid}/cgroup");
             first ??= group;
-            if (group is not null && group != first)
+            // On its way out it is in the first of all groups.
+            if (group is not null && group != first && ProcessStat.TryRead(process.View.Pid) is { IsEnding: false })
             {
                 yield return process.View.Refuse("process.cgroup", "control group", "it is in another one than the application's first process", "let all of it run in one");
             }
@@ -110,12 +111,23 @@ internal static class ApplicationInspection
         ProcessView root = inspections[0].View;
         foreach (int pid in ProcFs.Numbers("/proc").Where(pid => !pids.Contains(pid)))
         {
-            if (ProcessStat.TryRead(pid) is { State: not ('Z' or 'X') } stat && pids.Contains(stat.Session) && !FrozenCopy.IsOne(pid))
+            if (ProcessStat.TryRead(pid) is { IsEnding: false } stat && pids.Contains(stat.Session) && !Descends(stat, pids) && !FrozenCopy.IsOne(pid))
             {
                 yield return root.Refuse(
                     "process.outside", $"session {stat.Session}", $"process {pid} ('{stat.Name}') belongs to it but is no descendant of process {root.Pid}: the one that made it has ended",
                     "end that process, or start the application with 'run', which keeps all that it makes together");
             }
         }
+    }
+
+    /// <summary>Whether a process is a descendant that was born after the others were counted.</summary>
+    private static bool Descends(ProcessStat? stat, HashSet<int> pids)
+    {
+        while (stat is not null && !pids.Contains(stat.ParentPid))
+        {
+            stat = ProcessStat.TryRead(stat.ParentPid);
+        }
+
+        return stat is not null;
     }
 }

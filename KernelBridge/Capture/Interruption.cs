@@ -45,8 +45,11 @@ internal static class Interruption
     /// <param name="registers">The registers at its early end.</param>
     /// <param name="elapsed">How long it has waited.</param>
     /// <param name="memory">The process's memory.</param>
-    /// <param name="room">16 bytes in it for a shortened timeout; the kernel reads it as soon as the thread runs.</param>
-    public static UserRegisters Repeat(in UserRegisters registers, TimeSpan elapsed, TargetMemory memory, ulong room)
+    /// <param name="room">
+    /// 16 bytes in it for a shortened timeout; the kernel reads it as soon as the thread runs. Where there are none, a timeout in memory counts anew: late is better than
+    /// an error that nobody expects.
+    /// </param>
+    public static UserRegisters Repeat(in UserRegisters registers, TimeSpan elapsed, TargetMemory memory, ulong? room)
     {
         UserRegisters repeated = registers;
         repeated.Rax = registers.OrigRax;
@@ -71,11 +74,16 @@ internal static class Interruption
         return repeated;
     }
 
-    private static ulong Shorten(ulong address, TimeSpan elapsed, TargetMemory memory, ulong room)
+    private static ulong Shorten(ulong address, TimeSpan elapsed, TargetMemory memory, ulong? room)
     {
+        if (room is not { } place)
+        {
+            return address;
+        }
+
         (long seconds, long nanoseconds) = memory.Read<(long, long)>(address);
         long left = Math.Max(0, seconds * 1_000_000_000 + nanoseconds - (long)elapsed.TotalNanoseconds);
-        memory.Write(room, Math.DivRem(left, 1_000_000_000));
-        return room;
+        memory.Write(place, Math.DivRem(left, 1_000_000_000));
+        return place;
     }
 }

@@ -19,6 +19,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     private HeldPages? held;
     private bool stopped;
 
+    // Threads that go on with registers of ours, or as they stand.
+    private readonly HashSet<int> corrected = [];
+
     public ProcessCheckpoint(PtraceCheckpoint application, int pid)
     {
         this.application = application;
@@ -182,6 +185,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             // So that a thread which is stopped again before it ran is still known to be in the noted wait.
             UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
             using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, extended, mask) { Filters = filters?.Of(tid) };
+            corrected.Add(tid);
             InjectedState state = new(tid, calls, first: tid == Pid);
             captured.Add(Resources.Threads.Capture(tid, status, inspection.View.Depth, registers, extended, mask, state, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             captured[^1].SeccompFilters = filters?.Own(tid) ?? [];
@@ -350,12 +354,19 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         stopped = false;
+        // While all stand, since their stacks are looked at.
+        foreach ((int index, Tracee thread) in threads.Values.Index())
+        {
+            RepeatEndedCall(thread.Tid, index);
+        }
+
         foreach (Tracee thread in threads.Values)
         {
             thread.Release();
         }
 
         threads.Clear();
+        corrected.Clear();
         application.NoteResume();
     }
 
@@ -383,6 +394,30 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         return registers;
+    }
+
+    /// <summary>Where nothing was captured, as after a refusal, a call that the stop has ended early is made again too.</summary>
+    private void RepeatEndedCall(int tid, int index)
+    {
+        if (corrected.Contains(tid))
+        {
+            return;
+        }
+
+        try
+        {
+            UserRegisters registers = PtraceCall.GetRegisters(tid);
+            if (Interruption.EndedEarly(registers) && ProcessStatus.TryReadThread(Pid, tid) is { } status && !SignalActions.IsDue(status))
+            {
+                ulong? slot = Inspection is { IsZombie: false } ? FindSlot() : null;
+                PtraceCall.SetRegisters(
+                    tid, Interruption.Repeat(registers, sleeps?.Elapsed(Pid, tid) ?? TimeSpan.Zero, memory, slot is { } room ? StackRoom.Timeout(room, index) : null));
+            }
+        }
+        catch (BridgeException)
+        {
+            // It has ended.
+        }
     }
 
     /// <summary>For a thread in a timed wait that only the kernel's restart block knows: which call it is, and what is left of its time.</summary>

@@ -9,9 +9,6 @@ namespace Holdfast.KernelBridge.Capture;
 /// </summary>
 internal sealed class ProcessInspection
 {
-    // include/linux/sched.h; proc_pid_stat(5): flags.
-    private const long PF_EXITING = 4;
-
     /// <summary>Names in /proc/PID/ns of the namespaces that a process is in.</summary>
     public static readonly string[] NamespaceKinds = ["pid", "mnt", "uts", "ipc", "net", "user", "cgroup", "time"];
 
@@ -67,7 +64,7 @@ internal sealed class ProcessInspection
         for (int again = 0; again < 3 && inspection.Refusals.Count > 0; again++)
         {
             // On its way out it has for a while what nobody may look at any more. (Where others go on without the first thread, that is refused by name.)
-            if (inspection.Threads.Count <= 1 && (ProcessStat.Read(pid).Signed(9) & PF_EXITING) != 0)
+            if (inspection.Threads.Count <= 1 && ProcessStat.Read(pid).IsEnding)
             {
                 inspection.Refusals.Clear();
                 break;

@@ -18,6 +18,9 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     private TimeSpan bound;
     private bool stopped;
 
+    // Threads that go on with registers of ours, or as they stand.
+    private readonly HashSet<int> corrected = [];
+
     public int Pid => pid;
 
     public IReadOnlyList<Refusal> Prepare()
@@ -110,6 +113,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
             UserRegisters registers = Corrected(thread, status, captured.Count);
             (registers, long? remaining) = DeviceWaits.Of(thread, registers);
             long sinceCapture = image.SinceCapture();
+            corrected.Add(tid);
             captured.Add(Resources.Threads.Capture(
                 tid, status, found.View.Depth, registers, thread.ExtendedState, thread.SignalMask, thread, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             captured[^1].SeccompFilters = filters?.Own(tid) ?? [];
@@ -155,6 +159,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         if (stopped)
         {
             stopped = false;
+            RepeatEndedCalls();
             application.NoteDone();
         }
     }
@@ -188,13 +193,39 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         }
         else if (Interruption.EndedEarly(registers) && !SignalActions.IsDue(status))
         {
-            Dictionary<int, ulong> pointers = State.Threads.ToDictionary(other => other.Tid, other => other.Registers.Rsp);
-            ulong room = StackRoom.Find(inspection!, memory, pointers.Values, pointers.TryGetValue(pid, out ulong first) ? first : null)
-                ?? throw new BridgeException("inject.stack", $"shortening a wait of process {pid}", "its main stack has no room below what is in use", "try again, or give it a larger stack");
-            registers = Interruption.Repeat(registers, sleeps?.Elapsed(pid, thread.Tid) ?? TimeSpan.Zero, memory, StackRoom.Timeout(room, index));
+            registers = Repeated(thread, index, Room() ?? throw new BridgeException("inject.stack", $"shortening a wait of process {pid}", "its main stack has no room below what is in use", "try again, or give it a larger stack"));
             application.Session.SetRegisters(pid, thread.Tid, registers);
         }
 
         return thread.Rseq.Pointer != 0 ? RestartableSequence.Abort(registers, thread.Rseq, memory) : registers;
+    }
+
+    private ulong? Room()
+    {
+        Dictionary<int, ulong> pointers = State.Threads.ToDictionary(thread => thread.Tid, thread => thread.Registers.Rsp);
+        return StackRoom.Find(inspection!, memory, pointers.Values, pointers.TryGetValue(pid, out ulong first) ? first : null);
+    }
+
+    private UserRegisters Repeated(DeviceThread thread, int index, ulong? room) =>
+        Interruption.Repeat(thread.Registers, sleeps?.Elapsed(pid, thread.Tid) ?? TimeSpan.Zero, memory, room is { } place ? StackRoom.Timeout(place, index) : null);
+
+    /// <summary>Where nothing was captured, as after a refusal, calls that the stop has ended early are made again too.</summary>
+    private void RepeatEndedCalls()
+    {
+        foreach ((int index, DeviceThread thread) in (state?.Threads ?? []).Index())
+        {
+            try
+            {
+                if (!corrected.Contains(thread.Tid) && (thread.Flags & CkptAbi.ThreadEntry) == 0 && Interruption.EndedEarly(thread.Registers)
+                    && ProcessStatus.TryReadThread(pid, thread.Tid) is { } status && !SignalActions.IsDue(status))
+                {
+                    application.Session.SetRegisters(pid, thread.Tid, Repeated(thread, index, inspection is { IsZombie: false } ? Room() : null));
+                }
+            }
+            catch (BridgeException)
+            {
+                // It has ended.
+            }
+        }
     }
 }

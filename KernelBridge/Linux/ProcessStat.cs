@@ -5,6 +5,8 @@ namespace Holdfast.KernelBridge.Linux;
 /// <summary>/proc/PID/stat; field numbers as in proc(5).</summary>
 internal sealed class ProcessStat
 {
+    private const long PF_EXITING = 4;
+
     private readonly string[] fields;
 
     private ProcessStat(string text)
@@ -18,6 +20,9 @@ internal sealed class ProcessStat
     public string Name { get; }
 
     public char State => fields[0][0];
+
+    /// <summary>Whether it has ended, or is on its way out (PF_EXITING of include/linux/sched.h).</summary>
+    public bool IsEnding => State is 'Z' or 'X' || (Signed(9) & PF_EXITING) != 0;
 
     public int ParentPid => (int)Signed(4);
 

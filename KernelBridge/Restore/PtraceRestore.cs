@@ -172,12 +172,14 @@ internal sealed partial class PtraceRestore : IRestore
         tree?.Dispose();
     }
 
-    /// <summary>A number that is taken, once a process that is only waiting to be reaped had time to go.</summary>
+    /// <summary>A number that is taken, once a process that was killed had time to end, and its parent, perhaps an init in no hurry, to reap it.</summary>
     private IEnumerable<Refusal> CheckPids()
     {
-        long deadline = Environment.TickCount64 + 2000;
+        const int ToEnd = 2000, ToBeReaped = 10_000;
+        long begun = Environment.TickCount64;
         List<int> wanted = [.. Image.Processes.Select(process => process.Pid).Concat(Living.SelectMany(process => process.Threads.Select(thread => thread.Tid))).Distinct()];
-        while (wanted.Exists(pid => Directory.Exists($"/proc/{pid}")) && Environment.TickCount64 < deadline)
+        while (wanted.FindAll(pid => Directory.Exists($"/proc/{pid}")) is { Count: > 0 } taken
+            && Environment.TickCount64 - begun < (taken.TrueForAll(pid => ProcessStat.TryRead(pid)?.IsEnding ?? true) ? ToBeReaped : ToEnd))
         {
             Thread.Sleep(20);
         }
