@@ -25,7 +25,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public IReadOnlyList<CheckRow> CheckHost() => HostCheck.Rows();
 
     /// <inheritdoc/>
-    public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target) => ApplicationCheck.Of(target);
+    public IReadOnlyList<CheckRow> CheckApplication(ApplicationTarget target) => ApplicationCheck.Of(target, Gadgets.Check);
 
     /// <inheritdoc/>
     public IRunningApplication Launch(LaunchRequest request)

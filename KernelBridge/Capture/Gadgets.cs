@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Resources;
 
 namespace Holdfast.KernelBridge.Capture;
 
@@ -27,6 +28,48 @@ internal sealed record Gadgets(ulong SyscallReturn, ulong Sigreturn, bool Sigret
 
         // A file that was written to in place, or whose inode came back as another file, has its instructions elsewhere now.
         return Find(all, memory, remembered: true) ?? Find(all, memory, remembered: false);
+    }
+
+    /// <summary>For a process that has none.</summary>
+    public static Refusal Missing(ProcessView view) => view.Refuse("inject.code", "program", "it has no instructions through which system calls can be made in it", "link it with a C library");
+
+    /// <summary>What a check says of processes that run. Like a checkpoint, it asks this where nothing else is in the way.</summary>
+    public static void Check(IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals)
+    {
+        foreach (ProcessInspection inspection in refusals.Count > 0 ? [] : inspections.Where(inspection => !inspection.IsZombie))
+        {
+            if (LacksThem(inspection))
+            {
+                refusals.Add(Missing(inspection.View));
+            }
+        }
+    }
+
+    /// <summary>A process that ends or executes another program meanwhile seems to have none: it counts when it is said again.</summary>
+    private static bool LacksThem(ProcessInspection inspection)
+    {
+        int pid = inspection.View.Pid;
+        IEnumerable<MemoryMap> maps = inspection.Areas.Select(area => area.Map);
+        try
+        {
+            for (int again = 0; again < 4; again++)
+            {
+                using TargetMemory memory = new(pid);
+                if (Find(maps, memory) is not null)
+                {
+                    return false;
+                }
+
+                _ = Libc.usleep(2000);
+                maps = MemoryMap.Read(pid);
+            }
+
+            return ProcessStat.TryRead(pid) is { IsEnding: false };
+        }
+        catch (BridgeException)
+        {
+            return false;
+        }
     }
 
     private static Gadgets? Find(List<MemoryMap> maps, TargetMemory memory, bool remembered)

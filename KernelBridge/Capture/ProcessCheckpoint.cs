@@ -131,14 +131,14 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
             if (gadgets is null)
             {
-                refusals.Add(Inspection.View.Refuse("inject.code", "program", "it has no instructions through which system calls can be made in it", "link it with a C library"));
+                refusals.Add(Gadgets.Missing(Inspection.View));
             }
 
             foreach (Tracee thread in threads.Values)
             {
                 if (PtraceCall.GetRegisters(thread.Tid).Cs != X64.UserCodeSegment)
                 {
-                    refusals.Add(Inspection.View.Refuse("process.32bit", "program", "it runs 32-bit code", "run a 64-bit build"));
+                    refusals.Add(ProcessAttributes.Refuse32Bit(Inspection.View));
                     break;
                 }
 

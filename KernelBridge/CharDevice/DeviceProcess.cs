@@ -69,7 +69,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         {
             if (thread.Registers.Cs != X64.UserCodeSegment)
             {
-                refusals.Add(inspection.View.Refuse("process.32bit", "program", "it runs 32-bit code", "run a 64-bit build"));
+                refusals.Add(ProcessAttributes.Refuse32Bit(inspection.View));
                 break;
             }
 

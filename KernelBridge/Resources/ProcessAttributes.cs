@@ -14,11 +14,36 @@ internal sealed class ProcessAttributes : IProcessResource
     /// <summary>Code of the refusal of a process that a debugger traces.</summary>
     public const string Traced = "process.traced";
 
+    /// <summary>For a process that runs code of 32 bits, whose file says so or whose registers do.</summary>
+    public static Refusal Refuse32Bit(ProcessView view) => view.Refuse("process.32bit", "program", "it runs 32-bit code", "run a 64-bit build");
+
+    /// <summary>EI_CLASS of the executed file; elf(5).</summary>
+    private static bool Is32Bit(int pid)
+    {
+        const byte ELFCLASS32 = 1;
+        Span<byte> begin = stackalloc byte[5];
+        try
+        {
+            using Microsoft.Win32.SafeHandles.SafeFileHandle file = File.OpenHandle($"/proc/{pid}/exe", FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            return RandomAccess.Read(file, begin, 0) == begin.Length && begin.StartsWith("\u007fELF"u8) && begin[4] == ELFCLASS32;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // On its way out, or another user's: the registers tell when it stands.
+            return false;
+        }
+    }
+
     public IEnumerable<Refusal> Check(ProcessView view)
     {
         if (view.Status["x86_Thread_features"] is { } features && features.Contains("shstk", StringComparison.Ordinal))
         {
             yield return view.Refuse("process.shadow-stack", "shadow stack", "it runs with a shadow stack", "start it with GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK");
+        }
+
+        if (Is32Bit(view.Pid))
+        {
+            yield return Refuse32Bit(view);
         }
 
         if (view.Status.Number("TracerPid") is > 0 and int tracer && tracer != Environment.ProcessId)

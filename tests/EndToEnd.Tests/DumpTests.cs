@@ -111,5 +111,40 @@ public sealed class DumpTests
         }
     }
 
+    [Fact]
+    public void A_terminal_whose_number_is_taken_is_named_and_comes_back_when_it_is_free()
+    {
+        var (application, pid) = TestApplication.StartAlone("pseudo_terminals", "");
+        using (application)
+        {
+            var image = Path.Combine(application.Work.Top, "image");
+            application.Holdfast("dump", Text(pid), "--to", image).Required();
+            application.Work.Remember();
+            Until.Required(() => application.Processes().Count == 0, () => $"dump without --leave-running left {application.Describe()}");
+            List<FileStream> masters = [];
+            try
+            {
+                // The kernel gives the lowest number that is free.
+                for (var i = 0; i < 8; i++)
+                {
+                    masters.Add(new FileStream("/dev/ptmx", FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite, 0));
+                }
+
+                var refusal = application.Holdfast("restore", "--from", image, "--detach").RequiredToBeRefused();
+                Assert.Equal("pty.taken", refusal.ErrorCode);
+                Assert.Contains("/dev/pts/", refusal.Text("message"), StringComparison.Ordinal);
+                Assert.Contains("close that terminal", refusal.Text("message"), StringComparison.Ordinal);
+                Assert.Empty(application.Processes());
+            }
+            finally
+            {
+                masters.ForEach(master => master.Dispose());
+            }
+
+            application.Holdfast("restore", "--from", image, "--detach").Required();
+            application.RequirePass();
+        }
+    }
+
     private static string Text(int number) => number.ToString(System.Globalization.CultureInfo.InvariantCulture);
 }

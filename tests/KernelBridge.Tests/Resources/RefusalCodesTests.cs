@@ -18,14 +18,11 @@ public sealed partial class RefusalCodesTests
         ["fd.signalfd"] = OtherKernel, ["fd.timerfd"] = OtherKernel, ["lazy.kernel"] = OtherKernel, ["socket.diag"] = OtherKernel, ["timer.id"] = OtherKernel,
         ["host.kernel"] = OtherKernel, ["host.namespace"] = OtherKernel, ["host.yama"] = OtherKernel,
         ["fd.fifo"] = "for a kind that the table knows already, should its entry not recognise it", ["fd.memfd"] = "for a kind that the table knows already, should its entry not recognise it",
-        ["fd.unknown"] = "takes a block device",
         ["fd.async"] = "takes a terminal of who started the application with signals about it",
-        ["inject.code"] = "takes a program without a C library's instructions", ["process.32bit"] = "takes a compiler for 32-bit programs",
         ["inject.room"] = "of an attempt; another process is asked", ["copy.failed"] = "of an attempt; memory is read while the process stands",
         ["inject.late"] = "a moment that cannot be chosen", ["tree.roots"] = "a tree is gathered from one root: only a race makes two",
-        ["pty.taken"] = "takes a tree of the host's pids with a terminal of its own",
-        ["device.missing"] = "takes a host without a device node", ["volume.differs"] = "takes a file that changes between its being put back and the look at it",
-        ["device.group"] = "of the module's device, which Kmod.Tests try in a guest", ["device.deleted"] = "takes a device node that was removed",
+        ["volume.differs"] = "takes a file that changes between its being put back and the look at it",
+        ["device.group"] = "of the module's device, which Kmod.Tests try in a guest",
         ["rights.seccomp"] = "by the turn: WithoutRootProgramTests take any code of rights",
     };
 

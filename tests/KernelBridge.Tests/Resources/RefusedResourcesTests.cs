@@ -60,6 +60,7 @@ public sealed class RefusedResourcesTests : IDisposable
         { "a file that was opened by a name which is gone, and has another", "file.renamed", "f = open(out + '/a', 'w'); os.link(out + '/a', out + '/b'); os.unlink(out + '/a')" },
         { "a mapped file that has another name since", "file.renamed", "f = os.open(out + '/a', os.O_CREAT | os.O_RDWR); os.truncate(f, 4096); must(libc.mmap(0, 4096, 3, 1, f, 0)); os.close(f); os.link(out + '/a', out + '/b'); os.unlink(out + '/a')" },
         { "a file over whose directory another file system was mounted, with a file of that name", "file.hidden", "os.mkdir(out + '/m'); f = open(out + '/m/f', 'w'); must(libc.mount(b'x', (out + '/m').encode(), b'tmpfs', 0, None)); open(out + '/m/f', 'w').close()" },
+        { "a device whose node was removed", "device.deleted", "os.mknod(out + '/zero', 0o20600, os.makedev(1, 5)); f = os.open(out + '/zero', os.O_RDONLY); os.unlink(out + '/zero')" },
         { "a device with a state", "fd.device", "d = os.open('/dev/kmsg', os.O_RDONLY)" },
         { "an eventfd whose counter has overflown", "fd.eventfd", "e = os.eventfd(0); os.eventfd_write(e, 2 ** 64 - 2); f = os.open('/etc/hostname', 0); b = ctypes.create_string_buffer(64); c = ctypes.c_ulong(0); must(libc.syscall(206, 1, ctypes.byref(c)))\ni = ctypes.create_string_buffer(struct.pack('QIIHhIQQqQII', 0, 0, 0, 0, 0, f, ctypes.addressof(b), 1, 0, 0, 1, e)); must(libc.syscall(209, c, ctypes.c_long(1), ctypes.byref(ctypes.c_void_p(ctypes.addressof(i))))); must(libc.syscall(208, c, ctypes.c_long(1), ctypes.c_long(1), ctypes.create_string_buffer(32), None)); must(libc.syscall(207, c)); os.close(f)" },
         { "sealed memory", "memory.sealed", "must(libc.syscall(462, ctypes.c_ulong(libc.mmap(0, 4096, 3, 0x22, -1, 0)), ctypes.c_ulong(4096), ctypes.c_ulong(0)))" },
@@ -128,6 +129,77 @@ public sealed class RefusedResourcesTests : IDisposable
 
         // With the last copy the kernel forgets the entry.
         bench.Checkpoint(application);
+    }
+
+    [Fact]
+    public void A_block_device_is_refused()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import os, time
+            out = os.environ['OUT']
+            try:
+                major, minor = open('/proc/partitions').read().split('\n')[2].split()[:2]
+                os.mknod(out + '/disk', 0o60600, os.makedev(int(major), int(minor)))
+                disk = os.open(out + '/disk', os.O_RDONLY)
+            except (OSError, IndexError):
+                open(out + '/none', 'w').close()
+            open(out + '/ready', 'w').close()
+            while True: time.sleep(0.01)
+            """);
+        bench.Expect("ready");
+        // Where this machine has none, or nobody may open it, there is nothing to refuse.
+        Assert.Equal(File.Exists(bench.PathOf("none")) ? [] : ["fd.unknown"], File.Exists(bench.PathOf("none")) ? [] : bench.RefusalsOf(application));
+    }
+
+    [Fact]
+    public void A_device_whose_node_is_missing_where_it_is_restored_is_refused()
+    {
+        IRunningApplication application = bench.Python(
+            """
+            import os, time
+            out = os.environ['OUT']
+            os.mknod(out + '/zero', 0o20600, os.makedev(1, 5))
+            zero = os.open(out + '/zero', os.O_RDONLY)
+            open(out + '/ready', 'w').close()
+            while True: time.sleep(0.01); os.read(zero, 1); open(out + '/log', 'a').write('line\n')
+            """);
+        bench.Expect("ready");
+        Taken taken = bench.Checkpoint(application, kill: true);
+        File.Move(bench.PathOf("zero"), bench.PathOf("elsewhere"));
+        Refusal only = Assert.Single(Assert.Throws<BridgeException>(() => bench.Restore(taken)).Refusals);
+        Assert.Equal(("device.missing", bench.PathOf("zero")), (only.Code, only.What));
+        Assert.Equal("make the device node", only.Remedy);
+        File.Move(bench.PathOf("elsewhere"), bench.PathOf("zero"));
+        bench.Restore(taken);
+        bench.ExpectLines("log", 2);
+    }
+
+    [Fact]
+    public void A_32_bit_program_is_refused()
+    {
+        const string source = "void _start(void) { for (;;) { int request[2] = { 0, 10000000 }; __asm__ volatile(\"int $0x80\" : : \"a\"(162), \"b\"(request), \"c\"(0) : \"memory\"); } }";
+        if (bench.Compile(source, "program", "-m32", "-nostdlib", "-static", "-ffreestanding", "-fno-pie", "-no-pie", "-fno-stack-protector") is not { } program)
+        {
+            return;
+        }
+
+        IRunningApplication application = bench.Launch(program);
+        Spaces.SpaceFixture.Until(() => File.ReadAllText($"/proc/{application.MainPid}/comm") == "program\n", "program");
+        Assert.Contains("process.32bit", bench.RefusalsOf(application));
+    }
+
+    [Fact]
+    public void A_program_without_the_instructions_for_system_calls_is_refused()
+    {
+        if (bench.Compile("void _start(void) { for (;;) __asm__ volatile(\"pause\"); }", "program", "-nostdlib", "-static", "-ffreestanding", "-fno-pie", "-no-pie") is not { } program)
+        {
+            return;
+        }
+
+        IRunningApplication application = bench.Launch(program);
+        Spaces.SpaceFixture.Until(() => File.ReadAllText($"/proc/{application.MainPid}/comm") == "program\n", "program");
+        Assert.Equal(["inject.code"], bench.RefusalsOf(application));
     }
 
     [Fact]
