@@ -147,13 +147,16 @@ public sealed class LeakTests(ITestOutputHelper output)
             }
         }
 
-        /// <summary>What a process has open, once no pack of the store is open that is open twice or was removed: such a one is let go of after a moment. Of the others it has those that its last snapshot is in.</summary>
+        /// <summary>
+        /// What a process has open, once no pack of the store is open that is open twice or was removed: such a one is let go of after a moment. Of the others it has those that its last
+        /// snapshot is in. Not its own program either: the .NET runtime opens each library, twice, when it is first needed, which may be late.
+        /// </summary>
         /// <returns>How many that are but for packs, and how many packs are still to be let go of.</returns>
         private static (int Others, int Passing) Open(int pid, string packs)
         {
             try
             {
-                string[] open = [.. Directory.GetFileSystemEntries($"/proc/{pid}/fd").Select(entry => new FileInfo(entry).LinkTarget ?? "")];
+                string[] open = [.. Directory.GetFileSystemEntries($"/proc/{pid}/fd").Select(entry => new FileInfo(entry).LinkTarget ?? "").Where(target => !target.EndsWith(".dll", StringComparison.Ordinal))];
                 string[] ofStore = [.. open.Where(target => target.StartsWith(packs, StringComparison.Ordinal))];
                 return (open.Length - ofStore.Length, ofStore.Length - ofStore.Where(File.Exists).Distinct().Count());
             }
