@@ -42,12 +42,11 @@ public sealed class DumpTests
                 return;
             }
 
-            var check = application.Holdfast("check", Text(pid));
-            var foretold = check.Objects.Where(row => row.GetProperty("verdict").GetString() == "no").Select(row => row.GetProperty("code").GetString()!).ToHashSet();
-            var image = Path.Combine(application.Work.Top, "image");
+            var foretold = application.Check(Text(pid));
+            var image = Image(application);
             var before = application.Processes().Select(p => p.Pid).Order().ToArray();
             var dump = application.Holdfast("dump", Text(pid), "--to", image);
-            Assert.True(dump.Succeeded == (foretold.Count == 0), $"check and dump disagree: {check}\n{dump}");
+            Assert.True(dump.Succeeded == (foretold.Count == 0), $"check foretells \"{string.Join(' ', foretold)}\": {dump}");
             if (!dump.Succeeded)
             {
                 // What belongs to the host, and so not to the tree alone.
@@ -58,8 +57,7 @@ public sealed class DumpTests
                 return;
             }
 
-            application.Work.Remember();
-            Until.Required(() => application.Processes().Count == 0, () => $"dump without --leave-running left {application.Describe()}");
+            RequireDumped(application);
             application.Holdfast("restore", "--from", image, "--detach").Required();
             if (!Forking.Contains(program))
             {
@@ -76,7 +74,7 @@ public sealed class DumpTests
         var (application, pid) = TestApplication.StartAlone("tree_three_levels", "");
         using (application)
         {
-            var image = Path.Combine(application.Work.Top, "image");
+            var image = Image(application);
             application.Holdfast("dump", Text(pid), "--to", image, "--leave-running").Required();
             application.Work.Remember();
             var pids = application.Processes().Select(p => p.Pid).ToArray();
@@ -103,7 +101,7 @@ public sealed class DumpTests
         using (application)
         {
             var orphan = application.Processes().First(p => p.Pid != pid && p.Parent != pid).Pid;
-            var refusal = application.Holdfast("dump", Text(pid), "--to", Path.Combine(application.Work.Top, "image")).RequiredToBeRefused();
+            var refusal = application.Holdfast("dump", Text(pid), "--to", Image(application)).RequiredToBeRefused();
             Assert.Equal("process.outside", refusal.ErrorCode);
             Assert.Contains(Text(orphan), refusal.Text("message"), StringComparison.Ordinal);
             Assert.Contains("start the application with 'run'", refusal.Text("message"), StringComparison.Ordinal);
@@ -117,10 +115,9 @@ public sealed class DumpTests
         var (application, pid) = TestApplication.StartAlone("pseudo_terminals", "");
         using (application)
         {
-            var image = Path.Combine(application.Work.Top, "image");
+            var image = Image(application);
             application.Holdfast("dump", Text(pid), "--to", image).Required();
-            application.Work.Remember();
-            Until.Required(() => application.Processes().Count == 0, () => $"dump without --leave-running left {application.Describe()}");
+            RequireDumped(application);
             List<FileStream> masters = [];
             try
             {
@@ -144,6 +141,14 @@ public sealed class DumpTests
             application.Holdfast("restore", "--from", image, "--detach").Required();
             application.RequirePass();
         }
+    }
+
+    private static string Image(TestApplication application) => Path.Combine(application.Work.Top, "image");
+
+    private static void RequireDumped(TestApplication application)
+    {
+        application.Work.Remember();
+        Until.Required(() => application.Processes().Count == 0, () => $"dump without --leave-running left {application.Describe()}");
     }
 
     private static string Text(int number) => number.ToString(System.Globalization.CultureInfo.InvariantCulture);

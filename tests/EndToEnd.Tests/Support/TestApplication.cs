@@ -70,9 +70,9 @@ internal sealed class TestApplication : IDisposable
 
     /// <summary>Starts a state program without Holdfast, in a session of its own, and waits until it is ready.</summary>
     /// <returns>The application, and the pid of its root.</returns>
-    public static (TestApplication Application, int Pid) StartAlone(string program, string programCase, double seconds = 4)
+    public static (TestApplication Application, int Pid) StartAlone(string program, string programCase)
     {
-        TestApplication application = new(program.Replace('_', '-'), Bounds(seconds));
+        TestApplication application = new(program.Replace('_', '-'), Bounds(4));
         try
         {
             application._pages = new HugePagePool(StateProgram.Named(program).HugePages);
@@ -82,7 +82,7 @@ internal sealed class TestApplication : IDisposable
                 "/usr/bin/setsid",
                 ["--fork", "/bin/sh", "-c", $"echo $$ >{number}; exec \"$@\"", "sh", BuiltPrograms.StateProgram(program), application.Work.Path, .. programCase.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
             Until.Required(() => application.Work.Has("ready") || application.Work.Result is not null, () => $"{program} did not get ready: {application.Describe()}");
-            application.SkippedAtOnce();
+            application.RequireNoEarlyEnd();
             return (application, int.Parse(File.ReadAllText(number), CultureInfo.InvariantCulture));
         }
         catch
@@ -122,10 +122,11 @@ internal sealed class TestApplication : IDisposable
         _runner.Start(prefix[0], [.. prefix.Skip(1), Repository.HoldfastProgram, .. Arguments(command, arguments)]);
 
     /// <summary>Asks whether it can be captured.</summary>
+    /// <param name="pid">Its root where it has no name.</param>
     /// <returns>The codes of what is refused; none when it can.</returns>
-    public IReadOnlyList<string> Check() =>
+    public IReadOnlyList<string> Check(string? pid = null) =>
     [
-        .. Holdfast("check", Name).Objects
+        .. Holdfast("check", pid ?? Name).Objects
             .Where(row => row.TryGetProperty("verdict", out var verdict) && verdict.GetString() == "no").Select(row => row.GetProperty("code").GetString()!),
     ];
 
@@ -266,7 +267,7 @@ internal sealed class TestApplication : IDisposable
         {
             Holdfast("run", ["--detach", "--name", Name, .. Volumes.SelectMany(v => (string[])["--volume", v]), .. Options, .. options ?? [], "--", .. command]).Required();
             Until.Required(() => Work.Has("ready") || Work.Result is not null, () => $"{Name} did not get ready: {Describe()}");
-            SkippedAtOnce();
+            RequireNoEarlyEnd();
             return this;
         }
         catch
@@ -283,11 +284,15 @@ internal sealed class TestApplication : IDisposable
         ["STATE_BOUND"] = LongMode.Count(600, 6 * 3600).ToString(CultureInfo.InvariantCulture),
     };
 
-    /// <summary>Whether it ended before anything was done to it, which only those may whose subject this machine lacks.</summary>
-    private bool SkippedAtOnce()
+    /// <summary>Before anything was done to it only those may have ended whose subject this machine lacks.</summary>
+    private void RequireNoEarlyEnd()
     {
-        Skipped = Work.Result?.StartsWith("SKIP", StringComparison.Ordinal) ?? false;
-        return Skipped || Work.Result is not { } early ? Skipped : throw new EndToEndException($"{Name}, before anything was done to it: {early}");
+        var early = Work.Result;
+        Skipped = early?.StartsWith("SKIP", StringComparison.Ordinal) ?? false;
+        if (early is not null && !Skipped)
+        {
+            throw new EndToEndException($"{Name}, before anything was done to it: {early}");
+        }
     }
 
     /// <summary>A holdfast command's arguments, with this application's store and JSON for output.</summary>

@@ -149,7 +149,10 @@ public sealed class RefusedResourcesTests : IDisposable
             """);
         bench.Expect("ready");
         // Where this machine has none, or nobody may open it, there is nothing to refuse.
-        Assert.Equal(File.Exists(bench.PathOf("none")) ? [] : ["fd.unknown"], File.Exists(bench.PathOf("none")) ? [] : bench.RefusalsOf(application));
+        if (!File.Exists(bench.PathOf("none")))
+        {
+            Assert.Equal(["fd.unknown"], bench.RefusalsOf(application));
+        }
     }
 
     [Fact]
