@@ -120,6 +120,11 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     public ProcessFacts Locate()
     {
         Inspection = ProcessInspection.Of(Pid, application.Reference, prepared);
+        if (!Inspection.IsZombie && FindSlot() is null && StackRoom.TryMake(Inspection, memory))
+        {
+            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared);
+        }
+
         List<Refusal> refusals = [.. Inspection.Refusals];
         if (!Inspection.IsZombie)
         {

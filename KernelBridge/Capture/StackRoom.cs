@@ -4,7 +4,7 @@ namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>
 /// A piece of the main stack that no thread uses: at its low end, more than 4 KiB below every stack pointer in it; for injected calls, behind them for shortened
-/// timeouts, behind these for notes on interrupted waits.
+/// timeouts, behind these for notes on interrupted waits. Where all of it is in use, it grows as a deeper call would let it grow.
 /// </summary>
 internal static class StackRoom
 {
@@ -13,6 +13,9 @@ internal static class StackRoom
 
     /// <summary>Threads whose shortened timeouts find room.</summary>
     private const int TimeoutRoom = 256;
+
+    /// <summary>How far below every stack pointer the room begins, and the room has to be from the stack's low end, at least.</summary>
+    private const ulong Depth = NotesOffset + WaitNotes.Size + 4096;
 
     /// <summary>Where the shortened timeout of a thread goes, 16 bytes.</summary>
     /// <param name="room">The room.</param>
@@ -27,15 +30,13 @@ internal static class StackRoom
     /// <returns>Its address; null when there is none.</returns>
     public static ulong? Find(ProcessInspection inspection, TargetMemory memory, IReadOnlyCollection<ulong> pointers, ulong? first)
     {
-        MemoryMap? stack = inspection.Areas.Select(area => area.Map).FirstOrDefault(map => map.Name == "[stack]");
+        MemoryMap? stack = Stack(inspection);
         if (stack is null || (stack.Protection & (Libc.PROT_READ | Libc.PROT_WRITE)) != (Libc.PROT_READ | Libc.PROT_WRITE))
         {
             return null;
         }
 
-        const ulong distance = NotesOffset - InjectedCalls.SlotSize + WaitNotes.Size + 4096;
-        if (stack.Length < InjectedCalls.SlotSize + distance
-            || pointers.Any(pointer => pointer >= stack.Start && pointer < stack.End && pointer < stack.Start + InjectedCalls.SlotSize + distance))
+        if (stack.Length < Depth || pointers.Any(pointer => pointer >= stack.Start && pointer < stack.End && pointer < stack.Start + Depth))
         {
             return null;
         }
@@ -44,6 +45,33 @@ internal static class StackRoom
         // then only memory that holds nothing is nobody's.
         return (first >= stack.Start && first < stack.End) || HoldsNothing(stack.Start, memory) ? stack.Start : null;
     }
+
+    /// <summary>
+    /// Lets the main stack grow by what the room takes: whoever looks through <c>/proc/PID/mem</c> at what lies below a stack makes the kernel extend it down to
+    /// there (mm/memory.c, mm/mmap.c), unless that is more than RLIMIT_STACK of who looks allows, or something else is mapped too near.
+    /// </summary>
+    /// <param name="inspection">The process, which has to be inspected again when this succeeds.</param>
+    /// <param name="memory">Its memory.</param>
+    /// <returns>Whether it has grown.</returns>
+    public static bool TryMake(ProcessInspection inspection, TargetMemory memory)
+    {
+        if (Stack(inspection) is not { } stack)
+        {
+            return false;
+        }
+
+        try
+        {
+            _ = memory.Read<byte>((stack.Start - Depth) & ~4095UL);
+            return true;
+        }
+        catch (BridgeException)
+        {
+            return false;
+        }
+    }
+
+    private static MemoryMap? Stack(ProcessInspection inspection) => inspection.Areas.Select(area => area.Map).FirstOrDefault(map => map.Name == "[stack]");
 
     /// <summary>Whether the room of injected calls and timeouts is zero, and that of notes too, or holds notes.</summary>
     private static bool HoldsNothing(ulong start, TargetMemory memory)

@@ -64,6 +64,11 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     {
         using IDisposable ahead = files.Use();
         inspection = ProcessInspection.Of(pid, application.Reference);
+        if (!inspection.IsZombie && Room() is null && StackRoom.TryMake(inspection, memory))
+        {
+            inspection = ProcessInspection.Of(pid, application.Reference);
+        }
+
         List<Refusal> refusals = Adapted(inspection);
         foreach (DeviceThread thread in inspection.IsZombie ? [] : State.Threads)
         {

@@ -52,7 +52,14 @@ internal sealed partial class PtraceRestore
             return (runs, []);
         }
 
-        AreaImage[] lazy = [.. process.Memory!.Areas.Where(mapped => IsLazy(mapped, runs))];
+        // Whoever reads another process's command line or environment in /proc does not wait for missing pages, and would find nothing (fs/proc/base.c).
+        MemoryImage memory = process.Memory!;
+        (ulong Start, ulong End)[] lazy =
+        [
+            .. memory.Areas.Where(mapped => IsLazy(mapped, runs)).Select(mapped => (mapped.Start, mapped.End))
+                .SelectMany(range => Outside(range, memory.ArgumentsStart, memory.ArgumentsEnd))
+                .SelectMany(range => Outside(range, memory.EnvironmentStart, memory.EnvironmentEnd)),
+        ];
         List<PageRun> now = [], later = [];
         int area = 0;
         foreach (PageRun run in runs)
@@ -72,6 +79,15 @@ internal sealed partial class PtraceRestore
         }
 
         return (now, later);
+    }
+
+    // What of a range lies before and after the pages of another.
+    private static IEnumerable<(ulong Start, ulong End)> Outside((ulong Start, ulong End) range, ulong start, ulong end)
+    {
+        const ulong Page = 4096;
+        ulong from = Math.Clamp(start / Page * Page, range.Start, range.End);
+        ulong to = Math.Clamp((end + Page - 1) / Page * Page, from, range.End);
+        return new[] { (range.Start, from), (to, range.End) }.Where(part => part.Item1 < part.Item2);
     }
 
     /// <summary>Makes the userfaultfd of a process, and takes it out; the process's own goes with the builder's other descriptors.</summary>

@@ -124,6 +124,26 @@ public sealed class LazyLoadingTests(ITestOutputHelper output)
         application.RequirePass();
     }
 
+    [Fact]
+    public void While_memory_is_loaded_its_command_line_and_environment_are_shown()
+    {
+        using var application = TestApplication.StartProgram("memory_on_demand", "deep", configuration: "holdfast.restore.loading-rate = 1B");
+        var before = Shown(application);
+        application.Checkpoint();
+        application.Kill();
+        application.Restore(lazy: true);
+        Assert.Equal(before, Shown(application));
+        Assert.NotEqual(JsonValueKind.Null, Loading(application).ValueKind);
+        application.RequirePass();
+    }
+
+    private static (string CommandLine, string Environment) Shown(TestApplication application)
+    {
+        // By its parents, since its environment is what is to be seen: the supervisor, the init of its space.
+        var pid = Assert.Single(ProcessScan.Children(Assert.Single(ProcessScan.Children(application.Supervisors().Single().Pid))));
+        return (File.ReadAllText($"/proc/{pid}/cmdline"), File.ReadAllText($"/proc/{pid}/environ"));
+    }
+
     private static IEnumerable<string> Smaps(TestApplication application) =>
         File.ReadLines($"/proc/{application.Processes()[0].Pid}/smaps").Where(line => line.StartsWith("VmFlags:", StringComparison.Ordinal));
 

@@ -1,6 +1,6 @@
 /*
- * Subject: a stack of some hundred kilobytes in use, in the middle of a recursion that was deeper before. (Within some 40 KiB of the mapped
- * low end there is no room for injected calls, and the checkpoint is refused by name: inject.stack.)
+ * Subject: a stack of some hundred kilobytes, at the deepest moment of a recursion: nothing of it is free for injected calls, so that a checkpoint
+ * has to let it grow.
  */
 #include "state.h"
 
@@ -12,7 +12,7 @@ __attribute__((noinline)) static void deep(int depth)
 		frame[i] = (unsigned char)(i * 7 + depth);
 	if (depth)
 		deep(depth - 1);
-	if (depth == 10) {
+	if (depth == 0) {
 		state_ready();
 		state_wait_go();
 	}

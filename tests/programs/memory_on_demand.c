@@ -2,7 +2,7 @@
  * Subject: private memory that is used in every way right after a restore, while it may still be loaded: by children of fork, after
  * MADV_DONTNEED, mremap, munmap and mmap, mprotect, by system calls, by threads. No byte is lost, and no old one comes back.
  * Suite: lazy
- * Cases: children discarded moved unmapped protected calls threads random
+ * Cases: children discarded moved unmapped protected calls threads random deep
  */
 #include "state.h"
 
@@ -274,6 +274,17 @@ static void random_steps(void)
 	check_all();
 }
 
+/* Waits far below its arguments. */
+static void deep(void)
+{
+	unsigned char room[64 * PAGE];
+
+	state_fill(room, sizeof(room), 1);
+	state_ready();
+	state_wait_go();
+	CHECK_FILL(room, sizeof(room), 1);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -292,10 +303,15 @@ int main(int argc, char **argv)
 			if (page % 11 != 4)
 				fill(&areas[i], page);
 	}
-	state_ready();
-	state_wait_go();
+	if (strcmp(state_case, "deep") == 0) {
+		deep();
+	} else {
+		state_ready();
+		state_wait_go();
+	}
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		if (strcmp(cases[i].name, state_case) == 0)
 			cases[i].run();
+	check_all();
 	state_pass();
 }

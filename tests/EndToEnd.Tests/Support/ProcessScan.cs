@@ -54,6 +54,13 @@ internal static partial class ProcessScan
 
     public static IReadOnlyList<MarkedProcess> Application(string mark) => [.. Marked(mark).Where(p => p.IsApplication)];
 
+    /// <summary>The pids of a process's children, whatever can be read of them.</summary>
+    public static IReadOnlyList<int> Children(int pid) =>
+    [
+        .. Directory.EnumerateFiles($"/proc/{pid}/task", "children", new EnumerationOptions { RecurseSubdirectories = true, MaxRecursionDepth = 1 })
+            .SelectMany(file => File.ReadAllText(file).Split(' ', StringSplitOptions.RemoveEmptyEntries)).Select(text => int.Parse(text, CultureInfo.InvariantCulture)),
+    ];
+
     public static IReadOnlyList<ThreadStatus> Threads(int pid)
     {
         List<ThreadStatus> threads = [];

@@ -141,13 +141,13 @@ internal sealed class TestApplication : IDisposable
 
     /// <summary>
     /// The same for an application that connects and sends all the time: a moment at which bytes wait in a terminal, or for an end that has not been accepted
-    /// or has no room, is refused by design, and another one is looked for.
+    /// or has no room, or at which it has yet to see that its call was refused, is refused by design, and another one is looked for.
     /// </summary>
     public CommandResult CheckpointBetweenBytes()
     {
         CommandResult? result = null;
         Until.Required(
-            () => (result = Holdfast("checkpoint", Name)).ErrorCode is not ("socket.pending" or "socket.unsent" or "pty.unread"),
+            () => (result = Holdfast("checkpoint", Name)).ErrorCode is not ("socket.pending" or "socket.unsent" or "socket.error" or "pty.unread"),
             () => $"no moment between bytes: {result}");
         Work.Remember();
         return result!.Required();

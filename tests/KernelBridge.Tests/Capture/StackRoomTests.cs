@@ -12,6 +12,7 @@ public sealed class StackRoomTests : IDisposable
         #include <signal.h>
         #include <stdlib.h>
         #include <string.h>
+        #include <sys/mman.h>
         #include <unistd.h>
         static char alternate[65536];
         static void *sleeps(void *nothing) { for (;;) sleep(1000); }
@@ -20,7 +21,11 @@ public sealed class StackRoomTests : IDisposable
             volatile char room[4096];
             memset((char *)room, 0x5a, sizeof room);
             if (depth > 0) descend(depth - 1);
-            else if (DEEP) raise(SIGUSR1);
+            else {
+                // As near as anything may be mapped: the kernel keeps 256 pages free below a stack.
+                if (BLOCKED) mmap((char *)room - 262 * 4096ul, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                if (DEEP) raise(SIGUSR1);
+            }
             for (unsigned i = 0; i < sizeof room; i++) if (room[i] != 0x5a) _exit(1);
         }
         int main(void) {
@@ -38,26 +43,12 @@ public sealed class StackRoomTests : IDisposable
 
     private readonly Bench bench = new(new PtraceBridge());
 
-    [Fact]
-    public void A_deep_stack_that_its_thread_has_left_for_an_alternate_one_is_not_touched()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_thread_on_an_alternate_stack_is_captured_again_and_again_whatever_it_has_left_on_the_main_one(bool deep)
     {
-        if (bench.Compile(Program, flags: "-DDEEP=1") is not { } program)
-        {
-            return;
-        }
-
-        IRunningApplication application = bench.Launch(program);
-        bench.Expect("ready");
-        BridgeException refused = Assert.Throws<BridgeException>(() => bench.Checkpoint(application));
-        Assert.Equal("inject.stack", refused.Code);
-        File.WriteAllText(bench.PathOf("go"), string.Empty);
-        Assert.Equal(0, Bench.Finish(application));
-    }
-
-    [Fact]
-    public void A_thread_on_an_alternate_stack_above_an_unused_low_end_is_captured_again_and_again()
-    {
-        if (bench.Compile(Program, flags: "-DDEEP=0") is not { } program)
+        if (bench.Compile(Program, flags: [deep ? "-DDEEP=1" : "-DDEEP=0", "-DBLOCKED=0"]) is not { } program)
         {
             return;
         }
@@ -69,6 +60,22 @@ public sealed class StackRoomTests : IDisposable
             application = bench.Reincarnate(application);
         }
 
+        File.WriteAllText(bench.PathOf("go"), string.Empty);
+        Assert.Equal(0, Bench.Finish(application));
+    }
+
+    [Fact]
+    public void A_deep_stack_that_cannot_grow_is_not_touched()
+    {
+        if (bench.Compile(Program, flags: ["-DDEEP=1", "-DBLOCKED=1"]) is not { } program)
+        {
+            return;
+        }
+
+        IRunningApplication application = bench.Launch(program);
+        bench.Expect("ready");
+        BridgeException refused = Assert.Throws<BridgeException>(() => bench.Checkpoint(application));
+        Assert.Equal("inject.stack", refused.Code);
         File.WriteAllText(bench.PathOf("go"), string.Empty);
         Assert.Equal(0, Bench.Finish(application));
     }
