@@ -8,6 +8,7 @@
 #include <linux/jiffies.h>
 #include <linux/magic.h>
 #include <linux/rculist.h>
+#include <linux/sched/jobctl.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
 #include <asm/syscall.h>
@@ -176,12 +177,15 @@ long ckpt_freeze(struct ckpt_session *session, struct ckpt_freeze *call)
 		if (time_after(jiffies, deadline))
 			ret = -ETIMEDOUT;
 		else if (signal_pending(current))
-			/* A caller inside the group that he freezes comes past here too. */
 			ret = -EINTR;
 		if (ret)
 			goto thaw;
 		schedule_timeout_interruptible(1);
 	}
+	/* A caller inside the group that he freezes would not come back to thaw it. */
+	ret = -EINTR;
+	if (READ_ONCE(current->jobctl) & JOBCTL_TRAP_FREEZE)
+		goto thaw;
 	ret = -EAGAIN;
 	if (call->flags & CKPT_FREEZE_NO_VFORK && ckpt_awaits_child(session, call))
 		goto thaw;

@@ -49,6 +49,13 @@ public sealed class DeviceTests(Guests guests)
     public void The_kernel_has_nothing_to_complain_of(string kernel) =>
         Assert.True(guests[kernel].Run.Status == 0, $"seed of the fuzzer {guests[kernel].Seed}: {guests[kernel].Run}");
 
+    [KernelFact(takes: "half an hour", kernel: "debug")]
+    public void A_kernel_that_checks_itself_has_nothing_to_complain_of()
+    {
+        CommandResult run = guests.RunBuiltIn(fuzzed: 600);
+        Assert.True(run.Status == 0 && run.Output.Contains("pass fuzz") && run.Output.Contains("pass client") && !run.Output.Contains("fail "), run.ToString());
+    }
+
     [KernelTheory]
     [MemberData(nameof(EveryKernel))]
     public void The_client_freezes_reads_and_writes_a_process(string kernel) => guests[kernel].AssertPassed("client");

@@ -42,6 +42,14 @@ public sealed partial class Guests : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Directory.Delete(directory, recursive: true);
 
+    /// <summary>The same programs in a kernel that has the module built in, and looks for whatever is wrong in it: KASAN, lockdep, kmemleak.</summary>
+    /// <param name="fuzzed">For how long, in seconds.</param>
+    internal CommandResult RunBuiltIn(int fuzzed)
+    {
+        string script = $"status=0; {directory}/ckpt-tests || status=1; dotnet {typeof(Guests).Assembly.Location} || status=1; {directory}/fuzz {Environment.TickCount & 0xffffff} {fuzzed} || status=1; exit $status";
+        return Shell.Run(Path.Combine(Shell.Harness, "run"), "--kernel", "debug", "--memory", "2500", "--timeout", $"{fuzzed + 1800}", "sh", "-c", script);
+    }
+
     private void Compile(string name, params string[] sources)
     {
         CommandResult result = Shell.Run("cc", ["-O1", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o", Path.Combine(directory, name), .. sources]);

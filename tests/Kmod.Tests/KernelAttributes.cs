@@ -4,10 +4,11 @@ namespace Holdfast.Kmod.Tests;
 /// <param name="turn">Where it takes turns with others, from day to day (HOLDFAST_TURN), whose this one's is: 0 to <paramref name="of"/> - 1. <c>./test --long</c> runs all.</param>
 /// <param name="of">How many turns there are; 0: it takes none.</param>
 /// <param name="takes">How long it takes, when that is so long that only <c>./test --long</c> runs it.</param>
+/// <param name="kernel">A kernel that is built for it (tests/vm/debug-kernel).</param>
 [AttributeUsage(AttributeTargets.Method)]
-internal sealed class KernelFactAttribute(int turn = 0, int of = 0, string? takes = null) : FactAttribute
+internal sealed class KernelFactAttribute(int turn = 0, int of = 0, string? takes = null, string? kernel = null) : FactAttribute
 {
-    public override string? Skip { get; set; } = Kernels.WhyNot ?? Turns.WhyNot(turn, of, takes);
+    public override string? Skip { get; set; } = Kernels.WhyNot ?? Turns.WhyNot(turn, of, takes) ?? (kernel is null ? null : Kernels.Reach(kernel));
 }
 
 /// <inheritdoc cref="KernelFactAttribute"/>
@@ -33,7 +34,8 @@ internal static class Kernels
     /// <summary>Where one was unpacked.</summary>
     public static string Directory(string kernel) => Shell.Run(Path.Combine(Shell.Harness, "kernel"), kernel).Output.Trim();
 
-    private static string? Reach(string kernel)
+    /// <summary>Null when that one can be had, which is fetched or built first; otherwise why not.</summary>
+    public static string? Reach(string kernel)
     {
         CommandResult result = Shell.Run(Path.Combine(Shell.Harness, "kernel"), kernel);
         return result.Status == 0 ? null : result.Errors.Trim();

@@ -23,6 +23,9 @@ TEST(the_module_stays_while_a_session_is_open_in_every_phase)
 	struct ckpt_freeze call;
 	static uint8_t buffer[1000];
 
+	/* Built in, it stays whatever is open. */
+	if (access("/run/vm/ckpt.ko", F_OK) != 0)
+		return;
 	FAILS(EWOULDBLOCK, unload());
 	CHECK(!attach(session, pid, CKPT_ATTACH_FOLLOW));
 	FAILS(EWOULDBLOCK, unload());

@@ -361,7 +361,7 @@ TEST(a_record_that_cannot_be_put_is_named_and_those_before_it_are_in)
 	WRONG(EFAULT, address = 4096);
 	WRONG(EINVAL, address = good.address + 1);
 	WRONG(EINVAL, address = -4096UL);
-	WRONG(EINVAL, address = 1UL << 47);
+	WRONG(EINVAL, address = 1UL << 56);
 	WRONG(EINVAL, size = 0);
 	WRONG(EINVAL, size = 31);
 	WRONG(EINVAL, size = good.size + 8);
