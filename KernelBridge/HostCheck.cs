@@ -1,5 +1,6 @@
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Loading;
+using Holdfast.KernelBridge.Ptrace;
 using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge;
@@ -21,8 +22,7 @@ internal static class HostCheck
 
         bool children = File.Exists($"/proc/self/task/{Environment.ProcessId}/children");
         rows.Add(Row("kernel option CHECKPOINT_RESTORE", children, children ? "set" : "not set", "use a kernel with CONFIG_CHECKPOINT_RESTORE", "host.kernel"));
-        string? yama = ProcFs.TryText("/proc/sys/kernel/yama/ptrace_scope")?.Trim();
-        rows.Add(Row("ptrace", yama is not "3", yama is null ? "not restricted" : $"ptrace_scope {yama}", "set kernel.yama.ptrace_scope below 3 and boot again", "host.yama"));
+        rows.Add(Row("ptrace", !Yama.ForbidsAll, Yama.Scope is { } scope ? $"ptrace_scope {scope}" : "not restricted", Yama.Remedy, Yama.Code));
         bool mounted = CgroupTree.FindMounts(File.ReadLines("/proc/self/mountinfo")).Any();
         string? group = CgroupTree.Writable();
         rows.Add(new CheckRow(

@@ -143,7 +143,8 @@ internal sealed class ImageAssembly
             image = fifo with { Contents = Pipes.CaptureContents((long)facts.Identity.Inode, facts) };
         }
 
-        files.Add((facts, image with { Locks = FileLocks.OfFile(facts), Signals = SignalDrivenFiles.OfFile(facts, processes, pids) }));
+        // Whom signals about a stream from outside go to is not the application's to set.
+        files.Add((facts, image with { Locks = FileLocks.OfFile(facts), Signals = image is InheritedStreamImage ? null : SignalDrivenFiles.OfFile(facts, processes, pids) }));
         same.Add(files.Count - 1);
         return files.Count - 1;
     }

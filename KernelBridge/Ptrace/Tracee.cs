@@ -56,6 +56,7 @@ internal sealed class Tracee
                 throw status.Number("TracerPid") is > 0 and int tracer
                     ? new BridgeException(
                         "process.traced", $"seizing thread {tid} of process {pid}", $"process {tracer} ({ProcessStat.TryRead(tracer)?.Name}) traces it", "end the debugger")
+                    : Yama.ForbidsAll ? new BridgeException(Yama.Code, $"seizing thread {tid} of process {pid}", "kernel.yama.ptrace_scope is 3: nobody may", Yama.Remedy)
                     : new BridgeException("rights.missing", $"seizing thread {tid} of process {pid}", "not permitted", "run as root or with CAP_SYS_PTRACE");
             default:
                 throw new BridgeException("ptrace.failed", $"seizing thread {tid} of process {pid}", Errno.Text(error));

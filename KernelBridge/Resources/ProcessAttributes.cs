@@ -1,6 +1,7 @@
 using System.Globalization;
 using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Ptrace;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Tape;
 
@@ -62,7 +63,9 @@ internal sealed class ProcessAttributes : IProcessResource
 
         if (view.Stat.Field(4) != 0 && ProcFs.TryText($"/proc/{view.Pid}/personality") is null)
         {
-            yield return view.Refuse("rights.missing", "process", "its procfs entries may not be read", "run as root or with CAP_SYS_PTRACE");
+            yield return Yama.ForbidsAll
+                ? view.Refuse(Yama.Code, "process", "kernel.yama.ptrace_scope is 3: nobody may look into it", Yama.Remedy)
+                : view.Refuse("rights.missing", "process", "its procfs entries may not be read", "run as root or with CAP_SYS_PTRACE");
         }
     }
 

@@ -54,6 +54,12 @@ internal static class SignalDrivenFiles
         {
             if (comesFromOutside(facts))
             {
+                // What kind of owner it had is left when it has none any more.
+                if (facts.Signals is { Owner: 0, Signal: 0, Async: false })
+                {
+                    continue;
+                }
+
                 yield return facts.Refuse(
                     "fd.async", "signals are sent about a stream that whoever started the application may share (O_ASYNC, F_SETOWN or F_SETSIG)", "clear them before the checkpoint");
             }

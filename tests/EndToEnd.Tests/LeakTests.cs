@@ -17,7 +17,7 @@ public sealed class LeakTests(ITestOutputHelper output)
     public void After_many_rounds_of_checkpoint_kill_and_restore_there_is_no_more_of_anything()
     {
         using var application = Busy();
-        Compare(application, Rounds(20), round =>
+        Compare(application, Rounds(100), round =>
         {
             if (round % 2 == 0)
             {
@@ -46,7 +46,7 @@ public sealed class LeakTests(ITestOutputHelper output)
     public void After_many_checkpoints_by_one_supervisor_there_is_no_more_of_anything()
     {
         using var application = Busy();
-        Compare(application, Rounds(40), _ => application.Checkpoint());
+        Compare(application, Rounds(100), _ => application.Checkpoint());
     }
 
     // Groups and temporary files are found by the name.

@@ -49,6 +49,36 @@ public sealed class RefusalTests
         application.RequirePass();
     }
 
+    [Fact]
+    public void Signals_about_a_stream_of_whoever_started_it_are_refused_by_name_until_they_are_cleared()
+    {
+        using var application = TestApplication.NotStarted("signalled");
+        string[] program =
+        [
+            "/usr/bin/python3", "-c",
+            """
+            import fcntl, os, sys, time
+            fcntl.fcntl(1, fcntl.F_SETOWN, os.getpid())
+            open(sys.argv[1] + "/ready", "w")
+            while not os.path.exists(sys.argv[1] + "/clear"): time.sleep(0.01)
+            fcntl.fcntl(1, fcntl.F_SETOWN, 0)
+            open(sys.argv[1] + "/cleared", "w")
+            while not os.path.exists(sys.argv[1] + "/go"): time.sleep(0.01)
+            open(sys.argv[1] + "/result", "w").write("PASS")
+            """,
+            application.Work.Path,
+        ];
+        using var run = application.StartHoldfastUnder(["/bin/sh", "-c", "\"$@\" | cat", "sh"], "run", ["--name", application.Name, "--", .. program]);
+        Until.Required(() => application.Work.Has("ready"), () => $"it does not get ready: {application.Describe()}");
+        Assert.Contains("fd.async", application.Check());
+        Assert.Equal("fd.async", application.Holdfast("checkpoint", application.Name).RequiredToBeRefused().ErrorCode);
+        application.Work.Mark("clear");
+        Until.Required(() => application.Work.Has("cleared"), () => $"it does not go on: {application.Describe()}");
+        Assert.Empty(application.Check());
+        application.Checkpoint();
+        application.RequirePass();
+    }
+
     private static readonly Dictionary<string, string> codes = new()
     {
         ["urgent"] = "socket.urgent", ["multicast"] = "socket.multicast", ["fanotify"] = "fd.fanotify", ["io_uring"] = "fd.io_uring", ["userfaultfd"] = "fd.userfaultfd", ["seccomp_kills"] = "process.seccomp",

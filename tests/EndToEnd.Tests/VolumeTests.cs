@@ -57,6 +57,57 @@ public sealed class VolumeTests : IDisposable
     }
 
     [Fact]
+    public void A_file_that_somebody_writes_while_it_is_put_back_is_refused_by_name()
+    {
+        using var application = TestApplication.NotStarted("written");
+        application.Volumes = [application.Work.Path];
+        // Many that are put back before and after it, so that it is looked at some time later.
+        string[] others = [.. Enumerable.Range(0, 1000).Select(i => application.Work.In($"{(i % 2 == 0 ? "after" : "zero")}-{i}"))];
+        Array.ForEach(others, other => File.WriteAllText(other, "then"));
+        application.Start([BuiltPrograms.StateProgram("private_file_mapping"), application.Work.Path]);
+        application.CheckpointAndStop();
+        Array.ForEach(others, other => File.WriteAllText(other, "now"));
+        var ended = false;
+        Thread writer = new(() =>
+        {
+            while (!Volatile.Read(ref ended))
+            {
+                try
+                {
+                    File.SetLastWriteTimeUtc(application.Work.In("mapped"), DateTime.UtcNow);
+                }
+                catch (IOException)
+                {
+                    // It is not there for a moment.
+                }
+            }
+        });
+        writer.Start();
+        try
+        {
+            CommandResult? refused = null;
+            for (var attempt = 0; attempt < 100 && (refused = application.Holdfast("restore", application.Name, "--detach")).Succeeded; attempt++)
+            {
+                // Nobody came between.
+                application.Kill();
+                Array.ForEach(others, other => File.WriteAllText(other, "now"));
+            }
+
+            Assert.Equal("volume.differs", refused!.RequiredToBeRefused().ErrorCode);
+            Assert.Contains(application.Work.In("mapped"), refused.Error, StringComparison.Ordinal);
+            application.RequireNoProcess();
+        }
+        finally
+        {
+            Volatile.Write(ref ended, true);
+            writer.Join();
+        }
+
+        application.Restore();
+        application.RequirePass();
+    }
+
+    [Fact]
     public void A_changed_file_outside_is_refused_by_name_and_the_volume_is_not_touched()
     {
         Directory.CreateDirectory(Volume);

@@ -56,6 +56,24 @@ internal static class Shell
             [.. machine, "--memory", "2000", "--timeout", $"{seconds}", Path.Combine(Harness, script), .. options, Path.Combine(Root, ".build", "app", "holdfast"), binaries, .. arguments]);
     }
 
+    /// <summary>Compiles state programs into a directory of their own, and hands that on.</summary>
+    /// <param name="programs">Their names, with or without a case.</param>
+    /// <param name="body">What is done with them.</param>
+    public static void WithStatePrograms(IEnumerable<string> programs, Action<string> body)
+    {
+        string binaries = Directory.CreateTempSubdirectory("holdfast-programs-").FullName;
+        try
+        {
+            CommandResult compiled = Run("sh", [Path.Combine(Root, "tests", "programs", "build.sh"), binaries, .. programs.Select(program => program.Split(':')[0]).Distinct()]);
+            Assert.True(compiled.Status == 0, compiled.ToString());
+            body(binaries);
+        }
+        finally
+        {
+            Directory.Delete(binaries, recursive: true);
+        }
+    }
+
     private static string FindRoot()
     {
         for (DirectoryInfo? directory = new(AppContext.BaseDirectory); directory is not null; directory = directory.Parent)

@@ -41,7 +41,7 @@ public sealed class StateProgramTests
         string[] names = [.. Shell.Run("dotnet", suite, "state-programs", "--list").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Except(OfTracers)];
         Assert.NotEmpty(names);
         names = Turns.Long ? names : Turns.Some(names, 4);
-        Within(names, binaries =>
+        Shell.WithStatePrograms(names, binaries =>
         {
             CommandResult run = Shell.Run(
                 Path.Combine(Shell.Harness, "run"),
@@ -64,7 +64,7 @@ public sealed class StateProgramTests
             "tracking of writes yes soft-dirty bits",
             .. cases.SelectMany(number => (string[])[.. Enumerable.Range(1, generations).Select(i => $"{number} {i}: {(i == 1 ? "full" : "incremental")}"), $"pass {number}"]),
         ];
-        Within(["memory_churn"], binaries =>
+        Shell.WithStatePrograms(["memory_churn"], binaries =>
         {
             CommandResult run = Shell.InGuest("generations", 600 + (generations * cases.Length * 180), ["--kernel", "6.1", "--module", "none"], [], binaries, [$"{generations}", .. cases]);
             Assert.Equal((0, string.Join('\n', expected)), (run.Status, string.Join('\n', run.Output.Trim().Split('\n').Select(Words))));
@@ -74,25 +74,9 @@ public sealed class StateProgramTests
         static string Words(string line) => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(word => !word.StartsWith('"')));
     }
 
-    private static void Run(string[] programs, string[] machine, string[] options) => Within(programs, binaries =>
+    private static void Run(string[] programs, string[] machine, string[] options) => Shell.WithStatePrograms(programs, binaries =>
     {
         CommandResult run = Shell.InGuest("state-programs", 300 + (programs.Length * 120), machine, options, binaries, programs);
         Assert.Equal((0, string.Join('\n', programs.Select(program => $"pass {program}"))), (run.Status, run.Output.Trim()));
     });
-
-    /// <summary>Compiles programs into a directory of their own, and hands that on.</summary>
-    private static void Within(string[] programs, Action<string> body)
-    {
-        string binaries = Directory.CreateTempSubdirectory("holdfast-programs-").FullName;
-        try
-        {
-            CommandResult compiled = Shell.Run("sh", [Path.Combine(Shell.Root, "tests", "programs", "build.sh"), binaries, .. programs.Select(program => program.Split(':')[0]).Distinct()]);
-            Assert.True(compiled.Status == 0, compiled.ToString());
-            body(binaries);
-        }
-        finally
-        {
-            Directory.Delete(binaries, recursive: true);
-        }
-    }
 }

@@ -299,6 +299,6 @@ internal sealed class TestApplication : IDisposable
     public List<string> Arguments(string command, IReadOnlyList<string> arguments) =>
         [command, "--store", Work.Store, "-o", "json", .. arguments];
 
-    private void RequireNoProcess() =>
+    public void RequireNoProcess() =>
         Until.Required(() => Processes().Count == 0, () => $"{Name} was killed but lives: {Describe()}");
 }
