@@ -11,15 +11,19 @@ internal static class SocketName
 {
     public static int FamilyOf(ReadOnlySpan<byte> address) => address.Length < 2 ? 0 : BinaryPrimitives.ReadUInt16LittleEndian(address);
 
-    /// <summary>Whether it names anything: a Unix address with a name, an Internet address with a port.</summary>
+    /// <summary>Whether it names anything: a Unix address with a name, an Internet or netlink address with a port.</summary>
     public static bool IsNamed(ReadOnlySpan<byte> address) => FamilyOf(address) switch
     {
         AF_UNIX => address.Length > 2,
         AF_INET or AF_INET6 => Port(address) != 0,
+        AF_NETLINK => NetlinkPort(address) != 0,
         _ => false,
     };
 
     public static int Port(ReadOnlySpan<byte> address) => IsInternet(address) ? BinaryPrimitives.ReadUInt16BigEndian(address[2..]) : 0;
+
+    /// <summary>The port of a <c>struct sockaddr_nl</c>; 0 is the kernel's, or none.</summary>
+    public static uint NetlinkPort(ReadOnlySpan<byte> address) => FamilyOf(address) == AF_NETLINK && address.Length == 12 ? BinaryPrimitives.ReadUInt32LittleEndian(address[4..]) : 0;
 
     public static bool IsInternet(ReadOnlySpan<byte> address) => (FamilyOf(address) == AF_INET && address.Length == 16) || (FamilyOf(address) == AF_INET6 && address.Length == 28);
 
@@ -62,6 +66,7 @@ internal static class SocketName
         AF_UNIX when address.Length <= 2 => "unnamed",
         AF_UNIX => Path(address) ?? "@" + Encoding.UTF8.GetString(address[3..]).Replace('\0', '@'),
         AF_INET or AF_INET6 when IsInternet(address) => EndPoint(address).ToString(),
+        AF_NETLINK => string.Create(CultureInfo.InvariantCulture, $"port {NetlinkPort(address)}"),
         _ => string.Create(CultureInfo.InvariantCulture, $"family {FamilyOf(address)}"),
     };
 }

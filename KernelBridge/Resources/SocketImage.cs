@@ -86,6 +86,9 @@ internal sealed record SocketImage : OpenFileImage
 
     public SocketFileImage? File { get; init; }
 
+    /// <summary>Of a netlink socket: the multicast groups that it listens to; null for none.</summary>
+    public IReadOnlyList<int>? Groups { get; init; }
+
     public required IReadOnlyList<SocketOptionImage> Options { get; init; }
 
     public required IReadOnlyList<SocketMessageImage> Queue { get; init; }

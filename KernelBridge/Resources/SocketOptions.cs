@@ -47,6 +47,13 @@ internal static class SocketOptions
         (IPPROTO_UDP, 104, 4, "UDP_GRO"),
     ];
 
+    private static readonly (int Level, int Option, int Size, string Name)[] Netlink =
+    [
+        (NetlinkSockets.SOL_NETLINK, 3, 4, "NETLINK_PKTINFO"), (NetlinkSockets.SOL_NETLINK, 4, 4, "NETLINK_BROADCAST_ERROR"), (NetlinkSockets.SOL_NETLINK, 5, 4, "NETLINK_NO_ENOBUFS"),
+        (NetlinkSockets.SOL_NETLINK, 8, 4, "NETLINK_LISTEN_ALL_NSID"), (NetlinkSockets.SOL_NETLINK, 10, 4, "NETLINK_CAP_ACK"), (NetlinkSockets.SOL_NETLINK, 11, 4, "NETLINK_EXT_ACK"),
+        (NetlinkSockets.SOL_NETLINK, 12, 4, "NETLINK_GET_STRICT_CHK"),
+    ];
+
     /// <summary>The values of all options that this kind of socket has. Asking changes nothing.</summary>
     public static List<SocketOptionImage> Read(SocketCopy socket, int family, int type)
     {
@@ -128,10 +135,11 @@ internal static class SocketOptions
         .. (family is AF_INET or AF_INET6 ? Internet : []).Where(option => type != SOCK_STREAM || option.Option is not (33 or 34)),
         .. (family == AF_INET6 ? Version6 : []).Where(option => type != SOCK_STREAM || option.Option is not (18 or 19)),
         .. family is AF_INET or AF_INET6 ? type == SOCK_STREAM ? Tcp : Udp : [],
+        .. family == AF_NETLINK ? Netlink : [],
     ];
 
     private static string NameOf(SocketOptionImage option) =>
-        Common.Concat(Internet).Concat(Version6).Concat(Tcp).Concat(Udp).FirstOrDefault(known => (known.Level, known.Option) == (option.Level, option.Option)).Name
+        Common.Concat(Internet).Concat(Version6).Concat(Tcp).Concat(Udp).Concat(Netlink).FirstOrDefault(known => (known.Level, known.Option) == (option.Level, option.Option)).Name
         ?? (option.Option switch { SO_SNDBUF => "SO_SNDBUF", SO_RCVBUF => "SO_RCVBUF", _ => "SO_BUF_LOCK" });
 
     /// <summary>SO_GET_FILTER counts instructions; for an eBPF filter it is denied.</summary>

@@ -62,6 +62,11 @@ internal static class SocketValidation
             return "an impossible path";
         }
 
+        if (socket.Family == AF_NETLINK ? !NetlinkSockets.IsPossible(socket) : socket.Groups is not null)
+        {
+            return "a port or groups that cannot be";
+        }
+
         SocketImage? peer = socket.Peer == 0 ? null : known.GetValueOrDefault(socket.Peer);
         bool fits = socket.State switch
         {

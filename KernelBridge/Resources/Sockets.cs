@@ -33,16 +33,14 @@ internal sealed class Sockets : IDescriptorKind
             return Refuse("fd.socket", "sockets of this kind cannot be captured", "close it before the checkpoint");
         }
 
-        if (family == AF_NETLINK)
-        {
-            return socket.Name().AsSpan(4).ContainsAnyExcept((byte)0) || (socket.Poll(POLLIN) & POLLIN) != 0
-                ? Refuse("fd.socket", "it is bound, or holds messages", "close it before the checkpoint")
-                : null;
-        }
-
         if (SocketOptions.Unknown(socket, type, protocol) is { } unknown)
         {
             return Refuse("socket.filter", $"it has {unknown}", "take it off before the checkpoint");
+        }
+
+        if (family == AF_NETLINK)
+        {
+            return NetlinkSockets.Check(socket, protocol, Refuse);
         }
 
         if ((socket.Poll(POLLPRI) & POLLPRI) != 0)
@@ -67,6 +65,7 @@ internal sealed class Sockets : IDescriptorKind
         {
             Id = (long)facts.Identity.Inode, Flags = facts.Flags, Family = family, Type = type, Protocol = socket.Number(SOL_SOCKET, SO_PROTOCOL), Local = socket.Name(),
             Remote = socket.PeerName(), State = SocketState.Idle, Options = SocketOptions.Read(socket, family, type), Queue = [],
+            Groups = family == AF_NETLINK ? NetlinkSockets.Groups(socket) : null,
         };
     }
 

@@ -72,7 +72,7 @@ internal sealed partial class SocketBuilder : IDisposable
         BuildUdp();
         foreach (SocketImage netlink in All.Where(socket => socket.Family == AF_NETLINK))
         {
-            Create(netlink);
+            NetlinkSockets.Restore(Create(netlink).Copy, netlink);
         }
 
         if (!isLate)

@@ -106,7 +106,7 @@ internal static class SocketChecks
             0 => null,
             EADDRINUSE => new Refusal(
                 "port.taken", 0, null, socket.Description,
-                socket.Family == AF_UNIX ? "another socket has this name" : $"port {SocketName.Port(socket.Local)} is in use",
+                socket.Family switch { AF_UNIX => "another socket has this name", AF_NETLINK => "another socket has this port", _ => $"port {SocketName.Port(socket.Local)} is in use" },
                 "end the process that uses it, or run the application with a network namespace of its own (--isolate net)"),
             EADDRNOTAVAIL => new Refusal("socket.address", 0, null, socket.Description, $"this host does not have the address {SocketName.Internet(socket.Local)}", "give it that address, or restore on the host that has it"),
             _ => new Refusal("socket.address", 0, null, socket.Description, Errno.Text(error), "restore on a host where it can be bound"),

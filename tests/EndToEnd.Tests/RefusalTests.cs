@@ -82,7 +82,7 @@ public sealed class RefusalTests
     private static readonly Dictionary<string, string> codes = new()
     {
         ["urgent"] = "socket.urgent", ["multicast"] = "socket.multicast", ["fanotify"] = "fd.fanotify", ["io_uring"] = "fd.io_uring", ["userfaultfd"] = "fd.userfaultfd", ["seccomp_kills"] = "process.seccomp",
-        ["perf"] = "fd.perf_event", ["netlink"] = "fd.socket", ["zombie_leader"] = "process.leader-ended", ["shared_descriptor_table"] = "process.shared",
+        ["perf"] = "fd.perf_event", ["netlink_unread"] = "socket.unread", ["netlink_generic"] = "fd.socket", ["zombie_leader"] = "process.leader-ended", ["shared_descriptor_table"] = "process.shared",
     };
 
     private static int[] Stopped(int[] pids) => [.. pids.SelectMany(ProcessScan.Threads).Where(thread => thread.State is 't' or 'T').Select(thread => thread.Tid).Order()];
@@ -90,7 +90,7 @@ public sealed class RefusalTests
     /// <summary>How people call the kind; any of the words will do.</summary>
     private static string KindPattern(string kind) => "(?i)" + kind switch
     {
-        "netlink" => "netlink|socket",
+        "netlink_unread" or "netlink_generic" => "netlink",
         "perf" => "perf",
         "io_uring" => "io_?uring",
         "seccomp_kills" => "seccomp",

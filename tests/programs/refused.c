@@ -1,7 +1,7 @@
 /*
  * Subject: resources that cannot be captured yet: the checkpoint must be refused, naming process, descriptor
  * and kind, and the program must not notice. `resource` in the work directory says what is expected.
- * Cases: urgent multicast fanotify io_uring userfaultfd seccomp_kills perf netlink
+ * Cases: urgent multicast fanotify io_uring userfaultfd seccomp_kills perf netlink_unread netlink_generic
  * Refused: yes
  */
 #include "state.h"
@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/perf_event.h>
+#include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <netinet/in.h>
@@ -92,10 +93,18 @@ static void build(void)
 		struct perf_event_attr attributes = {.type = PERF_TYPE_SOFTWARE, .size = sizeof(attributes), .config = PERF_COUNT_SW_TASK_CLOCK};
 
 		first = have(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0));
-	} else if (IS("netlink")) {
-		struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+	} else if (IS("netlink_unread")) {
+		struct {
+			struct nlmsghdr header;
+			struct ifinfomsg link;
+		} question = {{sizeof(question), RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 1, 0}, {.ifi_family = AF_UNSPEC}};
 
 		first = MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+		EQUAL(send(first, &question, sizeof(question), 0), sizeof(question));
+	} else if (IS("netlink_generic")) {
+		struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+
+		first = MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC));
 		MUST(bind(first, (struct sockaddr *)&address, sizeof(address)));
 	} else {
 		state_fail("no such case");
@@ -114,6 +123,13 @@ static void check(void)
 
 		EQUAL(read(first, &value, 8), 8);
 		CHECK(value > 0, "the counter stands still");
+	} else if (IS("netlink_unread")) {
+		char bytes[65536];
+		struct nlmsghdr *header = (struct nlmsghdr *)bytes;
+
+		CHECK(recv(first, bytes, sizeof(bytes), 0) >= (ssize_t)sizeof(*header), "the answer");
+		EQUAL(header->nlmsg_type, RTM_NEWLINK);
+		EQUAL(header->nlmsg_seq, 1);
 	}
 	if (first >= 0)
 		MUST(fcntl(first, F_GETFD));

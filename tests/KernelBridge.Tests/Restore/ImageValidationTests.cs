@@ -123,7 +123,7 @@ public sealed class ImageValidationTests(ITestOutputHelper output) : IDisposable
             r, w = os.pipe(); os.write(w, b'bytes')
             m = mmap.mmap(-1, 8192)
             f = open(out + '/gone', 'w+'); f.write('x'); f.flush(); os.unlink(out + '/gone')
-            a, b = socket.socketpair(); a.send(b'bytes'); u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            a, b = socket.socketpair(); a.send(b'bytes'); u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); k = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); k.setsockopt(270, 1, 9)
             x, y = socket.socketpair(); n = os.pipe(); socket.send_fds(x, [b'x'], [n[1], r]); os.close(n[1])
             d = os.open('/', os.O_RDONLY); p = os.open('/', os.O_PATH)
             libc = ctypes.CDLL(None)
