@@ -21,5 +21,5 @@ internal static class IoUrings
     /// <summary>The refusal of a ring.</summary>
     public static Refusal Refuse(DescriptorFacts facts) => facts.Refuse(
         Code, "with which flags it was made, and whether requests are in flight, this kernel shows to nobody",
-        "close it before the checkpoint, or start the program so that it does without (UV_USE_IO_URING=0 for node; sysctl kernel.io_uring_disabled=2 for all)");
+        "close it before the checkpoint, or start the program so that it does without (UV_USE_IO_URING=0 for node, innodb_use_native_aio=0 for MariaDB; sysctl kernel.io_uring_disabled=2 for all)");
 }
