@@ -46,9 +46,12 @@ public sealed partial class Guests : IDisposable
     /// <param name="fuzzed">For how long, in seconds.</param>
     internal CommandResult RunBuiltIn(int fuzzed)
     {
-        string script = $"status=0; {directory}/ckpt-tests || status=1; dotnet {typeof(Guests).Assembly.Location} || status=1; {directory}/fuzz {Environment.TickCount & 0xffffff} {fuzzed} || status=1; exit $status";
+        string script = Script("1", Environment.TickCount & 0xffffff, fuzzed);
         return Shell.Run(Path.Combine(Shell.Harness, "run"), "--kernel", "debug", "--memory", "2500", "--timeout", $"{fuzzed + 1800}", "sh", "-c", script);
     }
+
+    private string Script(string repeat, int seed, int fuzzed) =>
+        $"status=0; for i in {repeat}; do {directory}/ckpt-tests || status=1; done; dotnet {typeof(Guests).Assembly.Location} || status=1; {directory}/fuzz {seed} {fuzzed} || status=1; exit $status";
 
     private void Compile(string name, params string[] sources)
     {
@@ -63,7 +66,7 @@ public sealed partial class Guests : IDisposable
         Assert.True(built.Status == 0, built.ToString());
         int seed = Environment.TickCount & 0xffffff;
         (int seconds, string repeat) = Long ? (3600, "1 2 3 4 5") : (12, "1");
-        string script = $"status=0; for i in {repeat}; do {directory}/ckpt-tests || status=1; done; dotnet {typeof(Guests).Assembly.Location} || status=1; {directory}/fuzz {seed} {seconds} || status=1; exit $status";
+        string script = Script(repeat, seed, seconds);
         CommandResult run = Shell.Run(
             Path.Combine(Shell.Harness, "run"), "--kernel", kernel, "--module", Path.Combine(module, "ckpt.ko"), "--cmdline", Long ? "slub_debug=FZPU" : "", "--timeout", $"{seconds + (Long ? 1800 : 300)}", "sh", "-c", script);
         return new Guest(built, run, seed);

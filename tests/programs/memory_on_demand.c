@@ -305,6 +305,7 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(state_case, "deep") == 0) {
 		deep();
+		check_all();
 	} else {
 		state_ready();
 		state_wait_go();
@@ -312,6 +313,5 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		if (strcmp(cases[i].name, state_case) == 0)
 			cases[i].run();
-	check_all();
 	state_pass();
 }
