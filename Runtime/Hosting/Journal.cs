@@ -1,4 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using Akka.Configuration;
+using Holdfast.Actors.Protection;
 
 namespace Holdfast.Runtime.Hosting;
 
@@ -15,10 +17,10 @@ internal static class Journal
             $$"""
             akka {
               actor {
-                serializers { holdfast-protection = "Holdfast.Actors.Protection.ProtectionEventSerializer, Holdfast.Actors" }
+                serializers { holdfast-protection = "{{NameOf(typeof(ProtectionEventSerializer))}}" }
                 serialization-bindings {
-                  "Holdfast.Actors.Protection.IProtectionEvent, Holdfast.Actors" = holdfast-protection
-                  "Holdfast.Actors.Protection.ProtectionState, Holdfast.Actors" = holdfast-protection
+                  "{{NameOf(typeof(IProtectionEvent))}}" = holdfast-protection
+                  "{{NameOf(typeof(ProtectionState))}}" = holdfast-protection
                 }
               }
               persistence {
@@ -28,4 +30,7 @@ internal static class Journal
             }
             """).WithFallback(config);
     }
+
+    // Asked for in this way, the type stays in a program of machine code, where it is found by that name only.
+    private static string NameOf([DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] Type type) => $"{type.FullName}, {type.Assembly.GetName().Name}";
 }

@@ -28,8 +28,8 @@ internal sealed class HoldfastProgram : IDisposable
 
     public Dictionary<string, string> Environment { get; } = [];
 
-    /// <summary>The apphost beside this test's own build, which the reference to the project puts there.</summary>
-    public static string Executable => Path.Combine(AppContext.BaseDirectory, "holdfast");
+    /// <summary>As users start it: HOLDFAST_BIN, else the wrapper at the root of the repository, which builds what has changed.</summary>
+    public static string Executable { get; } = System.Environment.GetEnvironmentVariable("HOLDFAST_BIN") is { Length: > 0 } chosen ? chosen : Wrapper();
 
     public Outcome Run(params string[] arguments) => RunWithInput("", arguments);
 
@@ -98,5 +98,16 @@ internal sealed class HoldfastProgram : IDisposable
         }
 
         System.IO.Directory.Delete(Directory, true);
+    }
+
+    private static string Wrapper()
+    {
+        DirectoryInfo root = new(AppContext.BaseDirectory);
+        while (!System.IO.File.Exists(Path.Combine(root.FullName, "Runtime.sln")))
+        {
+            root = root.Parent ?? throw new InvalidOperationException($"No Runtime.sln above {AppContext.BaseDirectory}.");
+        }
+
+        return Path.Combine(root.FullName, "holdfast");
     }
 }

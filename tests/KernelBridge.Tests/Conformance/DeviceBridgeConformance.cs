@@ -79,14 +79,18 @@ internal sealed class DeviceBridgeConformance() : BridgeConformance(new DeviceBr
             using var supervisor = new Spaces.HelperProcess("halt-in-checkpoint", phase, JsonSerializer.Serialize(application.Target));
             Assert.Equal(phase, supervisor.ReadLine());
             Assert.Equal(phase is "prepare" or "resume" ? "0" : "1", Frozen(application));
-            using (Process unload = Process.Start(new ProcessStartInfo("busybox", ["rmmod", "ckpt"]) { RedirectStandardError = true })!)
+            // Where it is built in, there is nothing to unload and nobody who counts.
+            const string Users = "/sys/module/ckpt/refcnt";
+            bool isModule = File.Exists(Users);
+            if (isModule)
             {
+                using Process unload = Process.Start(new ProcessStartInfo("busybox", ["rmmod", "ckpt"]) { RedirectStandardError = true })!;
                 unload.WaitForExit();
-                Assert.True(unload.ExitCode != 0 && Directory.Exists("/sys/module/ckpt"), $"the module could be unloaded after {phase}");
+                Assert.True(unload.ExitCode != 0 && File.Exists(Users), $"the module could be unloaded after {phase}");
             }
 
             supervisor.Kill();
-            Spaces.SpaceFixture.Until(() => File.ReadAllText("/sys/module/ckpt/refcnt").Trim() == "0", $"nothing of the session is left after {phase}");
+            Spaces.SpaceFixture.Until(() => isModule ? File.ReadAllText(Users).Trim() == "0" : Frozen(application) == "0", $"nothing of the session is left after {phase}");
             Assert.Equal("0", Frozen(application));
             foreach (int pid in ProcFs.Children(application.MainPid).Prepend(application.MainPid))
             {
