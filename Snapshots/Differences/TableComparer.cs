@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Holdfast.Snapshots;
 
 /// <summary>How a piece of a stream differs.</summary>
@@ -97,6 +99,14 @@ internal static class TableComparer
         long at = 0;
         while (i < a.Count || j < b.Count)
         {
+            if (i < a.Count && j < b.Count && a[i].Offset >= at && SameAhead(a, i, b, j) is int same and > 0)
+            {
+                i += same;
+                j += same;
+                at = a[i - 1].End;
+                continue;
+            }
+
             bool inA = i < a.Count && a[i].Offset <= at;
             bool inB = j < b.Count && b[j].Offset <= at;
             if (!inA && !inB)
@@ -131,6 +141,21 @@ internal static class TableComparer
                 j++;
             }
         }
+    }
+
+    /// <summary>How many extents from there on are the same on both sides: most of them, where little has changed.</summary>
+    private static int SameAhead(List<Extent> a, int i, List<Extent> b, int j)
+    {
+        ReadOnlySpan<Extent> left = CollectionsMarshal.AsSpan(a)[i..];
+        ReadOnlySpan<Extent> right = CollectionsMarshal.AsSpan(b)[j..];
+        int shorter = Math.Min(left.Length, right.Length);
+        int same = 0;
+        while (same < shorter && Same(left[same], right[same]))
+        {
+            same++;
+        }
+
+        return same;
     }
 
     private static bool SamePlace(in Extent a, in Extent b) =>
