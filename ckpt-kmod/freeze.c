@@ -7,8 +7,10 @@
 #include <linux/file.h>
 #include <linux/jiffies.h>
 #include <linux/magic.h>
+#include <linux/mmap_lock.h>
 #include <linux/rculist.h>
 #include <linux/sched/jobctl.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
 #include <asm/syscall.h>
@@ -68,27 +70,52 @@ static bool ckpt_process_stands(struct pid *pid, struct task_struct **late, u32 
 	return true;
 }
 
+/*
+ * The registers of a thread are on its stack, which it loses when it ends, and
+ * it does not end while its memory is locked: exit_mm() takes that lock. Where
+ * somebody holds it, nothing is said. No area is changed under it, so the lock
+ * itself is enough; newer kernels have no wrapper that tries.
+ */
+static int ckpt_syscall_of(struct task_struct *task)
+{
+	struct mm_struct *mm = get_task_mm(task);
+	int number = -1;
+
+	if (!mm)
+		return number;
+	if (down_write_trylock(&mm->mmap_lock)) {
+		if (READ_ONCE(task->mm) == mm)
+			number = syscall_get_nr(task, task_pt_regs(task));
+		up_write(&mm->mmap_lock);
+	}
+	mmput(mm);
+	return number;
+}
+
+/* Consumes the reference. */
 static void ckpt_name_late(struct ckpt_session *session, struct ckpt_freeze *call, struct task_struct *late)
 {
 	call->late_pid = task_tgid_nr_ns(late, session->pids);
 	call->late_tid = task_pid_nr_ns(late, session->pids);
-	call->late_syscall = syscall_get_nr(late, task_pt_regs(late));
+	call->late_syscall = ckpt_syscall_of(late);
+	put_task_struct(late);
 }
 
-static bool ckpt_all_stand(struct ckpt_session *session, struct ckpt_freeze *call)
+/* A thread that does not stand, with a reference to it; NULL when all do. */
+static struct task_struct *ckpt_first_late(struct ckpt_session *session, u32 *threads)
 {
 	struct task_struct *late = NULL;
 	struct ckpt_member *member;
 
-	call->threads = 0;
+	*threads = 0;
 	rcu_read_lock();
 	list_for_each_entry_rcu(member, &session->members, list)
-		if (!ckpt_process_stands(member->pid, &late, &call->threads))
+		if (!ckpt_process_stands(member->pid, &late, threads))
 			break;
 	if (late)
-		ckpt_name_late(session, call, late);
+		get_task_struct(late);
 	rcu_read_unlock();
-	return !late;
+	return late;
 }
 
 /* Whether a parent waits for the child of its vfork(2), which stands itself: named as late. */
@@ -99,8 +126,10 @@ static bool ckpt_awaits_child(struct ckpt_session *session, struct ckpt_freeze *
 	rcu_read_lock();
 	parent = ckpt_vfork_parent(session);
 	if (parent)
-		ckpt_name_late(session, call, parent);
+		get_task_struct(parent);
 	rcu_read_unlock();
+	if (parent)
+		ckpt_name_late(session, call, parent);
 	return parent;
 }
 
@@ -141,6 +170,7 @@ static int ckpt_write_freezer(struct file *file, const char *value)
 
 long ckpt_freeze(struct ckpt_session *session, struct ckpt_freeze *call)
 {
+	struct task_struct *late;
 	unsigned long deadline;
 	loff_t position = 0;
 	struct file *file;
@@ -173,13 +203,16 @@ long ckpt_freeze(struct ckpt_session *session, struct ckpt_freeze *call)
 		goto out;
 
 	deadline = jiffies + msecs_to_jiffies(call->timeout_ms) + 1;
-	while (!ckpt_all_stand(session, call)) {
+	while ((late = ckpt_first_late(session, &call->threads))) {
 		if (time_after(jiffies, deadline))
 			ret = -ETIMEDOUT;
 		else if (signal_pending(current))
 			ret = -EINTR;
-		if (ret)
+		if (ret) {
+			ckpt_name_late(session, call, late);
 			goto thaw;
+		}
+		put_task_struct(late);
 		schedule_timeout_interruptible(1);
 	}
 	/* A caller inside the group that he freezes would not come back to thaw it. */
@@ -189,9 +222,6 @@ long ckpt_freeze(struct ckpt_session *session, struct ckpt_freeze *call)
 	ret = -EAGAIN;
 	if (call->flags & CKPT_FREEZE_NO_VFORK && ckpt_awaits_child(session, call))
 		goto thaw;
-	call->late_pid = 0;
-	call->late_tid = 0;
-	call->late_syscall = 0;
 	session->freezer = file;
 	return 0;
 

@@ -4,6 +4,7 @@
 #include <linux/elf.h>
 #include <linux/kallsyms.h>
 #include <linux/mempolicy.h>
+#include <linux/mmap_lock.h>
 #include <linux/prctl.h>
 #include <linux/ptrace.h>
 #include <linux/regset.h>
@@ -285,11 +286,16 @@ static int ckpt_add_thread(struct ckpt_records *records, struct task_struct *tas
 	return ret ?: ckpt_add_regsets(records, task);
 }
 
-/* Takes references to all threads at once: what is asked of each may sleep. */
+/*
+ * Takes references to all threads at once: what is asked of each may sleep.
+ * SIGKILL ends who is frozen, and who ends loses the stack that its registers
+ * are on; but not while its memory is locked, for which exit_mm() waits.
+ */
 int ckpt_add_threads(struct ckpt_records *records, const struct ckpt_target *target)
 {
 	struct task_struct *leader, *thread, **threads;
 	u32 room = READ_ONCE(target->task->signal->nr_threads) + 8, count = 0, i;
+	bool locked;
 	int ret = 0;
 
 	threads = kvmalloc_array(room, sizeof(*threads), GFP_KERNEL_ACCOUNT);
@@ -310,11 +316,15 @@ int ckpt_add_threads(struct ckpt_records *records, const struct ckpt_target *tar
 		}
 	}
 	rcu_read_unlock();
-	for (i = 0; i < count; i++) {
-		if (!ret)
-			ret = ckpt_add_thread(records, threads[i]);
+	locked = !ret && !mmap_write_lock_killable(target->mm);
+	if (!ret && !locked)
+		ret = -EINTR;
+	for (i = 0; i < count && !ret; i++)
+		ret = READ_ONCE(threads[i]->mm) == target->mm ? ckpt_add_thread(records, threads[i]) : -EBUSY;
+	if (locked)
+		mmap_write_unlock(target->mm);
+	for (i = 0; i < count; i++)
 		put_task_struct(threads[i]);
-	}
 	kvfree(threads);
 	return ret;
 }
@@ -356,9 +366,14 @@ long ckpt_set_registers(struct ckpt_session *session, const struct ckpt_register
 	ret = PTR_ERR_OR_ZERO(data);
 	if (ret)
 		goto out_thread;
+	ret = -EINTR;
+	if (mmap_write_lock_killable(target.mm))
+		goto out_data;
 	ret = ckpt_must_stand(session, target.pid);
 	if (!ret)
-		ret = set->set(thread, set, 0, call->length, data, NULL);
+		ret = READ_ONCE(thread->mm) == target.mm ? set->set(thread, set, 0, call->length, data, NULL) : -ESRCH;
+	mmap_write_unlock(target.mm);
+out_data:
 	kfree(data);
 out_thread:
 	put_task_struct(thread);

@@ -261,3 +261,48 @@ TEST(a_large_state_comes_in_one_call)
 		areas++;
 	CHECK(areas > 6000);
 }
+
+static void *wait_for_ever(void *unused)
+{
+	for (;;)
+		pause();
+	return unused;
+}
+
+static void with_200_threads(void *unused)
+{
+	pthread_t thread;
+	pthread_attr_t small;
+
+	CHECK(!pthread_attr_init(&small) && !pthread_attr_setstacksize(&small, 64 << 10));
+	for (int i = 0; i < 199; i++)
+		CHECK(!pthread_create(&thread, &small, wait_for_ever, unused));
+	ready();
+	wait_for_ever(NULL);
+}
+
+/* SIGKILL ends who is frozen: threads lose their stacks, and the registers on them, between one look and the next. */
+TEST(who_is_killed_while_it_is_looked_at_is_said_to_be_gone_or_not_to_stand)
+{
+	for (int i = 0; i < 12; i++) {
+		pid_t pid = victim(with_200_threads, NULL), killer;
+		int session = frozen_session(pid), looked = 0;
+		struct ckpt_state state = { .size = sizeof(state), .pid = pid, .buffer = (uintptr_t)buffer, .length = sizeof(buffer) };
+
+		killer = fork();
+		CHECK(killer >= 0);
+		if (!killer) {
+			usleep(1000 + i * 3000);
+			_exit(kill(pid, SIGKILL) != 0);
+		}
+		do {
+			state.length = sizeof(buffer);
+			looked++;
+		} while (!ioctl(session, CKPT_STATE, &state) || errno == EBUSY);
+		CHECK(errno == ESRCH);
+		CHECK(looked > 1);
+		CHECK(waitpid(killer, NULL, 0) == killer);
+		CHECK(waitpid(pid, NULL, 0) == pid);
+		close(session);
+	}
+}
