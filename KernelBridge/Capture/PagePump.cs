@@ -172,7 +172,7 @@ internal sealed class PagePump : IDisposable
             byte[] piece = relay is null ? buffer ??= LargeArrays<byte>.Pool.Rent(ChunkSize) : relay.Take();
             try
             {
-                memory.Read(start, piece.AsSpan(0, length));
+                memory.ReadMuch(start, piece.AsSpan(0, length));
             }
             catch
             {

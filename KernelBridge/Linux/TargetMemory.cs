@@ -28,6 +28,29 @@ internal sealed unsafe class TargetMemory(int pid) : IDisposable
         Forced(address, into.Length, (p, count, offset) => Libc.pread(memory, p, count, offset), into, "reading");
     }
 
+    /// <summary>
+    /// As <see cref="Read(ulong, Span{byte})"/>, for much of it. Calls that pin pages, as process_vm_readv(2) does, are given a copy of the process's own of each anonymous page that it shares
+    /// with another one since a fork (mm/gup.c, gup_must_unshare): twice the time, and the memory once more. A read of /proc/PID/mem is not.
+    /// </summary>
+    /// <exception cref="BridgeException"><c>memory.unreadable</c>.</exception>
+    public void ReadMuch(ulong address, Span<byte> into)
+    {
+        Open();
+        fixed (byte* p = into)
+        {
+            int done = 0;
+            while (done < into.Length && Libc.pread(memory, p + done, (nuint)(into.Length - done), (long)address + done) is > 0 and nint count)
+            {
+                done += (int)count;
+            }
+
+            if (done < into.Length)
+            {
+                Read(address + (ulong)done, into[done..]);
+            }
+        }
+    }
+
     public T Read<T>(ulong address)
         where T : unmanaged
     {
@@ -69,11 +92,7 @@ internal sealed unsafe class TargetMemory(int pid) : IDisposable
 
     private void Forced(ulong address, int length, Transfer transfer, Span<byte> data, string doing)
     {
-        if (memory < 0)
-        {
-            memory = Libc.open($"/proc/{pid}/mem", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
-        }
-
+        Open();
         fixed (byte* p = data)
         {
             int done = 0;
@@ -89,6 +108,14 @@ internal sealed unsafe class TargetMemory(int pid) : IDisposable
 
                 done += (int)count;
             }
+        }
+    }
+
+    private void Open()
+    {
+        if (memory < 0)
+        {
+            memory = Libc.open($"/proc/{pid}/mem", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
         }
     }
 }

@@ -36,7 +36,7 @@ internal sealed class UnwrittenPages(string snapshot, PageRanges ranges, bool ve
         {
             piece ??= new byte[PieceSize];
             Span<byte> now = piece.AsSpan(0, (int)Math.Min(end - at, (ulong)piece.Length));
-            memory.Read(at, now);
+            memory.ReadMuch(at, now);
             if (!sink.Holds(stream, (long)at, now))
             {
                 throw new BridgeException(

@@ -93,4 +93,38 @@ public sealed class PagePumpTests(ITestOutputHelper output)
 
         return bytes;
     }
+
+    [Fact]
+    public void Memory_that_a_fork_shares_stays_shared_when_it_is_read()
+    {
+        using var bench = new Bench(new PtraceBridge());
+        IRunningApplication application = bench.Python(
+            """
+            import ctypes, mmap, os, signal
+            m = mmap.mmap(-1, 32 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            m.write(os.urandom(1 << 20) * 32)
+            if os.fork() == 0:
+                open(os.environ['OUT'] + '/address', 'w').write(str(ctypes.addressof(ctypes.c_char.from_buffer(m))))
+                open(os.environ['OUT'] + '/ready', 'w').close()
+            signal.pause()
+            """);
+        bench.Expect("ready");
+        int child = ProcFs.Children(application.MainPid).Single();
+        ulong address = ulong.Parse(File.ReadAllText(bench.PathOf("address")), System.Globalization.CultureInfo.InvariantCulture);
+        byte[] of = new byte[32 << 20];
+        byte[] same = new byte[of.Length];
+        using TargetMemory memory = new(child);
+        using TargetMemory parent = new(application.MainPid);
+
+        memory.ReadMuch(address, of);
+        long alone = Private(child);
+        parent.Read(address, same);
+
+        Assert.True(alone < 8 << 10, $"{alone} KiB are the child's own");
+        Assert.Equal(same, of);
+        Assert.True(Private(application.MainPid) > 24 << 10, "this kernel shares what is pinned: the other way to read would do as well");
+    }
+
+    private static long Private(int pid) => File.ReadLines($"/proc/{pid}/smaps_rollup").Where(line => line.StartsWith("Private_", StringComparison.Ordinal))
+        .Sum(line => long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], System.Globalization.CultureInfo.InvariantCulture));
 }
