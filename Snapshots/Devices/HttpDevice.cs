@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Net;
 using System.Net.Security;
+using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using Google.Protobuf;
 using Holdfast.Snapshots.Format;
@@ -41,6 +42,7 @@ public sealed class HttpDevice : IStorageDevice
         KeepAlivePingDelay = TimeSpan.FromSeconds(15),
         KeepAlivePingTimeout = TimeSpan.FromSeconds(15),
         InitialHttp2StreamWindowSize = 4 * 1024 * 1024,
+        ConnectCallback = ConnectAsync,
         SslOptions = new SslClientAuthenticationOptions
         {
             ClientCertificates = [certificate],
@@ -52,6 +54,21 @@ public sealed class HttpDevice : IStorageDevice
             },
         },
     };
+
+    private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancel)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            await socket.ConnectAsync(context.DnsEndPoint, cancel).ConfigureAwait(false);
+            return new GatheringStream(socket);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<string>> ObjectsAsync(CancellationToken cancel) =>
