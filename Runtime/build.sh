@@ -25,7 +25,7 @@ publish() {
 # What changes while it is built counts as changed afterwards.
 touch "$build/stamp.new"
 [ -t 2 ] && echo "holdfast: building ..." >&2
-# As machine code it starts in ten milliseconds and compiles nothing while it runs; that takes a C compiler, to link it. Where there is none, or the package of
+# As machine code it starts in five milliseconds and compiles nothing while it runs; that takes a C compiler, to link it. Where there is none, or the package of
 # that compiler cannot be had, it is compiled ahead in part, as with HOLDFAST_NATIVE=no, which halves the time of a build; where neither can be had, it still works.
 native() {
 	rm -f "$build/native.log"
