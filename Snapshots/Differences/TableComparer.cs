@@ -99,7 +99,7 @@ internal static class TableComparer
         long at = 0;
         while (i < a.Count || j < b.Count)
         {
-            if (i < a.Count && j < b.Count && a[i].Offset >= at && SameAhead(a, i, b, j) is int same and > 0)
+            if (i < a.Count && j < b.Count && a[i].Offset >= at && SameAhead(CollectionsMarshal.AsSpan(a)[i..], CollectionsMarshal.AsSpan(b)[j..]) is int same and > 0)
             {
                 i += same;
                 j += same;
@@ -143,11 +143,9 @@ internal static class TableComparer
         }
     }
 
-    /// <summary>How many extents from there on are the same on both sides: most of them, where little has changed.</summary>
-    private static int SameAhead(List<Extent> a, int i, List<Extent> b, int j)
+    /// <summary>How many extents at the beginning are the same on both sides: most of them, where little has changed.</summary>
+    private static int SameAhead(ReadOnlySpan<Extent> left, ReadOnlySpan<Extent> right)
     {
-        ReadOnlySpan<Extent> left = CollectionsMarshal.AsSpan(a)[i..];
-        ReadOnlySpan<Extent> right = CollectionsMarshal.AsSpan(b)[j..];
         int shorter = Math.Min(left.Length, right.Length);
         int same = 0;
         while (same < shorter && Same(left[same], right[same]))
@@ -164,13 +162,8 @@ internal static class TableComparer
     /// <summary>Takes over two leaves that begin together, without the equal extents at their beginnings and, when they end together, at their ends.</summary>
     private static void AddDiffering(ReadOnlySpan<Extent> left, ReadOnlySpan<Extent> right, List<Extent> a, List<Extent> b)
     {
-        int start = 0;
+        int start = SameAhead(left, right);
         int shorter = Math.Min(left.Length, right.Length);
-        while (start < shorter && Same(left[start], right[start]))
-        {
-            start++;
-        }
-
         int end = 0;
         while (end < shorter - start && Same(left[^(end + 1)], right[^(end + 1)]))
         {

@@ -40,13 +40,6 @@ static void *spin(void *counter)
 	return NULL;
 }
 
-static void *wait_for_ever(void *unused)
-{
-	for (;;)
-		pause();
-	return unused;
-}
-
 static void many_threads(void *counter)
 {
 	pthread_t thread;

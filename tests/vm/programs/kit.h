@@ -68,6 +68,8 @@ void ready(void);
 void count_up(void *counter);
 /* Sleeps until it is killed. */
 void idle(void *unused);
+/* A thread that sleeps until its process is killed. */
+void *wait_for_ever(void *unused);
 void *shared_memory(size_t size);
 void await_progress(volatile uint64_t *counter);
 

@@ -262,13 +262,6 @@ TEST(a_large_state_comes_in_one_call)
 	CHECK(areas > 6000);
 }
 
-static void *wait_for_ever(void *unused)
-{
-	for (;;)
-		pause();
-	return unused;
-}
-
 static void with_200_threads(void *unused)
 {
 	pthread_t thread;
