@@ -8,13 +8,19 @@ internal static class ApplicationSlot
     /// <summary>In the place of a target that is not known yet; no process has pid 0.</summary>
     public static ApplicationTarget NoTarget { get; } = new(ApplicationScope.Space, 0, 0, "");
 
+    private static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(5);
+
     /// <summary>Takes the directory of a name, or of the first free name made of the program's.</summary>
+    /// <param name="store">Where.</param>
+    /// <param name="name">The name; null: one is made.</param>
+    /// <param name="program">The program's file, of which a name is made.</param>
+    /// <param name="patience">How long a supervisor that is ending is waited for.</param>
     /// <exception cref="HoldfastException">An application of that name runs (<c>app.running</c>).</exception>
-    public static (ApplicationDirectory Directory, ApplicationLock Lock, bool IsNew) Take(Store store, string? name, string program)
+    public static (ApplicationDirectory Directory, ApplicationLock Lock, bool IsNew) Take(Store store, string? name, string program, TimeSpan patience)
     {
         if (name is not null)
         {
-            return Take(store.Application(name)) ?? throw Running(name);
+            return Take(store.Application(name), patience) ?? throw Running(name);
         }
 
         string made = ApplicationName.From(program);
@@ -22,15 +28,37 @@ internal static class ApplicationSlot
         {
             ApplicationDirectory directory = store.Application(i == 1 ? made : $"{made}-{i}");
             // A name that was used before may have snapshots: they are another application's.
-            if (!directory.Exists && Take(directory) is { } taken)
+            if (!directory.Exists && TryTake(directory) is { } taken)
             {
                 return taken;
             }
         }
     }
 
-    /// <summary>Takes a directory; null when an application runs in it.</summary>
-    public static (ApplicationDirectory Directory, ApplicationLock Lock, bool IsNew)? Take(ApplicationDirectory directory)
+    /// <summary>
+    /// Takes a directory. Whoever asked for an application's end has the answer a moment before its supervisor is gone: that moment is waited for, as is another command's.
+    /// </summary>
+    /// <returns>Null when an application runs in it.</returns>
+    public static (ApplicationDirectory Directory, ApplicationLock Lock, bool IsNew)? Take(ApplicationDirectory directory, TimeSpan patience)
+    {
+        long began = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            if (TryTake(directory) is { } taken)
+            {
+                return taken;
+            }
+
+            if ((directory.Read() is { } record && ApplicationDirectory.Runs(record)) || TimeProvider.System.GetElapsedTime(began) > patience)
+            {
+                return null;
+            }
+
+            Thread.Sleep(RetryInterval);
+        }
+    }
+
+    private static (ApplicationDirectory Directory, ApplicationLock Lock, bool IsNew)? TryTake(ApplicationDirectory directory)
     {
         bool isNew = !directory.Exists;
         directory.Create();

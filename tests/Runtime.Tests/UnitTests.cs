@@ -144,4 +144,28 @@ public sealed class UnitTests : IDisposable
         Assert.False(ApplicationDirectory.Runs(own with { Target = own.Target with { RootStartTime = started + 1 } }));
         Assert.False(ApplicationDirectory.Runs(own with { Ended = DateTimeOffset.UtcNow }));
     }
+
+    [Fact]
+    public async Task A_supervisor_that_is_ending_is_waited_for_and_one_whose_application_runs_is_not()
+    {
+        ApplicationDirectory application = Application;
+        application.Create();
+        application.Write(Record);
+        ApplicationLock ending = application.TryLock()!;
+        Assert.Null(ApplicationSlot.Take(application, TimeSpan.Zero));
+
+        Task ended = Task.Run(async () =>
+        {
+            await Task.Delay(100);
+            ending.Dispose();
+        });
+        ApplicationSlot.Take(application, TimeSpan.FromMinutes(1))!.Value.Lock.Dispose();
+        await ended;
+
+        // It runs: its supervisor, which holds the lock, will hold it on, and what nobody supervises runs too.
+        application.Write(Record with { Target = Record.Target with { RootPid = Environment.ProcessId, RootStartTime = Host.StartTime(Environment.ProcessId)!.Value, BootId = Host.BootId() } });
+        Assert.Null(ApplicationSlot.Take(application, TimeSpan.FromDays(1)));
+        using ApplicationLock held = application.TryLock()!;
+        Assert.Null(ApplicationSlot.Take(application, TimeSpan.FromDays(1)));
+    }
 }

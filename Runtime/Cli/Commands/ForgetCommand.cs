@@ -123,7 +123,7 @@ internal static class ForgetCommand
         }
 
         using ApplicationLock? held = directory.Exists
-            ? ApplicationSlot.Take(directory)?.Lock ?? throw new HoldfastException("app.running", $"{name} runs; 'holdfast kill {name}' ends it first")
+            ? ApplicationSlot.Take(directory, session.Settings.ConnectTimeout)?.Lock ?? throw new HoldfastException("app.running", $"{name} runs; 'holdfast kill {name}' ends it first")
             : null;
         Remains.Remove(session, directory.Read());
         foreach (SnapshotInfo snapshot in snapshots)

@@ -14,7 +14,7 @@ internal static class RehearsalRun
         using Store? closed = dump;
         using SnapshotReader open = reader;
         string name = ApplicationName.Checked(reader.Info.Object);
-        (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store.Application(name)) ?? throw RestoreCommand.Running(name);
+        (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store.Application(name), session.Settings.ConnectTimeout) ?? throw RestoreCommand.Running(name);
         try
         {
             IReadOnlyList<string> volumes = Volumes.Paths(reader);

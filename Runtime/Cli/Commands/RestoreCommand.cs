@@ -108,7 +108,7 @@ internal static class RestoreCommand
             throw new HoldfastException("app.exists", $"there is an application {name} already: --as takes a new name");
         }
 
-        (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store.Application(name))
+        (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store.Application(name), session.Settings.ConnectTimeout)
             ?? throw Running(name);
         IReadOnlyList<string> volumes = Volumes.Paths(reader);
         ApplicationRecord? before = directory.Read(), known = before ?? original;

@@ -115,7 +115,7 @@ internal static class RunCommand
         SnapshotStore snapshots = session.Store.Snapshots();
         IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), snapshots, session.Settings.Storage.Tls, order.Volumes.Length > 0);
         IReadOnlyList<string> volumes = VolumePaths.Checked(order.Volumes, session.Store, order.Name ?? "");
-        (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store, order.Name, order.Command[0]);
+        (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store, order.Name, order.Command[0], session.Settings.ConnectTimeout);
         Remains.Remove(session, directory.Read());
         directory.DropConnections(except: null);
         order = order with { Name = directory.Name };
