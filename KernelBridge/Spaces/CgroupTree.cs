@@ -105,12 +105,18 @@ internal sealed record CgroupTree(string Directory)
     /// <param name="madeBefore">Younger ones may be of a launch that is under way.</param>
     public static void RemoveLeftovers(string parent, DateTime madeBefore)
     {
-        if (!System.IO.Directory.Exists(parent))
+        string[] directories;
+        try
         {
+            directories = System.IO.Directory.GetDirectories(parent);
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // No application runs, or the last one has just taken it away.
             return;
         }
 
-        foreach (string directory in System.IO.Directory.GetDirectories(parent))
+        foreach (string directory in directories)
         {
             if (System.IO.Directory.GetLastWriteTimeUtc(directory) < madeBefore && CgroupFreezer.WaitForEvent(directory, "populated 0", TimeSpan.Zero))
             {
