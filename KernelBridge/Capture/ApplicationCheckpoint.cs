@@ -67,7 +67,7 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
     /// <summary>Whether a process of the application is a child subreaper (prctl(2)): it would become the parent of whatever its descendants leave behind.</summary>
     public bool HasSubreaper { get; private set; }
 
-    public IReadOnlyList<int> FindProcesses()
+    public virtual IReadOnlyList<int> FindProcesses()
     {
         // While the application runs, so that nobody has to be sent there while it stands.
         if (visitor is null)

@@ -94,8 +94,11 @@ internal sealed class FreezeGuard : IDisposable
     /// </summary>
     private static List<RunningTask> VforkParents(string group)
     {
+        // Who has neither a child in the group nor, in it, another child of the same parent (CLONE_PARENT) waits for none: its threads need not be asked one by one.
+        List<(int Pid, int Parent)> processes = [.. CgroupFreezer.Processes(group).Select(pid => (pid, ProcessStat.TryRead(pid)?.ParentPid ?? 0))];
+        ILookup<int, int> children = processes.ToLookup(process => process.Parent, process => process.Pid);
         List<RunningTask> parents = [];
-        foreach (int pid in CgroupFreezer.Processes(group))
+        foreach ((int pid, _) in processes.Where(process => children.Contains(process.Pid) || children[process.Parent].Skip(1).Any()))
         {
             foreach (int tid in ProcFs.Threads(pid))
             {

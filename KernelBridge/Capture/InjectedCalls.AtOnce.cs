@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
@@ -16,13 +17,16 @@ internal sealed partial class InjectedCalls
     /// <summary>What lies before the answers to several questions: 1 when all are there, and the struct timespec of the wait.</summary>
     private const int DoneAt = 0, TimeoutAt = 8, AnswersBegin = 24;
 
-    private readonly List<Question> asked = [];
-    private readonly Dictionary<Question, (long Result, byte[] Bytes)> answers = [];
+    private IReadOnlyList<Question> asked = [];
+    private byte[]? answers;
     private ulong answersAt;
     private int answerBytes;
 
-    /// <summary>The stack of the row that runs; 0 when none does.</summary>
+    /// <summary>The stack of the row of questions that runs; 0 when none does.</summary>
     private ulong answering;
+
+    /// <summary>The stack of the row behind which the thread was asked to stop, but not yet seen to stand; 0 for none.</summary>
+    private ulong stopping;
 
     /// <summary>Asks one call once for each of several first arguments. It must not fail for any, and never answer with all bits set.</summary>
     /// <param name="number">The call: first argument, 0, address of the answer, size of something.</param>
@@ -71,48 +75,54 @@ internal sealed partial class InjectedCalls
     /// Lets the thread begin to answer several questions by itself, if this program has the instructions for it and filters allow it; meanwhile it is not to be asked
     /// by ptrace. The answers are waited for by <see cref="Answer"/>.
     /// </summary>
-    public void BeginToAnswer(ReadOnlySpan<Question> questions)
+    public void BeginToAnswer(Question[] questions)
     {
         if (gadgets.Pops is not { Store: not null } pops)
         {
             return;
         }
 
-        asked.Clear();
-        int length = AnswersBegin;
-        foreach (Question question in questions)
+        PreparedQuestions prepared = Filters is null && contents.Prepared is { } known && known.Questions == questions && known.End == frame ? known : PrepareAnswers(questions, pops);
+        asked = prepared.Asked;
+        if (asked.Count == 0)
         {
-            if (Allows(question.Call(0)))
-            {
-                asked.Add(question);
-                length += question.Room;
-            }
-        }
-
-        if (!Allows(new InjectedCall(X64.Ppoll)) || asked.Count == 0)
-        {
-            asked.Clear();
             return;
         }
 
+        contents.Prepared = Filters is null ? prepared : null;
+        answersAt = prepared.At;
+        answerBytes = prepared.Length;
+        answering = Start(prepared.Words, prepared.Room, 0);
+    }
+
+    /// <summary>Composes the words for the questions that filters allow.</summary>
+    private PreparedQuestions PrepareAnswers(Question[] questions, PopGadgets pops)
+    {
+        List<Question> allowed = Allows(new InjectedCall(X64.Ppoll)) ? [.. questions.Where(question => Allows(question.Call(0)))] : [];
+        int length = AnswersBegin + allowed.Sum(question => question.Room);
+
         // How long the row of words is says where the answers lie, which lie before it.
-        List<ulong> words = Words(pops, 0);
-        answersAt = frame - (ulong)words.Count * 8 - (ulong)length;
+        ulong at = frame - (ulong)Words(allowed, pops, 0).Count * 8 - (ulong)length;
         byte[] room = new byte[length];
         BitConverter.TryWriteBytes(room.AsSpan(TimeoutAt), Patience);
-        answerBytes = length;
-        answering = Start(Words(pops, answersAt), room, 0);
+        return new PreparedQuestions(questions, frame, allowed, Words(allowed, pops, at), room, at);
     }
 
     /// <summary>What the kernel answered.</summary>
     /// <returns>Its result, -4095…-1 being errors, and what it wrote.</returns>
     /// <exception cref="BridgeException"><c>inject.late</c>: this process got no processor for so long that the wait was over.</exception>
-    public (long Result, byte[] Bytes) Answer(Question question)
+    public (long Result, ReadOnlyMemory<byte> Bytes) Answer(Question question)
     {
         EndAnswers();
-        if (answers.TryGetValue(question, out (long, byte[]) known))
+        int at = AnswersBegin;
+        foreach (Question known in answers is null ? [] : asked)
         {
-            return known;
+            if (known == question)
+            {
+                return (BitConverter.ToInt64(answers!, at), answers.AsMemory(at + 8, question.Size));
+            }
+
+            at += known.Room;
         }
 
         InjectedCall call = question.Call(Scratch);
@@ -120,11 +130,11 @@ internal sealed partial class InjectedCalls
         return (result, Read(Scratch, question.Size));
     }
 
-    private List<ulong> Words(PopGadgets pops, ulong at)
+    private List<ulong> Words(IReadOnlyList<Question> questions, PopGadgets pops, ulong at)
     {
         List<ulong> words = [];
         ulong answer = at + AnswersBegin;
-        foreach (Question question in asked)
+        foreach (Question question in questions)
         {
             InjectedCall call = question.Call(answer + 8);
             words.AddRange([pops.Store!.Rsi, call.A1, .. pops.Load((ulong)call.Number, call.A0, call.A2), gadgets.SyscallReturn, .. pops.Keep(answer)]);
@@ -148,30 +158,50 @@ internal sealed partial class InjectedCalls
 
         ulong stack = answering;
         answering = 0;
-        Stop(stack, () => memory.Read<long>(answersAt + DoneAt) == 1);
-        ReadOnlySpan<byte> all = Read(answersAt, answerBytes);
-        int at = AnswersBegin;
-        foreach (Question question in asked)
+
+        // With the word that says that all are there they come, too: it lies first, and was written last.
+        byte[] all = new byte[answerBytes];
+        thread.InterruptWhen(() =>
         {
-            answers[question] = (BitConverter.ToInt64(all[at..]), all.Slice(at + 8, question.Size).ToArray());
-            at += question.Room;
-        }
+            memory.Read(answersAt, all);
+            return BitConverter.ToInt64(all, DoneAt) == 1;
+        });
+        stopping = stack;
+        answers = all;
     }
 
     /// <summary>Lets the thread go through a row of words that lies right before its frame, other bytes before it.</summary>
     /// <returns>Where the row begins.</returns>
     private ulong Start(List<ulong> words, ReadOnlySpan<byte> before, ulong fourth)
     {
+        // The kernel writes what is left of the wait into an earlier row when that ends.
+        EndAnswers();
+        EndStop();
         ulong stack = frame - (ulong)words.Count * 8;
         if (stack - (ulong)before.Length < slot + ScratchSize)
         {
             throw new InvalidOperationException("More calls at once than their stack holds.");
         }
 
-        byte[] bytes = new byte[before.Length + words.Count * 8];
+        // The frame lies right behind them.
+        int length = before.Length + words.Count * 8;
+        byte[] bytes = ArrayPool<byte>.Shared.Rent(length + frameLength);
         before.CopyTo(bytes);
         MemoryMarshal.AsBytes(CollectionsMarshal.AsSpan(words)).CopyTo(bytes.AsSpan(before.Length));
-        memory.Write(stack - (ulong)before.Length, bytes);
+        int whole = length;
+        if (unwrittenFrame is { } frameBytes)
+        {
+            frameBytes.AsSpan(0, frameLength).CopyTo(bytes.AsSpan(length));
+            whole += frameLength;
+        }
+
+        memory.Write(stack - (ulong)before.Length, bytes.AsSpan(0, whole));
+        ArrayPool<byte>.Shared.Return(bytes);
+        if (unwrittenFrame is not null)
+        {
+            FrameIsWritten();
+        }
+
         Enter(original with { OrigRax = ulong.MaxValue, Rip = words[0], Rsp = stack + 8, Rsi = 0, R10 = fourth, R8 = 0, R9 = 0 });
         thread.Run();
         return stack;
@@ -180,7 +210,22 @@ internal sealed partial class InjectedCalls
     /// <summary>Stops the thread in the wait behind the row.</summary>
     private void Stop(ulong stack, Func<bool> done)
     {
-        thread.StopWhen(done);
+        thread.InterruptWhen(done);
+        stopping = stack;
+        EndStop();
+    }
+
+    /// <summary>Waits until the thread stands that was asked to.</summary>
+    private void EndStop()
+    {
+        if (stopping == 0)
+        {
+            return;
+        }
+
+        ulong stack = stopping;
+        stopping = 0;
+        thread.AwaitInterruptStop();
         interrupted = true;
         UserRegisters registers = PtraceCall.GetRegisters(thread.Tid);
         if (registers.Rsp < stack || registers.Rsp > frame)
@@ -197,4 +242,16 @@ internal sealed record Question(Func<ulong, InjectedCall> Call, int Size = 0)
 {
     /// <summary>Bytes that its result and its answer take behind each other.</summary>
     public int Room => 8 + (Size + 7 & ~7);
+}
+
+/// <summary>Words on a stack that lead a thread through several questions.</summary>
+/// <param name="Questions">All that were wanted.</param>
+/// <param name="End">Where the words end.</param>
+/// <param name="Asked">Those that are asked.</param>
+/// <param name="Words">The words.</param>
+/// <param name="Room">What lies before the words: room for the answers.</param>
+/// <param name="At">Where that begins.</param>
+internal sealed record PreparedQuestions(Question[] Questions, ulong End, IReadOnlyList<Question> Asked, List<ulong> Words, byte[] Room, ulong At)
+{
+    public int Length => Room.Length;
 }

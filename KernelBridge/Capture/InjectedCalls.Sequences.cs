@@ -14,23 +14,20 @@ internal readonly record struct InjectedCall(long Number, ulong A0 = 0, ulong A1
 internal sealed partial class InjectedCalls
 {
     private readonly Queue<UserRegisters> rest = [];
-    private readonly List<(ulong Address, byte[] Bytes)> reserved = [];
     private ulong taken;
 
     /// <summary>Memory that nobody uses, put back at the end.</summary>
     /// <exception cref="BridgeException">There is not that much (<c>inject.stack</c>).</exception>
     public ulong Reserve(int length)
     {
-        ulong address = Math.Max(taken, slot + (ulong)saved.Length + 63 & ~63ul);
+        ulong address = Math.Max(taken, frame + (ulong)frameLength + 63 & ~63ul);
         taken = address + (ulong)length + 63 & ~63ul;
         if (taken > slot + SlotSize)
         {
             throw new BridgeException("inject.stack", $"calling into thread {thread.Tid}", "its main stack has no room for these calls", "try again");
         }
 
-        byte[] before = new byte[length];
-        memory.Read(address, before);
-        reserved.Add((address, before));
+        contents.Use(taken);
         return address;
     }
 
@@ -97,18 +94,15 @@ internal sealed partial class InjectedCalls
     }
 
     /// <summary>Puts back, in a copy of the process's memory, what these calls have changed so far.</summary>
-    public void PutBackIn(TargetMemory copy)
-    {
-        copy.Write(slot, saved);
+    public void PutBackIn(TargetMemory copy) => contents.PutBackIn(copy);
 
-        // The oldest last: a piece may have been reserved more than once.
-        for (int i = reserved.Count - 1; i >= 0; i--)
+    private void PutBack()
+    {
+        if (ownContents)
         {
-            copy.Write(reserved[i].Address, reserved[i].Bytes);
+            contents.Dispose();
         }
     }
-
-    private void PutBack() => PutBackIn(memory);
 
     /// <summary>Reserves and writes a signal frame.</summary>
     /// <returns>The stack pointer with which a call returns into it.</returns>

@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
@@ -30,10 +32,16 @@ internal sealed partial class InjectedCalls : IDisposable
     private readonly TargetMemory memory;
     private readonly Gadgets gadgets;
     private readonly ulong slot;
-    private readonly byte[] saved;
+    private readonly SlotContents contents;
+    private readonly bool ownContents;
     private readonly UserRegisters original;
     private readonly ulong originalMask;
     private readonly ulong frame;
+
+    /// <summary>The frame with its chain, until it is written: before the thread's registers are changed for the first time.</summary>
+    private byte[]? unwrittenFrame;
+
+    private readonly int frameLength;
     private bool entered;
 
     /// <summary>The thread stands in a stop of PTRACE_INTERRUPT, in a call of ours.</summary>
@@ -49,11 +57,24 @@ internal sealed partial class InjectedCalls : IDisposable
     /// <param name="signalMask">The mask to return to.</param>
     public InjectedCalls(
         Tracee thread, TargetMemory memory, Gadgets gadgets, ulong slot, in UserRegisters registers, byte[] extendedState, ulong signalMask)
+        : this(thread, memory, gadgets, new SlotContents(memory, slot), registers, extendedState, signalMask) => ownContents = true;
+
+    /// <summary>The same, where several threads make calls one after the other: who calls puts the slot back, once for all.</summary>
+    /// <param name="thread">The thread.</param>
+    /// <param name="memory">Its memory.</param>
+    /// <param name="gadgets">The instructions to use.</param>
+    /// <param name="contents">The slot.</param>
+    /// <param name="registers">The registers to return to.</param>
+    /// <param name="extendedState">The extended state to return to.</param>
+    /// <param name="signalMask">The mask to return to.</param>
+    public InjectedCalls(
+        Tracee thread, TargetMemory memory, Gadgets gadgets, SlotContents contents, in UserRegisters registers, byte[] extendedState, ulong signalMask)
     {
         this.thread = thread;
         this.memory = memory;
         this.gadgets = gadgets;
-        this.slot = slot;
+        this.contents = contents;
+        slot = contents.Slot;
         original = registers;
         originalMask = signalMask;
         frame = slot + ScratchSize + StackSize;
@@ -61,19 +82,19 @@ internal sealed partial class InjectedCalls : IDisposable
         // The chain that ret runs into: the sigreturn sequence with the frame right behind its address, or pop %rax; ret, 15, syscall, frame.
         ulong[] chain = gadgets.SigreturnByPop ? [gadgets.Sigreturn, X64.RtSigreturn] : [];
         ulong frameAddress = frame + (ulong)chain.Length * 8;
-        byte[] bytes = X64.SignalFrame(
-            frameAddress, gadgets.SigreturnByPop ? gadgets.SyscallReturn : gadgets.Sigreturn, Interruption.Resolve(registers), extendedState, signalMask);
-        byte[] all = new byte[chain.Length * 8 + bytes.Length];
-        Buffer.BlockCopy(chain, 0, all, 0, chain.Length * 8);
-        bytes.CopyTo(all, chain.Length * 8);
-        saved = new byte[ScratchSize + StackSize + all.Length];
-        if (saved.Length > SlotSize)
+        frameLength = chain.Length * 8 + X64.SignalFrameLength(frameAddress, extendedState);
+        if (ScratchSize + StackSize + frameLength > SlotSize)
         {
             throw new BridgeException("inject.frame", $"calling into thread {thread.Tid}", $"its extended state of {extendedState.Length} bytes is larger than known");
         }
 
-        memory.Read(slot, saved);
-        memory.Write(frame, all);
+        contents.Use(frame + (ulong)frameLength);
+        unwrittenFrame = ArrayPool<byte>.Shared.Rent(frameLength);
+        Span<byte> all = unwrittenFrame.AsSpan(0, frameLength);
+        all.Clear();
+        MemoryMarshal.AsBytes(chain.AsSpan()).CopyTo(all);
+        X64.SignalFrame(
+            all[(chain.Length * 8)..], frameAddress, gadgets.SigreturnByPop ? gadgets.SyscallReturn : gadgets.Sigreturn, Interruption.Resolve(registers), extendedState, signalMask);
     }
 
     /// <summary>What must allow each call before it is made; null when nothing has to.</summary>
@@ -145,13 +166,26 @@ internal sealed partial class InjectedCalls : IDisposable
     private void Enter(in UserRegisters registers)
     {
         EndAnswers();
+        EndStop();
         interrupted = false;
+        if (unwrittenFrame is { } frameBytes)
+        {
+            memory.Write(frame, frameBytes.AsSpan(0, frameLength));
+            FrameIsWritten();
+        }
+
         PtraceCall.SetRegisters(thread.Tid, registers);
         if (!entered)
         {
             entered = true;
             PtraceCall.SetSignalMask(thread.Tid, ulong.MaxValue);
         }
+    }
+
+    private void FrameIsWritten()
+    {
+        ArrayPool<byte>.Shared.Return(unwrittenFrame!);
+        unwrittenFrame = null;
     }
 
     /// <summary>Makes one call that writes a value into the scratch area.</summary>
@@ -169,6 +203,11 @@ internal sealed partial class InjectedCalls : IDisposable
     {
         if (!entered)
         {
+            if (unwrittenFrame is not null)
+            {
+                FrameIsWritten();
+            }
+
             PutBack();
             return;
         }
@@ -179,6 +218,7 @@ internal sealed partial class InjectedCalls : IDisposable
         }
 
         EndAnswers();
+        EndStop();
         entered = false;
         if (thread.Gone)
         {

@@ -35,13 +35,14 @@ internal sealed unsafe class InjectedState : IThreadState
     /// <summary>Begins to ask; what needs no call in the thread is better done before the first answer is read.</summary>
     /// <param name="tid">As the host sees it.</param>
     /// <param name="calls">Calls in it.</param>
+    /// <param name="stand">What ptrace has told of it.</param>
     /// <param name="first">It is the first of its process, and asked what belongs to that.</param>
-    public InjectedState(int tid, InjectedCalls calls, bool first)
+    public InjectedState(int tid, InjectedCalls calls, ThreadStand stand, bool first)
     {
         this.tid = tid;
         this.calls = calls;
-        Rseq = PtraceCall.GetRseq(tid);
-        pending = PtraceCall.PeekSignals(tid, shared: false);
+        Rseq = stand.Rseq;
+        pending = stand.PendingSignals;
         SharedSignals = first ? PtraceCall.PeekSignals(tid, shared: true) : [];
         calls.BeginToAnswer(first ? ofProcess : ofThread);
     }
@@ -124,11 +125,21 @@ internal sealed unsafe class InjectedState : IThreadState
     private T Ask<T>(Question question)
         where T : unmanaged
     {
-        (long result, byte[] bytes) = calls.Answer(question);
+        (long result, ReadOnlyMemory<byte> bytes) = calls.Answer(question);
         return result < 0
             ? throw new BridgeException("inject.failed", $"system call {question.Call(0).Number} inside thread {tid}", Errno.Text((int)-result))
-            : MemoryMarshal.Read<T>(bytes);
+            : MemoryMarshal.Read<T>(bytes.Span);
     }
+}
+
+/// <summary>What ptrace tells of a thread that stands, before it is asked anything.</summary>
+/// <param name="Rseq">rseq(2).</param>
+/// <param name="ExtendedState">XSAVE area.</param>
+/// <param name="SignalMask">Its mask.</param>
+/// <param name="PendingSignals">Signals that wait for itself.</param>
+internal sealed record ThreadStand(RseqConfiguration Rseq, byte[] ExtendedState, ulong SignalMask, IReadOnlyList<byte[]> PendingSignals)
+{
+    public static ThreadStand Of(int tid) => new(PtraceCall.GetRseq(tid), PtraceCall.GetExtendedState(tid), PtraceCall.GetSignalMask(tid), PtraceCall.PeekSignals(tid, shared: false));
 }
 
 /// <summary><c>struct itimerval</c> of setitimer(2) and <c>struct itimerspec</c> of timer_settime(2): seconds and parts of them.</summary>

@@ -55,9 +55,8 @@ internal sealed partial class ProcessCheckpoint
         WriteTracker? begun;
         try
         {
-            ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
             using InjectedCalls calls = new(
-                thread, memory, gadgets!, slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid))
+                thread, memory, gadgets!, Slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid))
             { Filters = filters?.Of(thread.Tid) };
             begun = WriteTracker.TryCreate(Inspection!.View, calls);
         }

@@ -19,6 +19,10 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     private HeldPages? held;
     private bool stopped;
 
+    // Where calls are made in it, and where its threads stand: of the last look at the stopped process.
+    private ulong? slot;
+    private readonly Dictionary<int, UserRegisters> stand = [];
+
     // Threads that go on with registers of ours, or as they stand.
     private readonly HashSet<int> corrected = [];
 
@@ -120,9 +124,16 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     public ProcessFacts Locate()
     {
         Inspection = ProcessInspection.Of(Pid, application.Reference, prepared);
-        if (!Inspection.IsZombie && FindSlot() is null && StackRoom.TryMake(Inspection, memory))
+        foreach (Tracee thread in Inspection.IsZombie ? [] : (IEnumerable<Tracee>)threads.Values)
+        {
+            stand[thread.Tid] = PtraceCall.GetRegisters(thread.Tid);
+        }
+
+        slot = Inspection.IsZombie ? null : FindSlot();
+        if (!Inspection.IsZombie && slot is null && StackRoom.TryMake(Inspection, memory))
         {
             Inspection = ProcessInspection.Of(Pid, application.Reference, prepared);
+            slot = FindSlot();
         }
 
         List<Refusal> refusals = [.. Inspection.Refusals];
@@ -141,7 +152,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
             foreach (Tracee thread in threads.Values)
             {
-                if (PtraceCall.GetRegisters(thread.Tid).Cs != X64.UserCodeSegment)
+                if (stand[thread.Tid].Cs != X64.UserCodeSegment)
                 {
                     refusals.Add(ProcessAttributes.Refuse32Bit(Inspection.View));
                     break;
@@ -155,7 +166,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             }
 
             filters = refusals.Count == 0 ? SeccompFilterSets.Read(Inspection.View, Inspection.Threads, refusals) : null;
-            if (FindSlot() is null)
+            if (slot is null)
             {
                 refusals.Add(Inspection.View.Refuse("inject.stack", "stack", "its main stack has no room below what is in use", "try again, or give it a larger stack"));
             }
@@ -174,25 +185,29 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         ProcessCapture.FindGuards(inspection, memory);
-        ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
+        ulong slot = Slot;
         WaitNotes notes = new(slot + StackRoom.NotesOffset, memory, HostFacts.ClockOffsets(Pid).Monotonic);
         List<(int Tid, UserRegisters Registers, long Remaining)> waits = [];
         List<ThreadImage> captured = [];
+        using SlotContents contents = new(memory, slot);
+        ThreadStand? ahead = null;
         foreach ((int tid, ProcessStatus status) in inspection.Threads)
         {
             Tracee thread = threads[tid];
-            UserRegisters registers = Corrected(tid, status, slot, captured.Count);
-            byte[] extended = PtraceCall.GetExtendedState(tid);
-            ulong mask = PtraceCall.GetSignalMask(tid);
+            ThreadStand stands = ahead ?? ThreadStand.Of(tid);
+            UserRegisters registers = Corrected(tid, status, slot, captured.Count, stands.Rseq);
             (registers, long? remaining) = TimedWait(tid, status.Innermost("NSpid"), registers, notes, waits);
             // Read after what is left: a wait may end late, by what lies between the two, never early.
             long sinceCapture = image.SinceCapture();
             // So that a thread which is stopped again before it ran is still known to be in the noted wait.
             UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
-            using InjectedCalls calls = new(thread, memory, gadgets!, slot, goOn, extended, mask) { Filters = filters?.Of(tid) };
+            using InjectedCalls calls = new(thread, memory, gadgets!, contents, goOn, stands.ExtendedState, stands.SignalMask) { Filters = filters?.Of(tid) };
             corrected.Add(tid);
-            InjectedState state = new(tid, calls, first: tid == Pid);
-            captured.Add(Resources.Threads.Capture(tid, status, inspection.View.Depth, registers, extended, mask, state, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
+            InjectedState state = new(tid, calls, stands, first: tid == Pid);
+
+            // While it answers, the next one is looked at.
+            ahead = captured.Count + 1 < inspection.Threads.Count ? ThreadStand.Of(inspection.Threads[captured.Count + 1].Tid) : null;
+            captured.Add(Resources.Threads.Capture(tid, status, inspection.View.Depth, registers, stands.ExtendedState, stands.SignalMask, state, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
             captured[^1].SeccompFilters = filters?.Own(tid) ?? [];
             if (tid == Pid)
             {
@@ -227,7 +242,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         long changed = unwritten is { IsVerified: false } known && known.Snapshot == pages.Base ? Math.Max(0, size - known.Length) : size;
         if ((size <= application.HoldUpTo || changed <= size / WorthCopying) && application.TryHold(changed))
         {
-            if (tracker is { ComparesFlagsAtOnce: true })
+            if (tracker is null or { ComparesFlagsAtOnce: true })
             {
                 CompareFlags(Pid);
             }
@@ -252,9 +267,8 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         Tracee thread = LeadingThread;
         try
         {
-            ulong slot = FindSlot() ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
             using InjectedCalls calls = new(
-                thread, memory, gadgets!, slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid))
+                thread, memory, gadgets!, Slot, PtraceCall.GetRegisters(thread.Tid), PtraceCall.GetExtendedState(thread.Tid), PtraceCall.GetSignalMask(thread.Tid))
             { Filters = filters?.Of(thread.Tid) };
             copy = FrozenCopy.Make(calls, thread);
         }
@@ -383,16 +397,15 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     }
 
     /// <summary>The registers with which the thread has to go on: where they stand, but for what the stop itself has spoilt.</summary>
-    private UserRegisters Corrected(int tid, ProcessStatus status, ulong slot, int index)
+    private UserRegisters Corrected(int tid, ProcessStatus status, ulong slot, int index, RseqConfiguration rseq)
     {
-        UserRegisters registers = PtraceCall.GetRegisters(tid);
+        UserRegisters registers = stand[tid];
         if (Interruption.EndedEarly(registers) && !SignalActions.IsDue(status))
         {
             ulong room = StackRoom.Timeout(slot, index);
             registers = Interruption.Repeat(registers, sleeps?.Elapsed(Pid, tid) ?? TimeSpan.Zero, memory, room);
         }
 
-        RseqConfiguration rseq = PtraceCall.GetRseq(tid);
         if (rseq.Pointer != 0)
         {
             registers = RestartableSequence.Abort(registers, rseq, memory);
@@ -414,7 +427,6 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             UserRegisters registers = PtraceCall.GetRegisters(tid);
             if (Interruption.EndedEarly(registers) && ProcessStatus.TryReadThread(Pid, tid) is { } status && !SignalActions.IsDue(status))
             {
-                ulong? slot = Inspection is { IsZombie: false } ? FindSlot() : null;
                 PtraceCall.SetRegisters(
                     tid, Interruption.Repeat(registers, sleeps?.Elapsed(Pid, tid) ?? TimeSpan.Zero, memory, slot is { } room ? StackRoom.Timeout(room, index) : null));
             }
@@ -459,9 +471,8 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     /// <summary>Who makes the calls that any thread could: the first, or another where that has ended.</summary>
     private Tracee LeadingThread => threads.GetValueOrDefault(Pid) ?? threads.Values.First();
 
-    private ulong? FindSlot()
-    {
-        Dictionary<int, ulong> pointers = threads.Values.ToDictionary(thread => thread.Tid, thread => PtraceCall.GetRegisters(thread.Tid).Rsp);
-        return StackRoom.Find(Inspection!, memory, pointers.Values, pointers.TryGetValue(Pid, out ulong first) ? first : null);
-    }
+    private ulong Slot => slot ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
+
+    private ulong? FindSlot() =>
+        StackRoom.Find(Inspection!, memory, [.. threads.Keys.Select(tid => stand[tid].Rsp)], stand.TryGetValue(Pid, out UserRegisters first) ? first.Rsp : null);
 }

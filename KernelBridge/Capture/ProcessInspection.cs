@@ -45,7 +45,7 @@ internal sealed class ProcessInspection
     public bool FlagsAreAssumed { get; private set; }
 
     /// <summary>Threads with their status, the leader first.</summary>
-    public List<(int Tid, ProcessStatus Status)> Threads { get; } = [];
+    public List<(int Tid, ProcessStatus Status)> Threads { get; private set; } = [];
 
     public List<Refusal> Refusals { get; } = [];
 
@@ -89,10 +89,16 @@ internal sealed class ProcessInspection
             return inspection;
         }
 
-        inspection.LookAtThreads();
-        inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
+        ThreadLook threads = new(inspection.View);
+        using (threads.Begin())
+        {
+            inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
+            inspection.LookAtMaps(before);
+        }
+
+        inspection.Threads = threads.Found;
+        inspection.Refusals.AddRange(threads.Refusals);
         inspection.Refusals.AddRange(inspection.Descriptors.Select(facts => DescriptorKinds.Check(facts) is { } refusal && facts.IsStillSo() ? refusal : null).OfType<Refusal>());
-        inspection.LookAtMaps(before);
         (inspection.Areas, List<Refusal> refused) = AddressSpaces.Recognise(inspection.View, inspection.Maps);
         inspection.Refusals.AddRange(refused);
         inspection.Refusals.AddRange(ProcessResources.All.SelectMany(resource => resource.Check(inspection.View)));
@@ -113,53 +119,6 @@ internal sealed class ProcessInspection
         }
 
         Maps = MemoryMap.ReadWithFlags(View.Pid);
-    }
-
-    private void LookAtThreads()
-    {
-        foreach (int tid in ProcFs.Threads(View.Pid))
-        {
-            if (ProcessStatus.TryReadThread(View.Pid, tid) is { } status)
-            {
-                Threads.Add((tid, status));
-            }
-        }
-
-        Refusals.AddRange(SeccompFilters.Check(View, Threads));
-        Threads.Sort((a, b) => (a.Tid == View.Pid ? 0 : a.Tid).CompareTo(b.Tid == View.Pid ? 0 : b.Tid));
-        string?[] common = Threads.Count > 1 ? [.. NamespaceKinds.Select(kind => ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}"))] : [];
-        foreach ((int tid, ProcessStatus status) in Threads.Where(thread => thread.Tid != View.Pid))
-        {
-            int inner = status.Above("NSpid", View.Depth);
-            int files = View.Stat.State == 'Z' ? -1 : Libc.kcmp(View.Pid, tid, Libc.KCMP_FILES, 0, 0);
-            int directories = View.Stat.State == 'Z' ? -1 : Libc.kcmp(View.Pid, tid, Libc.KCMP_FS, 0, 0);
-            bool seen = false;
-            for (int i = 0; i < NamespaceKinds.Length; i++)
-            {
-                // Threads enter namespaces one by one (setns(2), unshare(2)); these the kernel lets nobody enter who shares his directories, or has other threads.
-                if (directories == 0 && (NamespaceKinds[i] is "pid" or "mnt" or "user" or "time"))
-                {
-                    continue;
-                }
-
-                string? own = ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/{NamespaceKinds[i]}");
-                seen |= own is not null;
-                if (own is not null && common[i] is { } other && own != other)
-                {
-                    Refusals.Add(View.Refuse("process.namespace", $"thread {inner}", $"it is in another {NamespaceKinds[i]} namespace than its process", "let all threads share one"));
-                }
-            }
-
-            if (seen && ProcFs.TryLink($"/proc/{View.Pid}/task/{tid}/ns/pid_for_children") != PidNamespace)
-            {
-                Refusals.Add(View.Refuse("process.namespace", $"thread {inner}", "its children will be in another pid namespace, and it is not the first thread of its process", "let the first thread do that"));
-            }
-
-            if (files > 0 || directories > 0)
-            {
-                Refusals.Add(View.Refuse("thread.unshared", $"thread {inner}", "it has descriptors or directories of its own (unshare)", "let all threads share them"));
-            }
-        }
     }
 
     private void LookAtKinship(int reference)

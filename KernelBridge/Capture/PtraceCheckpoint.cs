@@ -11,6 +11,7 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
     private readonly List<ProcessCheckpoint> opened = [];
     private readonly Lock sharing = new();
     private FreezeGuard? freeze;
+    private IReadOnlyList<int>? frozen;
     private Dictionary<ProcessCheckpoint, SharedPages>? shared;
     private volatile bool keeps;
 
@@ -26,6 +27,10 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
 
     /// <summary>Whether writes to memory are tracked; off where this kernel cannot.</summary>
     public WriteTracking Tracking { get; }
+
+    /// <inheritdoc/>
+    /// <remarks>In a frozen control group no process is born, and one outside it is refused: of a frozen application it is asked once.</remarks>
+    public override IReadOnlyList<int> FindProcesses() => freeze is null ? base.FindProcesses() : frozen ??= base.FindProcesses();
 
     public override IProcessCheckpoint Open(int pid)
     {
@@ -73,6 +78,7 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
     {
         freeze?.Dispose();
         freeze = null;
+        frozen = null;
     }
 
     public override void Committed(string snapshot)

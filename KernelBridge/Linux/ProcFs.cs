@@ -94,7 +94,17 @@ internal static unsafe class ProcFs
     public static byte[] Bytes(string path) => TryRead(path) ?? throw Unreadable(path);
 
     /// <summary>The text of a file, or null.</summary>
-    public static string? TryText(string path) => TryRead(path) is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
+    public static string? TryText(string path)
+    {
+        if (TryRent(path, out int length) is not { } rented)
+        {
+            return null;
+        }
+
+        string text = Encoding.UTF8.GetString(rented, 0, length);
+        LargeArrays<byte>.Pool.Return(rented);
+        return text;
+    }
 
     /// <summary>What a symbolic link says, or null.</summary>
     public static string? TryLink(string path)

@@ -110,10 +110,23 @@ internal static class X64
     /// <param name="signalMask">The mask to put back.</param>
     public static byte[] SignalFrame(ulong address, ulong returnAddress, in UserRegisters registers, ReadOnlySpan<byte> state, ulong signalMask)
     {
+        byte[] frame = new byte[SignalFrameLength(address, state)];
+        SignalFrame(frame, address, returnAddress, registers, state, signalMask);
+        return frame;
+    }
+
+    /// <summary>How many bytes it takes.</summary>
+    /// <param name="address">Where it will lie.</param>
+    /// <param name="state">The extended state.</param>
+    public static int SignalFrameLength(ulong address, ReadOnlySpan<byte> state) =>
+        (int)(((address + SignalFrameSize + 63) & ~63ul) - address) + SignalFrameState(state).Size + 4;
+
+    /// <summary>The same, into bytes that are all 0.</summary>
+    public static void SignalFrame(Span<byte> frame, ulong address, ulong returnAddress, in UserRegisters registers, ReadOnlySpan<byte> state, ulong signalMask)
+    {
         (int stateSize, ulong features) = SignalFrameState(state);
         ulong stateAddress = (address + SignalFrameSize + 63) & ~63ul;
         int stateOffset = (int)(stateAddress - address);
-        byte[] frame = new byte[stateOffset + stateSize + 4];
         Span<byte> f = frame;
         Put(f, 0, returnAddress);
 
@@ -146,7 +159,6 @@ internal static class X64
         Put(software, 8, features);
         BinaryPrimitives.WriteUInt32LittleEndian(software[16..], (uint)stateSize);
         BinaryPrimitives.WriteUInt32LittleEndian(f[(stateOffset + stateSize)..], 0x46505845);
-        return frame;
     }
 
     /// <summary>

@@ -204,6 +204,13 @@ internal sealed class Tracee
     /// <summary>Waits until something holds of a thread that runs, and brings it to a stop of PTRACE_INTERRUPT.</summary>
     public void StopWhen(Func<bool> holds)
     {
+        InterruptWhen(holds);
+        AwaitInterruptStop();
+    }
+
+    /// <summary>Waits until something holds of a thread that runs, and asks it to stop; <see cref="AwaitInterruptStop"/> follows.</summary>
+    public void InterruptWhen(Func<bool> holds)
+    {
         int error = 0;
         for (int rounds = 0; error == 0 && !holds(); rounds++)
         {
@@ -225,6 +232,11 @@ internal sealed class Tracee
         }
 
         Interrupt();
+    }
+
+    /// <summary>Waits until it stands.</summary>
+    public void AwaitInterruptStop()
+    {
         for (WaitStatus status = Wait(); status.Ended || status.Event != PtraceCall.EventStop; status = Wait())
         {
             Pass(status);

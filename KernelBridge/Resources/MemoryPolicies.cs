@@ -38,13 +38,13 @@ internal static class MemoryPolicies
             return null;
         }
 
-        (long result, byte[] answer) = calls.Answer(OfThread);
+        (long result, ReadOnlyMemory<byte> answer) = calls.Answer(OfThread);
         if (result < 0)
         {
             return result is -Errno.ENOSYS or -Errno.EPERM ? null : throw new BridgeException(Code, "asking a thread for its memory policy", Errno.Text((int)-result));
         }
 
-        return Image(BitConverter.ToInt32(answer), answer.AsSpan(8));
+        return Image(BitConverter.ToInt32(answer.Span), answer.Span[8..]);
     }
 
     /// <summary>The image of a policy; null for the default one.</summary>

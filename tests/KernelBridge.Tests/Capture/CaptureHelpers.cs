@@ -18,7 +18,7 @@ public static class CaptureHelpers
     /// <summary>Asks a process's first thread all that it is asked, and writes it to a file. Arguments: the pid, the file, and <c>singly</c> to ask one by one.</summary>
     public static int AskState(string[] args) => Inside(args, (pid, calls) =>
     {
-        InjectedState state = new(pid, calls, first: true);
+        InjectedState state = new(pid, calls, ThreadStand.Of(pid), first: true);
         AlternateStack stack = state.AlternateStack;
         File.WriteAllText(args[1], $"""
             stack {stack.Pointer:x} {stack.Flags} {stack.Size} tid {state.ClearTidAddress:x} death {state.ParentDeathSignal} slack {state.TimerSlack} secure {state.SecureBits}

@@ -1,0 +1,108 @@
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>
+/// The look at the threads of a process: their status, and whether each has the namespaces, descriptors and directories of its process. Where there are many of them, a
+/// second processor looks at them too, and at all of them while the first is still busy with something else.
+/// </summary>
+internal sealed class ThreadLook
+{
+    /// <summary>Fewer take no longer than a second processor takes to begin.</summary>
+    private const int Many = 24;
+
+    private readonly ProcessView view;
+    private readonly List<int> tids;
+    private readonly (ProcessStatus? Status, List<Refusal>? Refusals)[] seen;
+    private readonly string?[] common;
+    private readonly string? pidNamespace;
+    private int next = -1;
+
+    public ThreadLook(ProcessView view)
+    {
+        this.view = view;
+        tids = ProcFs.Threads(view.Pid);
+        tids.Sort((a, b) => (a == view.Pid ? 0 : a).CompareTo(b == view.Pid ? 0 : b));
+        seen = new (ProcessStatus?, List<Refusal>?)[tids.Count];
+        common = tids.Count > 1 ? [.. ProcessInspection.NamespaceKinds.Select(kind => ProcFs.TryLink($"/proc/{view.Pid}/ns/{kind}"))] : [];
+        pidNamespace = tids.Count > 1 ? common[0] : null;
+    }
+
+    /// <summary>Threads with their status, the leader first; known once what <see cref="Begin"/> returned is disposed of.</summary>
+    public List<(int Tid, ProcessStatus Status)> Found => [.. tids.Zip(seen).Where(pair => pair.Second.Status is not null).Select(pair => (pair.First, pair.Second.Status!))];
+
+    /// <summary>What is in the way of a capture; known once what <see cref="Begin"/> returned is disposed of.</summary>
+    public IEnumerable<Refusal> Refusals => [.. SeccompFilters.Check(view, Found), .. seen.SelectMany(thread => thread.Refusals ?? [])];
+
+    /// <summary>Begins to look.</summary>
+    /// <returns>To be disposed of: that looks at what is left, and waits until all is seen.</returns>
+    public IDisposable Begin() => new Work(this, tids.Count >= Many && ProcSnapshot.Current is null ? Task.Run(LookAtThem) : Task.CompletedTask);
+
+    private void LookAtThem()
+    {
+        for (int i = Interlocked.Increment(ref next); i < seen.Length; i = Interlocked.Increment(ref next))
+        {
+            if (ProcessStatus.TryReadThread(view.Pid, tids[i]) is { } status)
+            {
+                seen[i] = (status, tids[i] == view.Pid ? null : Compare(tids[i], status.Above("NSpid", view.Depth)));
+            }
+        }
+    }
+
+    private List<Refusal>? Compare(int tid, int inner)
+    {
+        List<Refusal>? refusals = null;
+        int files = view.Stat.State == 'Z' ? -1 : Libc.kcmp(view.Pid, tid, Libc.KCMP_FILES, 0, 0);
+        int directories = view.Stat.State == 'Z' ? -1 : Libc.kcmp(view.Pid, tid, Libc.KCMP_FS, 0, 0);
+        bool visible = false;
+        for (int i = 0; i < common.Length; i++)
+        {
+            // Threads enter namespaces one by one (setns(2), unshare(2)); these the kernel lets nobody enter who shares his directories, or has other threads.
+            string kind = ProcessInspection.NamespaceKinds[i];
+            if (directories == 0 && (kind is "pid" or "mnt" or "user" or "time"))
+            {
+                continue;
+            }
+
+            string? own = ProcFs.TryLink($"/proc/{view.Pid}/task/{tid}/ns/{kind}");
+            visible |= own is not null;
+            if (own is not null && common[i] is { } other && own != other)
+            {
+                Refuse("process.namespace", $"it is in another {kind} namespace than its process", "let all threads share one");
+            }
+        }
+
+        if (visible && ProcFs.TryLink($"/proc/{view.Pid}/task/{tid}/ns/pid_for_children") != pidNamespace)
+        {
+            Refuse("process.namespace", "its children will be in another pid namespace, and it is not the first thread of its process", "let the first thread do that");
+        }
+
+        if (files > 0 || directories > 0)
+        {
+            Refuse("thread.unshared", "it has descriptors or directories of its own (unshare)", "let all threads share them");
+        }
+
+        return refusals;
+
+        void Refuse(string code, string why, string remedy) => (refusals ??= []).Add(view.Refuse(code, $"thread {inner}", why, remedy));
+    }
+
+    private sealed class Work(ThreadLook look, Task other) : IDisposable
+    {
+        public void Dispose()
+        {
+            try
+            {
+                look.LookAtThem();
+            }
+            finally
+            {
+                // Does not throw what the other one threw.
+                _ = Task.WaitAny(other);
+            }
+
+            other.GetAwaiter().GetResult();
+        }
+    }
+}
