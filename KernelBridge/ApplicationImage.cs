@@ -74,6 +74,9 @@ public sealed record ApplicationImage
     /// <summary>The image as bytes: versioned, readable by later versions.</summary>
     public byte[] Encode() => JsonSerializer.SerializeToUtf8Bytes(this, ImageJson.Default.ApplicationImage);
 
+    /// <summary>Composes what describes the form of an image, once for all.</summary>
+    public static void GetReady() => _ = ImageJson.Default.ApplicationImage;
+
     /// <summary>Reads an image; everything in it is checked.</summary>
     /// <exception cref="BridgeException">It is not a valid image (<c>image.invalid</c>).</exception>
     public static ApplicationImage Decode(ReadOnlySpan<byte> bytes)

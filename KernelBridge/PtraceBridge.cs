@@ -18,6 +18,9 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
 
     private readonly WriteTrackers trackers = new();
 
+    /// <summary>Begins to do, on another thread, what the first restore of this process has to do once: a command can do something else meanwhile.</summary>
+    public static void GetReadyToRestore() => _ = Task.Run(ApplicationImage.GetReady);
+
     /// <inheritdoc/>
     public string Name => "ptrace";
 

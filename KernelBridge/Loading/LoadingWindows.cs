@@ -5,8 +5,8 @@ internal sealed class LoadingWindows
 {
     public const int Shift = 16, Size = 1 << Shift;
 
-    private readonly List<long> windows = [];
-    private readonly List<int> firstRuns = [];
+    private readonly List<long> windows;
+    private readonly List<int> firstRuns;
     private readonly IReadOnlyList<PageRun> runs;
     private readonly State[] states;
     private int todo;
@@ -27,6 +27,10 @@ internal sealed class LoadingWindows
         Stream = stream;
         Name = name;
         this.runs = runs;
+        Bytes = runs.Sum(run => run.Length);
+        int most = runs.Sum(run => (int)(run.Length >> Shift) + 2);
+        windows = new List<long>(most);
+        firstRuns = new List<int>(most);
         for (int i = 0; i < runs.Count; i++)
         {
             for (long window = runs[i].Offset >> Shift; window <= (runs[i].Offset + runs[i].Length - 1) >> Shift; window++)
@@ -48,6 +52,9 @@ internal sealed class LoadingWindows
     public string Name { get; }
 
     public int Count => windows.Count;
+
+    /// <summary>Bytes that are stored.</summary>
+    public long Bytes { get; }
 
     /// <summary>Whether every window is under way or loaded.</summary>
     public bool AllBegun => todo == 0;

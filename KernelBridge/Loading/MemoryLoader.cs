@@ -42,7 +42,7 @@ internal sealed unsafe class MemoryLoader : IMemoryLoading
         streams = windows.ToDictionary(stream => (uint)stream.Stream);
         this.pages = pages;
         this.rate = rate;
-        Total = windows.Sum(stream => Enumerable.Range(0, stream.Count).Sum(stream.BytesOf));
+        Total = windows.Sum(stream => stream.Bytes);
         init = InitClient.Connect(socket);
         try
         {

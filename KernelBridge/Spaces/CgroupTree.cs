@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Security.Cryptography;
 using System.Text;
 using static Holdfast.KernelBridge.Spaces.SpaceNative;
 
@@ -58,7 +57,7 @@ internal sealed record CgroupTree(string Directory)
         foreach (string place in Places())
         {
             RemoveLeftovers(Path.Combine(place, Parent), DateTime.UtcNow - leftoverAge);
-            string name = $"{Sanitise(applicationName)}.{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(6))}";
+            string name = $"{Sanitise(applicationName)}.{Convert.ToHexStringLower(Guid.NewGuid().ToByteArray().AsSpan(0, 6))}";
             var tree = new CgroupTree(Path.Combine(place, Parent, name));
             if (tree.TryMake(Path.Combine(place, Parent)) && tree.MayBeJoined(place))
             {

@@ -152,7 +152,9 @@ internal static class Space
             descriptors.Add((Descriptors.Number(Keep(Descriptors.Memory("holdfast-config", configuration, executable: false))), ConfigDescriptor));
             if (cgroup is not null)
             {
-                void AddFile(string path, int target) => descriptors.Add((Descriptors.Number(Keep(Descriptors.Open(path, O_WRONLY))), target));
+                void AddFile(string path, int target, int flags = O_WRONLY) => descriptors.Add((Descriptors.Number(Keep(Descriptors.Open(path, flags))), target));
+                AddFile(cgroup.Init, InitGroupDescriptor, O_RDONLY);
+                AddFile(cgroup.App, AppGroupDescriptor, O_RDONLY);
                 AddFile(Path.Combine(cgroup.Init, "cgroup.procs"), InitProcsDescriptor);
                 AddFile(Path.Combine(cgroup.App, "cgroup.procs"), AppProcsDescriptor);
                 AddFile(Path.Combine(cgroup.App, "cgroup.freeze"), FreezeDescriptor);

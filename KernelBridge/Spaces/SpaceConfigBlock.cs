@@ -9,7 +9,7 @@ internal sealed class SpaceConfigBlock
 {
     // The numbers of enum fixed_fd.
     public const int ConfigDescriptor = 3, ReportDescriptor = 4, ListenDescriptor = 5, ExitDescriptor = 6, LifelineDescriptor = 7,
-        InitProcsDescriptor = 8, AppProcsDescriptor = 9, FreezeDescriptor = 10, GoDescriptor = 13, FirstExtra = 20;
+        InitProcsDescriptor = 8, AppProcsDescriptor = 9, FreezeDescriptor = 10, GoDescriptor = 13, InitGroupDescriptor = 14, AppGroupDescriptor = 15, FirstExtra = 20;
 
     private const uint Magic = 0x46534648;
     private const int LongestHostName = 64;

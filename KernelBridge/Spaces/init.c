@@ -32,6 +32,8 @@ enum fixed_fd {
 	FD_SIGNAL = 11,
 	FD_TIMER = 12,
 	FD_GO = 13,
+	FD_INIT_GROUP = 14,
+	FD_APP_GROUP = 15,
 	FD_EXTRA = 20,
 };
 
@@ -206,17 +208,34 @@ static void set_mask(u64 mask)
 }
 
 /* Like fork, with a chosen pid where want > 0 (clone3, set_tid). */
-static long fork_with(u64 flags, int exit_signal, s32 want)
+/* Whether this process was born in its control group. */
+static int born_in_group;
+
+/*
+ * Into the control group of a descriptor of its directory. Who joins one later, by cgroup.procs, waits for a grace period of the whole
+ * machine (cgroup_threadgroup_rwsem), some ten milliseconds; but that works where this is not allowed or not known.
+ */
+static long fork_with(u64 flags, int exit_signal, s32 want, int group)
 {
 	struct clone_args args = { 0 };
 	long result;
 
-	args.flags = flags;
 	args.exit_signal = (u64)exit_signal;
 	if (want > 0) {
 		args.set_tid = (u64)&want;
 		args.set_tid_size = 1;
 	}
+	if (config->flags & FLAG_CGROUP) {
+		args.flags = flags | CLONE_INTO_CGROUP;
+		args.cgroup = (u64)group;
+		born_in_group = 1;
+		result = sc2(__NR_clone3, &args, sizeof args);
+		if (result >= 0)
+			return result;
+		born_in_group = 0;
+		args.cgroup = 0;
+	}
+	args.flags = flags;
 	result = sc2(__NR_clone3, &args, sizeof args);
 	/* A seccomp filter around the supervisor may hide clone3; without a chosen pid clone does the same. */
 	if (result == -ENOSYS && want <= 0)
@@ -309,7 +328,7 @@ static __attribute__((noreturn)) void become_program(void)
 
 static __attribute__((noreturn)) void main_process(void)
 {
-	if (config->flags & FLAG_CGROUP)
+	if ((config->flags & FLAG_CGROUP) && !born_in_group)
 		check(STAGE_APP_CGROUP, sc3(__NR_write, FD_APP_PROCS, "0", 1));
 	if (config->flags & FLAG_OWN_SESSION)
 		check(STAGE_SESSION, sc0(__NR_setsid));
@@ -845,6 +864,8 @@ static __attribute__((noreturn)) void init_process(void)
 	long result;
 	int i;
 
+	if ((config->flags & FLAG_CGROUP) && !born_in_group)
+		check(STAGE_INIT_CGROUP, sc3(__NR_write, FD_INIT_PROCS, "0", 1));
 	if (config->flags & FLAG_DETACH)
 		check(STAGE_SESSION, sc0(__NR_setsid));
 	/*
@@ -874,7 +895,7 @@ static __attribute__((noreturn)) void init_process(void)
 		held[i].fd = -1;
 	loading_begin();
 
-	result = check(STAGE_CLONE_MAIN, fork_with(0, 17 /* SIGCHLD */, config->want_pid));
+	result = check(STAGE_CLONE_MAIN, fork_with(0, 17 /* SIGCHLD */, config->want_pid, FD_APP_GROUP));
 	if (result == 0)
 		main_process();
 	main_pid = (s32)result;
@@ -896,6 +917,8 @@ static __attribute__((noreturn)) void init_process(void)
 	if (config->flags & FLAG_CGROUP) {
 		sc1(__NR_close, FD_INIT_PROCS);
 		sc1(__NR_close, FD_APP_PROCS);
+		sc1(__NR_close, FD_INIT_GROUP);
+		sc1(__NR_close, FD_APP_GROUP);
 	}
 	if (send_report(REPORT_MAIN, 0, main_pid) < 0)
 		leave(125);
@@ -941,10 +964,10 @@ static __attribute__((noreturn, used)) void starter(void)
 	/* What the supervisor itself had inherited open is nobody's here. */
 	sc3(__NR_close_range, FD_EXTRA + config->extra_count, ~0u, 0);
 	sc3(__NR_close_range, config->flags & FLAG_CGROUP ? FD_SIGNAL : FD_INIT_PROCS, FD_GO - 1, 0);
-	sc3(__NR_close_range, FD_GO + 1, FD_EXTRA - 1, 0);
+	sc3(__NR_close_range, config->flags & FLAG_CGROUP ? FD_APP_GROUP + 1 : FD_GO + 1, FD_EXTRA - 1, 0);
 
 	if (config->mode == MODE_STUB) {
-		result = check(STAGE_CLONE_MAIN, fork_with(CLONE_PARENT, 0, config->want_pid));
+		result = check(STAGE_CLONE_MAIN, fork_with(CLONE_PARENT, 0, config->want_pid, FD_APP_GROUP));
 		if (result == 0)
 			main_process();
 		send_report(REPORT_MAIN, 0, result);
@@ -953,10 +976,8 @@ static __attribute__((noreturn, used)) void starter(void)
 
 	check(STAGE_UNSHARE, sc1(__NR_unshare, config->namespaces));
 	write_time_offsets();
-	if (config->flags & FLAG_CGROUP)
-		check(STAGE_INIT_CGROUP, sc3(__NR_write, FD_INIT_PROCS, "0", 1));
 	/* CLONE_PARENT: the supervisor is the init's parent. The exit signal is then that of this process, SIGCHLD. */
-	result = check(STAGE_CLONE_INIT, fork_with(CLONE_PARENT, 0, 0));
+	result = check(STAGE_CLONE_INIT, fork_with(CLONE_PARENT, 0, 0, FD_INIT_GROUP));
 	if (result == 0)
 		init_process();
 	/* The pid in this process's namespace, which is the supervisor's. */

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Holdfast.Runtime.Hosting;
 
 /// <summary>
@@ -8,6 +10,12 @@ internal static class DiagnosticFiles
 {
     public static void Remove()
     {
+        // Compiled ahead there are none.
+        if (!RuntimeFeature.IsDynamicCodeCompiled)
+        {
+            return;
+        }
+
         string[] patterns = [$"dotnet-diagnostic-{Environment.ProcessId}-*-socket", $"clr-debug-pipe-{Environment.ProcessId}-*"];
         try
         {

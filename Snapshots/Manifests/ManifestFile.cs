@@ -10,6 +10,8 @@ internal static class ManifestFile
 {
     internal const uint Version = 1;
 
+    private static readonly MessageParser<SnapshotHeader> knownOnly = SnapshotHeader.Parser.WithDiscardUnknownFields(true);
+
     internal static ReadOnlySpan<byte> Magic => "HFSNAP1\n"u8;
 
     internal static SnapshotHeader ToHeader(SnapshotInfo info)
@@ -63,6 +65,13 @@ internal static class ManifestFile
 
     private static ByteString UnknownFields(SnapshotHeader header)
     {
+        // There are none as a rule; and what is asked below makes the library compose its description of the form first, for milliseconds.
+        byte[] all = header.ToByteArray();
+        if (knownOnly.ParseFrom(all).CalculateSize() == all.Length)
+        {
+            return ByteString.Empty;
+        }
+
         SnapshotHeader rest = header.Clone();
         foreach (FieldDescriptor field in SnapshotHeader.Descriptor.Fields.InFieldNumberOrder())
         {

@@ -10,6 +10,8 @@ public sealed class SnapshotReader : IDisposable
     private readonly Dictionary<string, ExtentTable> _tables;
     private readonly StreamInfo[] _streams;
     private readonly bool _ownsPacks;
+    private Task? _ahead;
+    private volatile bool _disposed;
 
     internal SnapshotReader(SnapshotStore store, string objectName, string id)
         : this(store, store.Layout.Manifest(store.EncodeName(objectName), id), objectName, id)
@@ -287,9 +289,34 @@ public sealed class SnapshotReader : IDisposable
 
     private void ReadExtent(in Extent extent, Span<byte> into) => Packs.Get(extent.Pack).Read(extent.Position, extent.Skip, into);
 
+    /// <summary>
+    /// Begins to open what the streams lie in, beside what the caller does before it reads from them: to read and verify the index of a pack of some GiB takes tens of
+    /// milliseconds. What is wrong with it is said by whoever reads.
+    /// </summary>
+    public void OpenAhead() => _ahead ??= Task.Run(() =>
+    {
+        HashSet<PackId> opened = [];
+        try
+        {
+            foreach (Extent extent in _tables.Values.SelectMany(table => table.All()).TakeWhile(_ => !_disposed))
+            {
+                if (opened.Add(extent.Pack))
+                {
+                    _ = Packs.Get(extent.Pack);
+                }
+            }
+        }
+        catch (Exception e) when (e is SnapshotStoreException or IOException)
+        {
+            // Whoever reads there will have it too.
+        }
+    });
+
     /// <summary>Lets go of the snapshot.</summary>
     public void Dispose()
     {
+        _disposed = true;
+        _ = _ahead is null ? 0 : Task.WaitAny(_ahead);
         Release(Packs, _manifest);
     }
 

@@ -95,6 +95,7 @@ internal static class RestoreCommand
 
     private static async Task<int> RestoreAsync(Session session, RestoreOptions options)
     {
+        PtraceBridge.GetReadyToRestore();
         (Store? dump, SnapshotReader reader) = Open(session, options.Address, options.From);
         using Store? closed = dump;
         using SnapshotReader open = reader;
@@ -110,6 +111,7 @@ internal static class RestoreCommand
 
         (ApplicationDirectory directory, ApplicationLock held, bool isNew) = ApplicationSlot.Take(session.Store.Application(name), session.Settings.ConnectTimeout)
             ?? throw Running(name);
+        reader.OpenAhead();
         IReadOnlyList<string> volumes = Volumes.Paths(reader);
         ApplicationRecord? before = directory.Read(), known = before ?? original;
         try
