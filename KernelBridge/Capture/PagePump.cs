@@ -13,6 +13,9 @@ internal sealed class PagePump : IDisposable
 
     private const int ChunkSize = 1 << 20;
 
+    /// <summary>What was not written to is left out of the question what the page tables hold where that much lies together: the kernel looks at each page for its answer.</summary>
+    private const ulong WorthPassing = 64 * PageSize;
+
     /// <summary>A run shorter than this is written before a thread for it has started.</summary>
     private const ulong WorthRelay = 8 << 20;
 
@@ -55,6 +58,18 @@ internal sealed class PagePump : IDisposable
                 if (shared.Find(at, limit, out limit) is { } original && sink.Repeat(stream, original, (long)from, (long)(limit - from)))
                 {
                     counts = counts with { PagesShared = counts.PagesShared + (long)((limit - from) / PageSize) };
+                    seen += limit - from;
+                    at = limit;
+                    continue;
+                }
+            }
+
+            if (unwritten is { IsVerified: false } && !fileBacked && at < limit)
+            {
+                ulong from = at;
+                if (unwritten.LookForMuch(at, limit, WorthPassing, out limit) && unwritten.Keep(from, limit, stream, sink, memory))
+                {
+                    counts = counts with { PagesUnchanged = counts.PagesUnchanged + (long)((limit - from) / PageSize), BytesKept = counts.BytesKept + (long)(limit - from) };
                     seen += limit - from;
                     at = limit;
                     continue;

@@ -85,7 +85,7 @@ internal sealed partial class ProcessCheckpoint
             return;
         }
 
-        List<MemoryMap> now = MemoryMap.ReadWithFlags(Pid);
+        List<MemoryMap> now = MemoryMap.ReadWithFlags(Pid, much: true);
         int at = 0;
         foreach (MemoryMap map in Inspection.Maps.Where(map => map.Name != "[vsyscall]"))
         {

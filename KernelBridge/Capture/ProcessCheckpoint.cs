@@ -297,12 +297,19 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             return Pump(Pid, memory, areas, sink, application.SharedOf(this));
         }
 
-        if (copy is null && tracker is { ComparesFlagsAtOnce: false })
+        // Beside each other: to ask for the flags takes as long as to store what has changed.
+        Task compared = copy is null && tracker is { ComparesFlagsAtOnce: false } known ? Task.Run(() => CompareFlagsAfterwards(known)) : Task.CompletedTask;
+        PageCounts counts;
+        try
         {
-            CompareFlagsAfterwards(tracker);
+            counts = held.PumpTo(sink);
+        }
+        finally
+        {
+            _ = Task.WaitAny(compared);
         }
 
-        PageCounts counts = held.PumpTo(sink);
+        compared.GetAwaiter().GetResult();
         if (copy is not null)
         {
             CompareFlags(copy.Pid);
@@ -322,7 +329,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             return;
         }
 
-        Dictionary<(ulong, ulong), MemoryMap> now = MemoryMap.ReadWithFlags(pid).ToDictionary(map => (map.Start, map.End));
+        Dictionary<(ulong, ulong), MemoryMap> now = MemoryMap.ReadWithFlags(pid, much: true).ToDictionary(map => (map.Start, map.End));
         foreach (MemoryMap map in Inspection.Maps.Where(map => map.Name != "[vsyscall]"))
         {
             // What is not to be copied is not in a copy.

@@ -118,7 +118,7 @@ internal sealed class ProcessInspection
             return;
         }
 
-        Maps = MemoryMap.ReadWithFlags(View.Pid);
+        Maps = MemoryMap.ReadWithFlags(View.Pid, View.Status.Kibibytes("VmRSS") > MuchMemory);
     }
 
     private void LookAtKinship(int reference)

@@ -9,16 +9,19 @@ internal static class NumaMaps
     private static readonly string[] modes = ["default", "prefer", "bind", "interleave", "local", "prefer (many)", "weighted interleave"];
     private static readonly (string Name, int Flag)[] flags = [("static", 1 << 15), ("relative", 1 << 14), ("balancing", 1 << 13)];
 
+    /// <summary>The file of a process; null where the kernel knows no policies.</summary>
+    public static string? TryRead(int pid) => ProcFs.TryText($"/proc/{pid}/numa_maps");
+
     /// <summary>
     /// The policies that areas have been given themselves (mbind(2)), by first address, as the file says them. Others show that of the process's first thread, which is known by
     /// the vDSO's; so does one that has been given just the same.
     /// </summary>
-    /// <param name="pid">The process.</param>
-    /// <param name="maps">Its areas.</param>
+    /// <param name="file">The file; null where the kernel has none.</param>
+    /// <param name="maps">The areas of the process.</param>
     /// <returns>Empty where the kernel knows no policies.</returns>
-    public static Dictionary<ulong, string> Read(int pid, IReadOnlyList<MemoryMap> maps)
+    public static Dictionary<ulong, string> Policies(string? file, IReadOnlyList<MemoryMap> maps)
     {
-        string text = ProcFs.TryText($"/proc/{pid}/numa_maps") ?? string.Empty;
+        string text = file ?? string.Empty;
         ulong vdso = maps.FirstOrDefault(map => map.IsVdso)?.Start ?? 0;
         string usual = modes[0];
         Dictionary<ulong, string> policies = [];

@@ -2,7 +2,7 @@ namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>What of a process's memory is as a snapshot has it.</summary>
 /// <param name="snapshot">The snapshot.</param>
-/// <param name="ranges">The addresses; only what of them holds something now counts.</param>
+/// <param name="ranges">The addresses; all of them hold something.</param>
 /// <param name="verify">Whether the bytes are read and compared with the snapshot's all the same.</param>
 internal sealed class UnwrittenPages(string snapshot, PageRanges ranges, bool verify)
 {
@@ -21,6 +21,23 @@ internal sealed class UnwrittenPages(string snapshot, PageRanges ranges, bool ve
 
     /// <summary>As <see cref="PageRanges.Contains"/>.</summary>
     public bool Look(ulong address, ulong limit, out ulong end) => ranges.Contains(address, limit, out end);
+
+    /// <summary>As <see cref="Look"/>, where what lies together and is less than so many bytes is not told apart from what was written to.</summary>
+    public bool LookForMuch(ulong address, ulong limit, ulong least, out ulong end)
+    {
+        bool same = Look(address, limit, out end) && end - address >= least;
+        while (!same && end < limit)
+        {
+            if (Look(end, limit, out ulong next) && next - end >= least)
+            {
+                break;
+            }
+
+            end = next;
+        }
+
+        return same;
+    }
 
     /// <summary>Keeps what the sink's base has there.</summary>
     /// <returns>False when it cannot be kept, so that it has to be read.</returns>
