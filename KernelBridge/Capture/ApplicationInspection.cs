@@ -1,3 +1,4 @@
+using System.Globalization;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
 
@@ -37,6 +38,7 @@ internal static class ApplicationInspection
         refusals.AddRange(SharedProcesses(inspections));
         refusals.AddRange(Groups(inspections));
         refusals.AddRange(AioContexts.Inherited(inspections));
+        refusals.AddRange(FilesAboutOthers(inspections));
         refusals.AddRange(target.Scope == ApplicationScope.Tree ? [.. ForeignNamespaces(inspections), .. Strays(inspections, pids)] : []);
         refusals.AddRange(InterProcessCommunication.Refusals(target.RootPid, pids));
         refusals.AddRange(target.Scope == ApplicationScope.Space ? SharedMemoryDirectory.Refusals(target.RootPid) : []);
@@ -91,6 +93,15 @@ internal static class ApplicationInspection
             }
         }
     }
+
+    /// <summary>
+    /// What /proc shows of one process is a file that is there as long as the process. A restore opens all files in the process from which the others descend, before these
+    /// are there.
+    /// </summary>
+    private static IEnumerable<Refusal> FilesAboutOthers(IReadOnlyList<ProcessInspection> inspections) => inspections.SelectMany(inspection => inspection.Descriptors)
+        .Where(facts => facts.Path.StartsWith("/proc/", StringComparison.Ordinal) && facts.Path.Split('/') is [_, _, var owner, _, ..]
+            && int.TryParse(owner, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number != 1 && number != inspections[0].View.InnerPid && facts.IsStillSo())
+        .Select(facts => facts.Refuse("file.process", "it is what /proc shows of another process than the application's first", "close it before the checkpoint"));
 
     /// <summary>A tree is restored in our own namespaces, so it must come from them.</summary>
     private static IEnumerable<Refusal> ForeignNamespaces(IReadOnlyList<ProcessInspection> inspections)

@@ -47,6 +47,10 @@ internal static unsafe class SpawnedProgram
                 Check(SpawnActionsAddDup2(actions, Descriptors.Number(copy), target), "posix_spawn_file_actions_adddup2");
             }
 
+            // It is opened after the descriptors have got their numbers, of which one may be its own here.
+            SafeFileHandle program = Descriptors.DuplicateAbove(Descriptors.Number(executable), AboveAllTargets);
+            copies.Add(program);
+
             new Span<byte>(signals, SignalSetSize).Clear();
             Check(SpawnAttributesSetSignalMask(attributes, signals), "posix_spawnattr_setsigmask");
             new Span<byte>(signals, SignalSetSize).Fill(0xff);
@@ -67,7 +71,7 @@ internal static unsafe class SpawnedProgram
                 Capabilities.RaiseAmbient();
             }
 
-            Check(PosixSpawn(out int pid, $"/proc/self/fd/{Descriptors.Number(executable)}", actions, attributes, argv, envp), "posix_spawn");
+            Check(PosixSpawn(out int pid, $"/proc/self/fd/{Descriptors.Number(program)}", actions, attributes, argv, envp), "posix_spawn");
             return pid;
         }
         finally

@@ -6,13 +6,14 @@ namespace Holdfast.Checkpoint.Bench;
 internal sealed record BenchOptions
 {
     private const string Usage = """
-        usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--redis MIB] [--json FILE] [--plots DIR] [--holdfast FILE]
+        usage: Checkpoint.Bench [--place DIR] [--pairs N] [--only CASES] [--intercept yes] [--redis MIB] [--json FILE] [--plots DIR] [--holdfast FILE]
                Checkpoint.Bench --changes MIB [--windows N] [--seconds S] [--place DIR] [--pairs N] [--json FILE] [--holdfast FILE]
                Checkpoint.Bench --family MIB [--processes N] [--place DIR] [--pairs N] [--json FILE] [--holdfast FILE]
           --place DIR      where the store and the yardsticks' file are (default: /dev/shm)
           --pairs N        measured pairs of yardstick and operation per case, 1-99 (default: 15)
           --only CASES     some of PROCESSESxMIB or PROCESSESxMIBxTHREADS, comma separated, such as 1x256,1x1x64
                            (default: 1x1,16x1,128x1,1x1x64,1x1x1000,1x64,1x256,1x1024)
+          --intercept yes  its programs load the interceptor: how long all processes took to arrive at the barrier before the freeze is printed too
           --redis MIB      then a redis server with so much in it: its first answer after either kind of restore (of --only 0: nothing else)
           --changes MIB    instead of all that: a process of so many MiB of which one page in a hundred changes between two checkpoints
           --windows N      and so many times, how fast it writes to its memory without, with, and with a tracked checkpoint in S seconds (default: 1; 60 s)
@@ -29,6 +30,9 @@ internal sealed record BenchOptions
     public int Pairs { get; private init; } = 15;
 
     public IReadOnlyList<BenchCase> Cases { get; private init; } = BenchCase.All;
+
+    /// <summary>Whether the programs load the interceptor.</summary>
+    public bool Intercept { get; private init; }
 
     public int? Redis { get; private init; }
 
@@ -64,6 +68,7 @@ internal sealed record BenchOptions
                 ("--pairs", _) when int.TryParse(value, CultureInfo.InvariantCulture, out int pairs) && pairs is >= 1 and <= 99 => options with { Pairs = pairs },
                 ("--only", _) when ParseCases(value) is { } cases => options with { Cases = cases },
                 ("--only", "0") => options with { Cases = [] },
+                ("--intercept", "yes") => options with { Intercept = true },
                 ("--redis", _) when RedisBench.IsInstalled && Number(value, 1, 65536) is { } redis => options with { Redis = redis },
                 ("--changes", _) when Number(value, 1, 65536) is { } size => options with { ChangesOf = size },
                 ("--family", _) when Number(value, 1, 65536) is { } size => options with { FamilyOf = size },

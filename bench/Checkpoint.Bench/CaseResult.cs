@@ -18,6 +18,9 @@ internal sealed record Sample(double YardstickMs, double WholeMs, double FreezeM
     /// <summary>Checkpoint: the control group freezer just before.</summary>
     public double FreezerMs { get; init; } = double.NaN;
 
+    /// <summary>Checkpoint with the interceptor: until all processes had arrived at the barrier; not a number without.</summary>
+    public double BarrierMs { get; init; } = double.NaN;
+
     /// <summary>How much longer the application stood than it does in a fork of its own.</summary>
     public double FreezeRatio => FreezeMs / ForkMs;
 

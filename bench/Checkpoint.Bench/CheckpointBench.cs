@@ -97,7 +97,7 @@ internal sealed class CheckpointBench : IDisposable
     {
         string ready = Path.Combine(_directory, "ready");
         Directory.CreateDirectory(ready);
-        _pid = _holdfast.Run("run", ["--detach", "--name", Name, "--isolate", "pid,mount,uts,ipc,time", "--", .. Target.Command(measured, ready, Forked)])
+        _pid = _holdfast.Run("run", ["--detach", "--name", Name, .. _options.Intercept ? (string[])["--intercept"] : [], "--isolate", "pid,mount,uts,ipc,time", "--", .. Target.Command(measured, ready, Forked)])
             .Answer.GetProperty("pid").GetInt32();
         long deadline = Environment.TickCount64 + (long)ReadyBound.TotalMilliseconds;
         while (Directory.EnumerateFiles(ready).Count() < measured.Processes)
@@ -162,7 +162,18 @@ internal sealed class CheckpointBench : IDisposable
             throw new BenchException($"a snapshot of {measured.Name} is not all of it: {answer.GetRawText()}");
         }
 
-        return (new Sample(plain, Milliseconds(answer, "totalMs"), Milliseconds(answer, "freezeMs"), wall) { ForkMs = fork, LoopMs = loop, FreezerMs = freezer }, stored);
+        double barrier = double.NaN;
+        if (_options.Intercept)
+        {
+            JsonElement intercepted = answer.GetProperty("intercepted");
+            barrier = Milliseconds(intercepted, "ms");
+            if (intercepted.GetProperty("ready").GetInt32() != measured.Processes || intercepted.GetProperty("late").GetArrayLength() > 0)
+            {
+                throw new BenchException($"not all processes of {measured.Name} were at the barrier: {intercepted.GetRawText()}");
+            }
+        }
+
+        return (new Sample(plain, Milliseconds(answer, "totalMs"), Milliseconds(answer, "freezeMs"), wall) { ForkMs = fork, LoopMs = loop, FreezerMs = freezer, BarrierMs = barrier }, stored);
     }
 
     private Sample Restore(BenchCase measured, Yardstick yardstick)

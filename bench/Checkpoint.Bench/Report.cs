@@ -27,6 +27,11 @@ internal static class Report
             to.WriteLine($"    loop {Spread.Text(result.Checkpoints, s => s.LoopMs)}  freezer {Spread.Text(result.Checkpoints, s => s.FreezerMs)}  "
                 + $"freeze / (loop + {result.Case.Processes} x fork) {Spread.Text(result.Checkpoints, s => s.FreezeMs / (s.LoopMs + (result.Case.Processes * s.ForkMs)), "F2")}  "
                 + $"peak memory of the supervisor {result.SupervisorPeak >> 20} MiB");
+            if (options.Intercept)
+            {
+                to.WriteLine($"    barrier: all {result.Case.Processes} processes arrived after {Spread.Text(result.Checkpoints, s => s.BarrierMs)} ms, and left together with the end of the freeze");
+            }
+
             Line(to, "restore", result.Case, result.Restores, "resume", "read");
             Line(to, "restore --lazy", result.Case, result.LazyRestores, "resume", "read");
             if (result.IsDefect)

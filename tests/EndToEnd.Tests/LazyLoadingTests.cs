@@ -28,7 +28,7 @@ public sealed class LazyLoadingTests(ITestOutputHelper output)
             Thread.Sleep(random.Next(round == 0 ? 1 : 300));
             KillSupervisors(application);
             var adopted = application.Holdfast("run", "--adopt", application.Name, "--detach");
-            Assert.True(adopted.Succeeded || adopted.ErrorCode == "app.ended", adopted.ToString());
+            Assert.True(adopted.Succeeded || adopted.ErrorCode is "app.ended" or "application.gone", adopted.ToString());
         }
 
         application.RequirePass();
@@ -61,7 +61,7 @@ public sealed class LazyLoadingTests(ITestOutputHelper output)
                 if (application.Processes().Count > 0)
                 {
                     var adopted = application.Holdfast("run", "--adopt", application.Name, "--detach");
-                    Assert.True(adopted.Succeeded || adopted.ErrorCode == "app.ended", $"{point}: {adopted}");
+                    Assert.True(adopted.Succeeded || adopted.ErrorCode is "app.ended" or "application.gone", $"{point}: {adopted}");
                     application.RequirePass();
                 }
 

@@ -134,20 +134,31 @@ internal sealed class TestApplication : IDisposable
     /// <returns>What the command printed; <c>snapshot</c> names the snapshot.</returns>
     public CommandResult Checkpoint()
     {
-        var result = Holdfast("checkpoint", Name).Required();
+        var result = Captured();
         Work.Remember();
         return result;
     }
 
     /// <summary>
+    /// A child of the application, between its birth and the program that it executes, has what /proc says of it open (the interceptor counts its threads): that moment is
+    /// refused by design, and another one is looked for.
+    /// </summary>
+    private CommandResult Captured(params IReadOnlyList<string> options)
+    {
+        CommandResult? result = null;
+        Until.Required(() => (result = Holdfast("checkpoint", [Name, .. options])).ErrorCode != "file.process", () => $"no moment between births: {result}");
+        return result!.Required();
+    }
+
+    /// <summary>
     /// The same for an application that connects and sends all the time: a moment at which bytes wait in a terminal, or for an end that has not been accepted
-    /// or has no room, or at which it has yet to see that its call was refused, is refused by design, and another one is looked for.
+    /// or has no room, or at which it has yet to see that its call was refused, or reads what /proc says of itself, is refused by design, and another one is looked for.
     /// </summary>
     public CommandResult CheckpointBetweenBytes()
     {
         CommandResult? result = null;
         Until.Required(
-            () => (result = Holdfast("checkpoint", Name)).ErrorCode is not ("socket.pending" or "socket.unsent" or "socket.error" or "pty.unread"),
+            () => (result = Holdfast("checkpoint", Name)).ErrorCode is not ("socket.pending" or "socket.unsent" or "socket.error" or "pty.unread" or "file.renamed" or "file.process"),
             () => $"no moment between bytes: {result}");
         Work.Remember();
         return result!.Required();
@@ -165,7 +176,7 @@ internal sealed class TestApplication : IDisposable
     /// <summary>Takes a snapshot that ends the application: nothing that it does afterwards can be lost.</summary>
     public CommandResult CheckpointAndStop(params IReadOnlyList<string> options)
     {
-        var result = Holdfast("checkpoint", [Name, "--stop", .. options]).Required();
+        var result = Captured(["--stop", .. options]);
         Work.Remember();
         RequireNoProcess();
         return result;

@@ -22,6 +22,38 @@ public sealed class PageRangesTests(ITestOutputHelper output)
         }
     }
 
+    [Fact]
+    public void What_is_passed_over_is_long_and_unwritten_and_no_such_stretch_is_missed()
+    {
+        Random random = new(Tools.Seed(output));
+        for (int round = 0; round < 200; round++)
+        {
+            (PageRanges ranges, HashSet<ulong> inside) = Some(random);
+            UnwrittenPages unwritten = new("snapshot", ranges, verify: false);
+            ulong least = (ulong)random.Next(1, 5);
+            for (ulong at = 0, end; at < 80; at = end)
+            {
+                bool passed = unwritten.LookForMuch(at, 80, least, out end);
+                Assert.InRange(end, at + 1, 80ul);
+                List<ulong> stretch = [];
+                for (ulong page = at; page < end; page++)
+                {
+                    stretch.Add(page);
+                }
+
+                if (passed)
+                {
+                    Assert.True(end - at >= least && stretch.All(inside.Contains));
+                }
+                else
+                {
+                    // In what is asked about there is no stretch that would have been long enough.
+                    Assert.DoesNotContain(stretch, page => !inside.Contains(page - 1) && Enumerable.Range(0, (int)least).All(i => page + (ulong)i < end && inside.Contains(page + (ulong)i)));
+                }
+            }
+        }
+    }
+
     private static (PageRanges Ranges, HashSet<ulong> Pages) Some(Random random)
     {
         PageRanges ranges = new();

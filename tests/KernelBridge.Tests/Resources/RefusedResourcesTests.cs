@@ -58,6 +58,7 @@ public sealed class RefusedResourcesTests : IDisposable
         { "a directory that was removed", "directory.deleted", "os.mkdir(out + '/d'); d = os.open(out + '/d', 0); os.rmdir(out + '/d')" },
         { "a working directory that was removed", "directory.deleted", "os.mkdir(out + '/d'); os.chdir(out + '/d'); os.rmdir(out + '/d')" },
         { "a path descriptor whose file was removed", "path.deleted", "open(out + '/p', 'w').close(); p = os.open(out + '/p', os.O_PATH); os.unlink(out + '/p')" },
+        { "what /proc shows of a child", "file.process", "p = os.fork(); (time.sleep(1000) if p == 0 else None); f = open(f'/proc/{p}/status')" },
         { "a file that was opened by a name which is gone, and has another", "file.renamed", "f = open(out + '/a', 'w'); os.link(out + '/a', out + '/b'); os.unlink(out + '/a')" },
         { "a mapped file that has another name since", "file.renamed", "f = os.open(out + '/a', os.O_CREAT | os.O_RDWR); os.truncate(f, 4096); must(libc.mmap(0, 4096, 3, 1, f, 0)); os.close(f); os.link(out + '/a', out + '/b'); os.unlink(out + '/a')" },
         { "a file over whose directory another file system was mounted, with a file of that name", "file.hidden", "os.mkdir(out + '/m'); f = open(out + '/m/f', 'w'); must(libc.mount(b'x', (out + '/m').encode(), b'tmpfs', 0, None)); open(out + '/m/f', 'w').close()" },
