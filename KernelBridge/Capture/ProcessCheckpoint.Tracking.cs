@@ -78,11 +78,13 @@ internal sealed partial class ProcessCheckpoint
     /// show, unless it was changed and changed back meanwhile. To ask while it stands would take several times as long as all else that is done to it then.
     /// A program of which that was seen to change has its flags compared while it stands from then on.
     /// </summary>
-    private void CompareFlagsAfterwards(WriteTracker known)
+    /// <returns>True.</returns>
+    /// <exception cref="BridgeException">They have changed (<c>memory.changed</c>).</exception>
+    private bool CompareFlagsAfterwards(WriteTracker known)
     {
         if (!Inspection!.FlagsAreAssumed)
         {
-            return;
+            return true;
         }
 
         List<MemoryMap> now = MemoryMap.ReadWithFlags(Pid, much: true);
@@ -110,5 +112,7 @@ internal sealed partial class ProcessCheckpoint
                 throw FlagsChanged(map);
             }
         }
+
+        return true;
     }
 }

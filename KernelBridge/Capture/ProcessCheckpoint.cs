@@ -298,18 +298,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         // Beside each other: to ask for the flags takes as long as to store what has changed.
-        Task compared = copy is null && tracker is { ComparesFlagsAtOnce: false } known ? Task.Run(() => CompareFlagsAfterwards(known)) : Task.CompletedTask;
-        PageCounts counts;
-        try
-        {
-            counts = held.PumpTo(sink);
-        }
-        finally
-        {
-            _ = Task.WaitAny(compared);
-        }
-
-        compared.GetAwaiter().GetResult();
+        Beside<bool>? compared = copy is null && tracker is { ComparesFlagsAtOnce: false } known ? new(() => CompareFlagsAfterwards(known)) : null;
+        PageCounts counts = held.PumpTo(sink);
+        _ = compared?.Result;
         if (copy is not null)
         {
             CompareFlags(copy.Pid);

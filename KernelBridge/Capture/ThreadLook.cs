@@ -37,9 +37,10 @@ internal sealed class ThreadLook
 
     /// <summary>Begins to look.</summary>
     /// <returns>To be disposed of: that looks at what is left, and waits until all is seen.</returns>
-    public IDisposable Begin() => new Work(this, tids.Count >= Many && ProcSnapshot.Current is null ? Task.Run(LookAtThem) : Task.CompletedTask);
+    public IDisposable Begin() => new Work(this, new Beside<bool>(LookAtThem, tids.Count >= Many && ProcSnapshot.Current is null));
 
-    private void LookAtThem()
+    /// <returns>True: all are seen, or seen to.</returns>
+    private bool LookAtThem()
     {
         for (int i = Interlocked.Increment(ref next); i < seen.Length; i = Interlocked.Increment(ref next))
         {
@@ -48,6 +49,8 @@ internal sealed class ThreadLook
                 seen[i] = (status, tids[i] == view.Pid ? null : Compare(tids[i], status.Above("NSpid", view.Depth)));
             }
         }
+
+        return true;
     }
 
     private List<Refusal>? Compare(int tid, int inner)
@@ -88,21 +91,12 @@ internal sealed class ThreadLook
         void Refuse(string code, string why, string remedy) => (refusals ??= []).Add(view.Refuse(code, $"thread {inner}", why, remedy));
     }
 
-    private sealed class Work(ThreadLook look, Task other) : IDisposable
+    private sealed class Work(ThreadLook look, Beside<bool> other) : IDisposable
     {
         public void Dispose()
         {
-            try
-            {
-                look.LookAtThem();
-            }
-            finally
-            {
-                // Does not throw what the other one threw.
-                _ = Task.WaitAny(other);
-            }
-
-            other.GetAwaiter().GetResult();
+            _ = look.LookAtThem();
+            _ = other.Result;
         }
     }
 }

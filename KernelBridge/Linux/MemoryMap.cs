@@ -40,18 +40,9 @@ internal sealed record MemoryMap(
     /// <param name="much">Whether it has so much memory that both are better read at the same time: each looks at every page.</param>
     public static List<MemoryMap> ReadWithFlags(int pid, bool much = false)
     {
-        Task<string?> numa = much && ProcSnapshot.Current is null ? Task.Run(() => NumaMaps.TryRead(pid)) : Task.FromResult<string?>(null);
-        List<MemoryMap> maps;
-        try
-        {
-            maps = ReadFile($"/proc/{pid}/smaps");
-        }
-        finally
-        {
-            _ = Task.WaitAny(numa);
-        }
-
-        Dictionary<ulong, string> policies = NumaMaps.Policies(numa.GetAwaiter().GetResult() ?? NumaMaps.TryRead(pid), maps);
+        Beside<string?> numa = new(() => NumaMaps.TryRead(pid), much && ProcSnapshot.Current is null);
+        List<MemoryMap> maps = ReadFile($"/proc/{pid}/smaps");
+        Dictionary<ulong, string> policies = NumaMaps.Policies(numa.Result, maps);
         for (int i = 0; policies.Count > 0 && i < maps.Count; i++)
         {
             maps[i] = policies.TryGetValue(maps[i].Start, out string? policy) ? maps[i] with { Policy = policy } : maps[i];
