@@ -1,10 +1,12 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace Holdfast.KernelBridge.Linux;
 
 /// <summary>
 /// Work that a second processor may take over meanwhile. Whoever wants what comes of it does it himself where no thread of the pool had time: nobody waits for a pool that
 /// is busy while an application stands.
 /// </summary>
-internal sealed class Beside<T>
+internal sealed class Beside<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicParameterlessConstructor)] T>
 {
     private readonly Lazy<T> work;
 
