@@ -13,7 +13,7 @@ internal sealed record BenchOptions
           --pairs N        measured pairs of yardstick and operation per case, 1-99 (default: 15)
           --only CASES     some of PROCESSESxMIB or PROCESSESxMIBxTHREADS, comma separated, such as 1x256,1x1x64
                            (default: 1x1,16x1,128x1,1x1x64,1x1x1000,1x64,1x256,1x1024)
-          --intercept yes  its programs load the interceptor: how long all processes took to arrive at the barrier before the freeze is printed too
+          --intercept yes  with --place elsewhere than /dev/shm: its programs load the interceptor: how long all processes took to arrive at the barrier before the freeze is printed too
           --redis MIB      then a redis server with so much in it: its first answer after either kind of restore (of --only 0: nothing else)
           --changes MIB    instead of all that: a process of so many MiB of which one page in a hundred changes between two checkpoints
           --windows N      and so many times, how fast it writes to its memory without, with, and with a tracked checkpoint in S seconds (default: 1; 60 s)
@@ -85,6 +85,12 @@ internal sealed record BenchOptions
         if (options is null || !Directory.Exists(options.Place))
         {
             errors.WriteLine(options is null ? Usage : $"there is no directory {options.Place}");
+            return null;
+        }
+
+        if (options.Intercept && options.Place.StartsWith("/dev/shm", StringComparison.Ordinal))
+        {
+            errors.WriteLine("--intercept needs a --place elsewhere: an application that is intercepted has a /dev/shm of its own");
             return null;
         }
 

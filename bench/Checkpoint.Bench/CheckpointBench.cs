@@ -97,7 +97,7 @@ internal sealed class CheckpointBench : IDisposable
     {
         string ready = Path.Combine(_directory, "ready");
         Directory.CreateDirectory(ready);
-        _pid = _holdfast.Run("run", ["--detach", "--name", Name, .. _options.Intercept ? (string[])["--intercept"] : [], "--isolate", "pid,mount,uts,ipc,time", "--", .. Target.Command(measured, ready, Forked)])
+        _pid = _holdfast.Run("run", ["--detach", "--name", Name, .. _options.Intercept ? (string[])["--intercept"] : [], "--isolate", _options.Intercept ? "pid,mount,uts,ipc,time,shm" : "pid,mount,uts,ipc,time", "--", .. Target.Command(measured, ready, Forked)])
             .Answer.GetProperty("pid").GetInt32();
         long deadline = Environment.TickCount64 + (long)ReadyBound.TotalMilliseconds;
         while (Directory.EnumerateFiles(ready).Count() < measured.Processes)
