@@ -17,10 +17,8 @@ internal sealed partial class InjectedCalls
     /// <summary>What lies before the answers to several questions: 1 when all are there, and the struct timespec of the wait.</summary>
     private const int DoneAt = 0, TimeoutAt = 8, AnswersBegin = 24;
 
-    private IReadOnlyList<Question> asked = [];
+    private PreparedQuestions? prepared;
     private byte[]? answers;
-    private ulong answersAt;
-    private int answerBytes;
 
     /// <summary>The stack of the row of questions that runs; 0 when none does.</summary>
     private ulong answering;
@@ -82,17 +80,12 @@ internal sealed partial class InjectedCalls
             return;
         }
 
-        PreparedQuestions prepared = Filters is null && contents.Prepared is { } known && known.Questions == questions && known.End == frame ? known : PrepareAnswers(questions, pops);
-        asked = prepared.Asked;
-        if (asked.Count == 0)
+        prepared = Filters is null && contents.Prepared is { } known && known.Questions == questions && known.End == frame ? known : PrepareAnswers(questions, pops);
+        if (prepared.Asked.Count > 0)
         {
-            return;
+            contents.Prepared = Filters is null ? prepared : null;
+            answering = Start(prepared.Words, prepared.Room, 0);
         }
-
-        contents.Prepared = Filters is null ? prepared : null;
-        answersAt = prepared.At;
-        answerBytes = prepared.Length;
-        answering = Start(prepared.Words, prepared.Room, 0);
     }
 
     /// <summary>Composes the words for the questions that filters allow.</summary>
@@ -115,7 +108,7 @@ internal sealed partial class InjectedCalls
     {
         EndAnswers();
         int at = AnswersBegin;
-        foreach (Question known in answers is null ? [] : asked)
+        foreach (Question known in answers is null ? [] : prepared!.Asked)
         {
             if (known == question)
             {
@@ -160,10 +153,10 @@ internal sealed partial class InjectedCalls
         answering = 0;
 
         // With the word that says that all are there they come, too: it lies first, and was written last.
-        byte[] all = new byte[answerBytes];
+        byte[] all = new byte[prepared!.Room.Length];
         thread.InterruptWhen(() =>
         {
-            memory.Read(answersAt, all);
+            memory.Read(prepared.At, all);
             return BitConverter.ToInt64(all, DoneAt) == 1;
         });
         stopping = stack;
@@ -199,7 +192,7 @@ internal sealed partial class InjectedCalls
         ArrayPool<byte>.Shared.Return(bytes);
         if (unwrittenFrame is not null)
         {
-            FrameIsWritten();
+            ReturnFrame();
         }
 
         Enter(original with { OrigRax = ulong.MaxValue, Rip = words[0], Rsp = stack + 8, Rsi = 0, R10 = fourth, R8 = 0, R9 = 0 });
@@ -251,7 +244,4 @@ internal sealed record Question(Func<ulong, InjectedCall> Call, int Size = 0)
 /// <param name="Words">The words.</param>
 /// <param name="Room">What lies before the words: room for the answers.</param>
 /// <param name="At">Where that begins.</param>
-internal sealed record PreparedQuestions(Question[] Questions, ulong End, IReadOnlyList<Question> Asked, List<ulong> Words, byte[] Room, ulong At)
-{
-    public int Length => Room.Length;
-}
+internal sealed record PreparedQuestions(Question[] Questions, ulong End, IReadOnlyList<Question> Asked, List<ulong> Words, byte[] Room, ulong At);

@@ -171,7 +171,7 @@ internal sealed partial class InjectedCalls : IDisposable
         if (unwrittenFrame is { } frameBytes)
         {
             memory.Write(frame, frameBytes.AsSpan(0, frameLength));
-            FrameIsWritten();
+            ReturnFrame();
         }
 
         PtraceCall.SetRegisters(thread.Tid, registers);
@@ -182,7 +182,8 @@ internal sealed partial class InjectedCalls : IDisposable
         }
     }
 
-    private void FrameIsWritten()
+    /// <summary>It is written, or no longer needed.</summary>
+    private void ReturnFrame()
     {
         ArrayPool<byte>.Shared.Return(unwrittenFrame!);
         unwrittenFrame = null;
@@ -205,7 +206,7 @@ internal sealed partial class InjectedCalls : IDisposable
         {
             if (unwrittenFrame is not null)
             {
-                FrameIsWritten();
+                ReturnFrame();
             }
 
             PutBack();

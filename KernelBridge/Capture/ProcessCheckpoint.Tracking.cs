@@ -78,13 +78,12 @@ internal sealed partial class ProcessCheckpoint
     /// show, unless it was changed and changed back meanwhile. To ask while it stands would take several times as long as all else that is done to it then.
     /// A program of which that was seen to change has its flags compared while it stands from then on.
     /// </summary>
-    /// <returns>True.</returns>
     /// <exception cref="BridgeException">They have changed (<c>memory.changed</c>).</exception>
-    private bool CompareFlagsAfterwards(WriteTracker known)
+    private void CompareFlagsAfterwards(WriteTracker known)
     {
         if (!Inspection!.FlagsAreAssumed)
         {
-            return true;
+            return;
         }
 
         List<MemoryMap> now = MemoryMap.ReadWithFlags(Pid, much: true);
@@ -112,7 +111,5 @@ internal sealed partial class ProcessCheckpoint
                 throw FlagsChanged(map);
             }
         }
-
-        return true;
     }
 }

@@ -298,9 +298,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         // Beside each other: to ask for the flags takes as long as to store what has changed.
-        Beside<bool>? compared = copy is null && tracker is { ComparesFlagsAtOnce: false } known ? new(() => CompareFlagsAfterwards(known)) : null;
+        Beside? compared = copy is null && tracker is { ComparesFlagsAtOnce: false } known ? new(() => CompareFlagsAfterwards(known)) : null;
         PageCounts counts = held.PumpTo(sink);
-        _ = compared?.Result;
+        compared?.Finish();
         if (copy is not null)
         {
             CompareFlags(copy.Pid);

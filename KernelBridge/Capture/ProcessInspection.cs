@@ -90,12 +90,9 @@ internal sealed class ProcessInspection
         }
 
         ThreadLook threads = new(inspection.View);
-        using (threads.Begin())
-        {
-            inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
-            inspection.LookAtMaps(before);
-        }
-
+        inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
+        inspection.LookAtMaps(before);
+        threads.Finish();
         inspection.Threads = threads.Found;
         inspection.Refusals.AddRange(threads.Refusals);
         inspection.Refusals.AddRange(inspection.Descriptors.Select(facts => DescriptorKinds.Check(facts) is { } refusal && facts.IsStillSo() ? refusal : null).OfType<Refusal>());

@@ -17,8 +17,10 @@ internal sealed class ThreadLook
     private readonly (ProcessStatus? Status, List<Refusal>? Refusals)[] seen;
     private readonly string?[] common;
     private readonly string? pidNamespace;
+    private readonly Beside other;
     private int next = -1;
 
+    /// <summary>Begins to look.</summary>
     public ThreadLook(ProcessView view)
     {
         this.view = view;
@@ -27,20 +29,23 @@ internal sealed class ThreadLook
         seen = new (ProcessStatus?, List<Refusal>?)[tids.Count];
         common = tids.Count > 1 ? [.. ProcessInspection.NamespaceKinds.Select(kind => ProcFs.TryLink($"/proc/{view.Pid}/ns/{kind}"))] : [];
         pidNamespace = tids.Count > 1 ? common[0] : null;
+        other = new Beside(LookAtThem, tids.Count >= Many && ProcSnapshot.Current is null);
     }
 
-    /// <summary>Threads with their status, the leader first; known once what <see cref="Begin"/> returned is disposed of.</summary>
+    /// <summary>Threads with their status, the leader first; known after <see cref="Finish"/>.</summary>
     public List<(int Tid, ProcessStatus Status)> Found => [.. tids.Zip(seen).Where(pair => pair.Second.Status is not null).Select(pair => (pair.First, pair.Second.Status!))];
 
-    /// <summary>What is in the way of a capture; known once what <see cref="Begin"/> returned is disposed of.</summary>
+    /// <summary>What is in the way of a capture; known after <see cref="Finish"/>.</summary>
     public IEnumerable<Refusal> Refusals => [.. SeccompFilters.Check(view, Found), .. seen.SelectMany(thread => thread.Refusals ?? [])];
 
-    /// <summary>Begins to look.</summary>
-    /// <returns>To be disposed of: that looks at what is left, and waits until all is seen.</returns>
-    public IDisposable Begin() => new Work(this, new Beside<bool>(LookAtThem, tids.Count >= Many && ProcSnapshot.Current is null));
+    /// <summary>Looks at what is left, and waits until all is seen.</summary>
+    public void Finish()
+    {
+        LookAtThem();
+        other.Finish();
+    }
 
-    /// <returns>True: all are seen, or seen to.</returns>
-    private bool LookAtThem()
+    private void LookAtThem()
     {
         for (int i = Interlocked.Increment(ref next); i < seen.Length; i = Interlocked.Increment(ref next))
         {
@@ -49,8 +54,6 @@ internal sealed class ThreadLook
                 seen[i] = (status, tids[i] == view.Pid ? null : Compare(tids[i], status.Above("NSpid", view.Depth)));
             }
         }
-
-        return true;
     }
 
     private List<Refusal>? Compare(int tid, int inner)
@@ -89,14 +92,5 @@ internal sealed class ThreadLook
         return refusals;
 
         void Refuse(string code, string why, string remedy) => (refusals ??= []).Add(view.Refuse(code, $"thread {inner}", why, remedy));
-    }
-
-    private sealed class Work(ThreadLook look, Beside<bool> other) : IDisposable
-    {
-        public void Dispose()
-        {
-            _ = look.LookAtThem();
-            _ = other.Result;
-        }
     }
 }

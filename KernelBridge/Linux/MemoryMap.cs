@@ -40,9 +40,11 @@ internal sealed record MemoryMap(
     /// <param name="much">Whether it has so much memory that both are better read at the same time: each looks at every page.</param>
     public static List<MemoryMap> ReadWithFlags(int pid, bool much = false)
     {
-        Beside<string?> numa = new(() => NumaMaps.TryRead(pid), much && ProcSnapshot.Current is null);
+        string? numaMaps = null;
+        Beside numa = new(() => numaMaps = NumaMaps.TryRead(pid), much && ProcSnapshot.Current is null);
         List<MemoryMap> maps = ReadFile($"/proc/{pid}/smaps");
-        Dictionary<ulong, string> policies = NumaMaps.Policies(numa.Result, maps);
+        numa.Finish();
+        Dictionary<ulong, string> policies = NumaMaps.Policies(numaMaps, maps);
         for (int i = 0; policies.Count > 0 && i < maps.Count; i++)
         {
             maps[i] = policies.TryGetValue(maps[i].Start, out string? policy) ? maps[i] with { Policy = policy } : maps[i];

@@ -192,20 +192,13 @@ internal sealed class Tracee
         }
     }
 
-    /// <summary>Lets the thread run; <see cref="StopWhen"/> follows.</summary>
+    /// <summary>Lets the thread run; <see cref="InterruptWhen"/> follows.</summary>
     public void Run()
     {
         if (PtraceCall.Continue(Tid, Delivered()) != 0)
         {
             throw ThreadGone();
         }
-    }
-
-    /// <summary>Waits until something holds of a thread that runs, and brings it to a stop of PTRACE_INTERRUPT.</summary>
-    public void StopWhen(Func<bool> holds)
-    {
-        InterruptWhen(holds);
-        AwaitInterruptStop();
     }
 
     /// <summary>Waits until something holds of a thread that runs, and asks it to stop; <see cref="AwaitInterruptStop"/> follows.</summary>
@@ -234,7 +227,7 @@ internal sealed class Tracee
         Interrupt();
     }
 
-    /// <summary>Waits until it stands.</summary>
+    /// <summary>Waits until it stands in the stop of PTRACE_INTERRUPT that it was asked for.</summary>
     public void AwaitInterruptStop()
     {
         for (WaitStatus status = Wait(); status.Ended || status.Event != PtraceCall.EventStop; status = Wait())

@@ -316,7 +316,11 @@ public sealed class SnapshotReader : IDisposable
     public void Dispose()
     {
         _disposed = true;
-        _ = _ahead is null ? 0 : Task.WaitAny(_ahead);
+        if (_ahead is not null)
+        {
+            _ = Task.WaitAny(_ahead);
+        }
+
         Release(Packs, _manifest);
     }
 

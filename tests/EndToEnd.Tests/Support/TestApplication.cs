@@ -143,10 +143,12 @@ internal sealed class TestApplication : IDisposable
     /// A child of the application, between its birth and the program that it executes, has what /proc says of it open (the interceptor counts its threads): that moment is
     /// refused by design, and another one is looked for.
     /// </summary>
-    private CommandResult Captured(params IReadOnlyList<string> options)
+    private CommandResult Captured(params IReadOnlyList<string> options) => CapturedAfter(["file.process"], options);
+
+    private CommandResult CapturedAfter(IReadOnlyList<string> moments, params IReadOnlyList<string> options)
     {
         CommandResult? result = null;
-        Until.Required(() => (result = Holdfast("checkpoint", [Name, .. options])).ErrorCode != "file.process", () => $"no moment between births: {result}");
+        Until.Required(() => !moments.Contains((result = Holdfast("checkpoint", [Name, .. options])).ErrorCode), () => $"no other moment: {result}");
         return result!.Required();
     }
 
@@ -156,12 +158,9 @@ internal sealed class TestApplication : IDisposable
     /// </summary>
     public CommandResult CheckpointBetweenBytes()
     {
-        CommandResult? result = null;
-        Until.Required(
-            () => (result = Holdfast("checkpoint", Name)).ErrorCode is not ("socket.pending" or "socket.unsent" or "socket.error" or "pty.unread" or "file.renamed" or "file.process"),
-            () => $"no moment between bytes: {result}");
+        var result = CapturedAfter(["socket.pending", "socket.unsent", "socket.error", "pty.unread", "file.renamed", "file.process"]);
         Work.Remember();
-        return result!.Required();
+        return result;
     }
 
     /// <summary>Directories whose files belong to its snapshots; to be set before it is started.</summary>
