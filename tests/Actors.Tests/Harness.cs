@@ -17,7 +17,7 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
     private readonly TaskCompletionSource _loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public Harness(FakeBridge bridge, CaptureMode mode = CaptureMode.CopyInsideFreeze, int pumps = 2, TimeSpan? every = null,
-        Dictionary<CheckpointPhase, TimeSpan>? deadlines = null, Dictionary<RestoreStep, TimeSpan>? restoreDeadlines = null, TimeSpan retryFor = default, int preCopyRounds = 0)
+        Dictionary<CheckpointPhase, TimeSpan>? deadlines = null, Dictionary<RestoreStep, TimeSpan>? restoreDeadlines = null, TimeSpan retryFor = default, int preCopyRounds = 0, TimeProvider? time = null)
     {
         Bridge = bridge;
         _system = ActorSystem.Create("test", ConfigurationFactory.ParseString(
@@ -39,7 +39,7 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
             Deadlines = Enum.GetValues<RestoreStep>().ToDictionary(s => s, s => restoreDeadlines?.GetValueOrDefault(s, Patience) ?? Patience),
         };
         Supervisor = _system.ActorOf(ApplicationSupervisor.Props(
-            new ApplicationServices(bridge, Store, this, checkpoints, restores, TimeProvider.System), every));
+            new ApplicationServices(bridge, Store, this, checkpoints, restores, time ?? TimeProvider.System), every));
         IActorRef listener = _system.ActorOf(Props.CreateBy(new ListenerProducer(this)));
         _system.EventStream.Subscribe(listener, typeof(CheckpointProgress));
         _system.EventStream.Subscribe(listener, typeof(RestoreProgress));

@@ -47,16 +47,21 @@ public sealed class RetryTests
     public async Task One_that_lasts_is_refused_in_the_end()
     {
         FakeBridge bridge = new(1);
-        await using Harness harness = await new Harness(bridge, retryFor: TimeSpan.FromMilliseconds(200)).StartedAsync();
+        ClockThatLeaps time = new();
+        await using Harness harness = await new Harness(bridge, retryFor: Harness.Patience, time: time).StartedAsync();
         int asked = 0;
         bridge.RefusesInLocate = _ =>
         {
-            asked++;
+            if (++asked == 3)
+            {
+                time.Leap(Harness.Patience);
+            }
+
             return [Refused("pty.unread")];
         };
 
         Assert.Equal("pty.unread", (await harness.FailureAsync()).Code);
-        Assert.True(asked > 1);
+        Assert.Equal(3, asked);
         // And the next request is one of its own.
         bridge.RefusesInLocate = _ => [];
         await harness.AskAsync<CheckpointTaken>(new TakeCheckpoint());
@@ -83,4 +88,13 @@ public sealed class RetryTests
     }
 
     private static Refusal Refused(string code) => new(code, 1, null, "it", "no", "later");
+
+    private sealed class ClockThatLeaps : TimeProvider
+    {
+        private long _ahead;
+
+        public void Leap(TimeSpan time) => Interlocked.Add(ref _ahead, time.Ticks * TimestampFrequency / TimeSpan.TicksPerSecond);
+
+        public override long GetTimestamp() => base.GetTimestamp() + Interlocked.Read(ref _ahead);
+    }
 }

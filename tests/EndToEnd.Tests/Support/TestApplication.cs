@@ -134,22 +134,9 @@ internal sealed class TestApplication : IDisposable
     /// <returns>What the command printed; <c>snapshot</c> names the snapshot.</returns>
     public CommandResult Checkpoint()
     {
-        var result = Captured();
+        var result = Holdfast("checkpoint", Name).Required();
         Work.Remember();
         return result;
-    }
-
-    /// <summary>
-    /// A child of the application, between its birth and the program that it executes, has what /proc says of it open (the interceptor counts its threads): that moment is
-    /// refused by design, and another one is looked for.
-    /// </summary>
-    private CommandResult Captured(params IReadOnlyList<string> options) => CapturedAfter(["file.process"], options);
-
-    private CommandResult CapturedAfter(IReadOnlyList<string> moments, params IReadOnlyList<string> options)
-    {
-        CommandResult? result = null;
-        Until.Required(() => !moments.Contains((result = Holdfast("checkpoint", [Name, .. options])).ErrorCode), () => $"no other moment: {result}");
-        return result!.Required();
     }
 
     /// <summary>
@@ -158,9 +145,12 @@ internal sealed class TestApplication : IDisposable
     /// </summary>
     public CommandResult CheckpointBetweenBytes()
     {
-        var result = CapturedAfter(["socket.pending", "socket.unsent", "socket.error", "pty.unread", "file.renamed", "file.process"]);
+        CommandResult? result = null;
+        Until.Required(
+            () => (result = Holdfast("checkpoint", Name)).ErrorCode is not ("socket.pending" or "socket.unsent" or "socket.error" or "pty.unread" or "file.renamed"),
+            () => $"no moment between bytes: {result}");
         Work.Remember();
-        return result;
+        return result!.Required();
     }
 
     /// <summary>Directories whose files belong to its snapshots; to be set before it is started.</summary>
@@ -175,7 +165,7 @@ internal sealed class TestApplication : IDisposable
     /// <summary>Takes a snapshot that ends the application: nothing that it does afterwards can be lost.</summary>
     public CommandResult CheckpointAndStop(params IReadOnlyList<string> options)
     {
-        var result = Captured(["--stop", .. options]);
+        var result = Holdfast("checkpoint", [Name, "--stop", .. options]).Required();
         Work.Remember();
         RequireNoProcess();
         return result;
