@@ -23,13 +23,30 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
         try
         {
             using CkptSession? session = CkptSession.TryOpen();
-            return session is null ? $"there is no {CkptSession.Path}" : (session.Features & Needed) != Needed ? "the module can do too little" : null;
+            return WhyNot(session);
         }
         catch (BridgeException e)
         {
             return e.Message;
         }
     }
+
+    /// <summary>Opens a session that can do what is needed.</summary>
+    /// <exception cref="BridgeException"><c>device.absent</c>, or as <see cref="CkptSession.TryOpen"/>.</exception>
+    internal static CkptSession Open()
+    {
+        CkptSession? session = CkptSession.TryOpen();
+        if (WhyNot(session) is { } reason)
+        {
+            session?.Dispose();
+            throw Missing(reason);
+        }
+
+        return session!;
+    }
+
+    private static string? WhyNot(CkptSession? session) =>
+        session is null ? $"there is no {CkptSession.Path}" : (session.Features & Needed) != Needed ? "the module can do too little" : null;
 
     /// <summary>Why an application can be captured through ptrace only, as far as that is lasting; null when it can through the device.</summary>
     public static string? Obstacle(ApplicationTarget target)
@@ -75,7 +92,7 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
 
     /// <inheritdoc/>
     public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) =>
-        WhyNot() is { } reason ? throw Missing(reason) : new DeviceCheckpoint(target, holdUpTo);
+        new DeviceCheckpoint(target, holdUpTo);
 
     /// <inheritdoc/>
     public long PrivateMemory(ApplicationTarget target) => ptrace.PrivateMemory(target);
@@ -89,7 +106,7 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
     /// <inheritdoc/>
     public IRestore BeginRestore(RestoreRequest request) => ptrace.BeginRestore(request);
 
-    internal static BridgeException Missing(string reason) => new(
+    private static BridgeException Missing(string reason) => new(
         "device.absent", "opening the device", reason, "load the module (ckpt-kmod/README.md) and run as root, or use the bridge ptrace (holdfast.bridge = ptrace)");
 
     private static CheckRow Row() => WhyNot() is { } reason

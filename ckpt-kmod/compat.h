@@ -55,6 +55,16 @@ static inline bool ckpt_close_on_exec(unsigned int fd, struct files_struct *file
 #endif
 }
 
+/* Made when it is first needed since 6.12. */
+static inline struct fown_struct *ckpt_file_owner(struct file *file)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+	return &file->f_owner;
+#else
+	return file_f_owner(file);
+#endif
+}
+
 /* Told to the process itself since 6.3 (MDWE), 6.4 (merging), 6.6 (without inheritance). */
 static inline bool ckpt_denies_write_execute(const struct mm_struct *mm)
 {

@@ -4,6 +4,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -20,6 +21,9 @@ static int ckpt_open(struct inode *inode, struct file *file)
 	init_waitqueue_head(&session->wait);
 	INIT_LIST_HEAD(&session->members);
 	INIT_LIST_HEAD(&session->kept);
+	get_random_bytes(session->secret, sizeof(session->secret));
+	/* An odd factor tells all apart. */
+	session->secret[1] |= 1;
 	session->file = file;
 	session->pids = get_pid_ns(task_active_pid_ns(current));
 	file->private_data = session;

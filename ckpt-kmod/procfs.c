@@ -10,6 +10,7 @@
 #include <linux/namei.h>
 #include <linux/slab.h>
 #include <linux/stat.h>
+#include <linux/statfs.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
@@ -158,6 +159,7 @@ out:
 static ssize_t ckpt_read_status(const char *name, char __user *to, size_t room)
 {
 	struct ckpt_stat status;
+	struct kstatfs system;
 	struct kstat found;
 	struct path path;
 	int ret;
@@ -168,6 +170,9 @@ static ssize_t ckpt_read_status(const char *name, char __user *to, size_t room)
 	if (ret)
 		return ret;
 	ret = vfs_getattr(&path, &found, STATX_BASIC_STATS, AT_STATX_SYNC_AS_STAT);
+	/* A server that is gone does not answer, and the file is there all the same. */
+	if (!ret && vfs_statfs(&path, &system))
+		system.f_type = 0;
 	path_put(&path);
 	if (ret)
 		return ret;
@@ -182,6 +187,7 @@ static ssize_t ckpt_read_status(const char *name, char __user *to, size_t room)
 		.minor = MINOR(found.dev),
 		.raw_major = MAJOR(found.rdev),
 		.raw_minor = MINOR(found.rdev),
+		.filesystem = system.f_type,
 	};
 	return copy_to_user(to, &status, sizeof(status)) ? -EFAULT : sizeof(status);
 }

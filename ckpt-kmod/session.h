@@ -48,6 +48,7 @@ struct ckpt_session {
 	/* The device as it was opened: its credentials are asked too. Not counted: the session is released by it. */
 	struct file *file;
 	struct pid_namespace *pids;
+	u64 secret[2];		/* of ckpt_identity() */
 	struct file *freezer;	/* lock: cgroup.freeze, while the session is frozen */
 	struct ckpt_selection selection;
 	struct list_head kept;	/* lock: sockets the settings of which are put back */
@@ -71,6 +72,12 @@ struct ckpt_member {
 	struct pid *pid;	/* of the thread group; counted */
 	bool follow;
 };
+
+/* Says of two objects whether they are one, and nothing of where they are: as kptr_obfuscate() of kernel/kcmp.c. */
+static inline u64 ckpt_identity(const struct ckpt_session *session, const void *object)
+{
+	return ((u64)(uintptr_t)object ^ session->secret[0]) * session->secret[1];
+}
 
 /* A process while it is looked at: references to its memory and to a thread that has it. */
 struct ckpt_target {

@@ -5,6 +5,7 @@
  * read here lies under locks below which nobody may sleep.
  */
 #include <linux/eventfd.h>
+#include <linux/fcntl.h>
 #include <linux/sched/coredump.h>
 #include <linux/sched/jobctl.h>
 #include <linux/sched/mm.h>
@@ -93,6 +94,8 @@ static int ckpt_add_process(struct ckpt_records *records, const struct ckpt_targ
 		process.exit_signal = task->exit_signal;
 		process.start_time = task->start_boottime;
 		process.flags = ckpt_process_flags(task, mm);
+		process.memory = ckpt_identity(records->session, mm);
+		process.actions = ckpt_identity(records->session, rcu_access_pointer(task->sighand));
 		if (READ_ONCE(task->signal->flags) & SIGNAL_STOP_STOPPED)
 			process.stop_signal = task->jobctl & JOBCTL_STOP_SIGMASK;
 	} else {
@@ -226,6 +229,28 @@ static u32 ckpt_file_state(struct file *file)
 #endif
 }
 
+/* As f_getown_ex() of fs/fcntl.c answers. */
+static void ckpt_add_owner(const struct ckpt_session *session, struct file *file, struct ckpt_file *record)
+{
+	struct user_namespace *users = session->file->f_cred->user_ns;
+	struct fown_struct *owner = ckpt_file_owner(file);
+	unsigned long flags;
+
+	if (!owner)
+		return;
+	read_lock_irqsave(&owner->lock, flags);
+	rcu_read_lock();
+	if (pid_task(owner->pid, owner->pid_type))
+		record->owner = pid_nr_ns(owner->pid, session->pids);
+	rcu_read_unlock();
+	record->owner_type = owner->pid_type == PIDTYPE_PID ? F_OWNER_TID :
+			     owner->pid_type == PIDTYPE_PGID ? F_OWNER_PGRP : F_OWNER_PID;
+	record->owner_signal = owner->signum;
+	record->owner_uid = from_kuid(users, owner->uid);
+	record->owner_euid = from_kuid(users, owner->euid);
+	read_unlock_irqrestore(&owner->lock, flags);
+}
+
 /* Under the spinlock of the table of descriptors. */
 static int ckpt_add_file(const void *data, struct file *file, unsigned int fd)
 {
@@ -241,9 +266,11 @@ static int ckpt_add_file(const void *data, struct file *file, unsigned int fd)
 		.major = MAJOR(inode->i_sb->s_dev),
 		.minor = MINOR(inode->i_sb->s_dev),
 		.state = records->semaphores ? ckpt_file_state(file) : 0,
+		.description = ckpt_identity(records->session, file),
 	};
 	const char *path = ckpt_path(records, &file->f_path, &record.path);
 
+	ckpt_add_owner(records->session, file, &record);
 	ckpt_add(records, &record.record, CKPT_RECORD_FILE, sizeof(record), path, record.path);
 	return 0;
 }

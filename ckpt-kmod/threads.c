@@ -278,6 +278,8 @@ static int ckpt_add_thread(struct ckpt_records *records, struct task_struct *tas
 	int ret;
 
 	put_cred(cred);
+	record.files = ckpt_identity(records->session, READ_ONCE(task->files));
+	record.directories = ckpt_identity(records->session, READ_ONCE(task->fs));
 	memcpy(record.comm, task->comm, sizeof(record.comm) - 1);
 	ckpt_read_attributes(&record, task);
 	ckpt_read_policy(&record, task);

@@ -80,8 +80,11 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
             }
         }
 
-        return ApplicationProcesses.Find(Target);
+        return Find();
     }
+
+    /// <summary>Looks for the processes.</summary>
+    protected virtual IReadOnlyList<int> Find() => ApplicationProcesses.Find(Target);
 
     public abstract IProcessCheckpoint Open(int pid);
 

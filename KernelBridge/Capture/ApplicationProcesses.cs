@@ -6,26 +6,28 @@ namespace Holdfast.KernelBridge.Capture;
 internal static class ApplicationProcesses
 {
     /// <summary>Host pids, parents before children; of a space without its init.</summary>
+    /// <param name="target">The application.</param>
+    /// <param name="ahead">Reads ahead what is asked here of processes: their stat, threads and children; null where each is asked by itself.</param>
     /// <exception cref="BridgeException">The application is gone (<c>application.gone</c>).</exception>
-    public static List<int> Find(ApplicationTarget target)
+    public static List<int> Find(ApplicationTarget target, Func<IReadOnlyList<int>, ProcSnapshot>? ahead = null)
     {
-        if (ProcessStat.TryRead(target.RootPid) is not { } root || root.StartTime != target.RootStartTime || root.State is 'Z' or 'X')
-        {
-            throw new BridgeException("application.gone", "looking for the application", $"process {target.RootPid} ended", "restore it from a snapshot");
-        }
-
-        List<int> found = [target.RootPid];
+        List<int> found = [];
         HashSet<int> known = [target.RootPid];
-        for (int i = 0; i < found.Count; i++)
+        for (List<int> generation = [target.RootPid]; generation.Count > 0;)
         {
-            foreach (int child in i == 0 && target.Scope == ApplicationScope.Space ? SettledChildren(found[i]) : ProcFs.Children(found[i]))
+            using IDisposable? use = ahead?.Invoke(generation).Use();
+            if (found.Count == 0)
+            {
+                RequireAlive(target);
+            }
+            else
             {
                 // A checkpoint may be reading memory while this one looks.
-                if (known.Add(child) && !FrozenCopy.IsOne(child))
-                {
-                    found.Add(child);
-                }
+                generation.RemoveAll(FrozenCopy.IsOne);
             }
+
+            found.AddRange(generation);
+            generation = [.. generation.SelectMany(pid => pid == target.RootPid && target.Scope == ApplicationScope.Space ? SettledChildren(pid, ahead) : ProcFs.Children(pid)).Where(known.Add)];
         }
 
         if (target.Scope == ApplicationScope.Space)
@@ -36,15 +38,24 @@ internal static class ApplicationProcesses
         return found.Count > 0 ? found : throw new BridgeException("application.gone", "looking for the application", "it has no processes any more", "restore it from a snapshot");
     }
 
+    private static void RequireAlive(ApplicationTarget target)
+    {
+        if (ProcessStat.TryRead(target.RootPid) is not { } root || root.StartTime != target.RootStartTime || root.State is 'Z' or 'X')
+        {
+            throw new BridgeException("application.gone", "looking for the application", $"process {target.RootPid} ended", "restore it from a snapshot");
+        }
+    }
+
     /// <summary>
     /// The children of a space's init. A child that is reaped while the list is read can hide those behind it (proc(5)); and the init, which is never frozen, reaps
     /// the copies of memory that checkpoints make.
     /// </summary>
-    private static List<int> SettledChildren(int init)
+    private static List<int> SettledChildren(int init, Func<IReadOnlyList<int>, ProcSnapshot>? ahead)
     {
         List<int> children = ProcFs.Children(init);
         while (true)
         {
+            using IDisposable? use = ahead?.Invoke([init]).Use();
             List<int> again = ProcFs.Children(init);
             if (again.SequenceEqual(children))
             {

@@ -10,6 +10,11 @@ internal static class HostFacts
         ["sse", "ssse3", "avx", "aes", "vaes", "pclmulqdq", "vpclmulqdq", "sha", "bmi", "fma", "f16c", "popcnt", "movbe", "lzcnt", "abm", "adx", "rdrand", "rdseed", "rdpid",
          "fsgsbase", "erms", "fsrm", "gfni", "amx", "xsave", "clwb", "clflushopt", "cx16", "rtm", "hle", "rdtscp", "serialize", "movdir", "waitpkg", "pku", "ospke"];
 
+    // What cannot change while this process runs.
+    private static readonly Lazy<string> kernelRelease = new(() => ProcFs.Text("/proc/sys/kernel/osrelease").Trim());
+    private static readonly Lazy<string> machineId = new(() => ProcFs.TryText("/etc/machine-id")?.Trim() is { Length: > 0 } id ? id : ProcFs.Text("/proc/sys/kernel/random/boot_id").Trim());
+    private static readonly Lazy<IReadOnlyList<string>> cpuFlags = new(ReadCpuFlags);
+
     public static HostImage Of(int pid, ProcessImage process)
     {
         Resources.AreaImage? vdso = process.Memory!.Areas.FirstOrDefault(area => area.Name == "[vdso]");
@@ -23,15 +28,18 @@ internal static class HostFacts
         (long monotonic, long boottime) = ClockOffsets(pid);
         return new HostImage
         {
-            KernelRelease = ProcFs.Text("/proc/sys/kernel/osrelease").Trim(), MachineId = MachineId(), CpuFlags = CpuFlags(), Vdso = code,
+            KernelRelease = kernelRelease.Value, MachineId = MachineId(), CpuFlags = CpuFlags(), Vdso = code,
             Monotonic = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC) + monotonic, Boottime = Libc.Nanoseconds(Libc.CLOCK_BOOTTIME) + boottime,
         };
     }
 
     /// <summary>/etc/machine-id, or the boot's id where there is none.</summary>
-    public static string MachineId() => ProcFs.TryText("/etc/machine-id")?.Trim() is { Length: > 0 } id ? id : ProcFs.Text("/proc/sys/kernel/random/boot_id").Trim();
+    public static string MachineId() => machineId.Value;
 
-    public static IReadOnlyList<string> CpuFlags()
+    /// <summary>Instructions of this processor that programs choose by, in order.</summary>
+    public static IReadOnlyList<string> CpuFlags() => cpuFlags.Value;
+
+    private static IReadOnlyList<string> ReadCpuFlags()
     {
         foreach (string line in ProcFs.Text("/proc/cpuinfo").Split('\n'))
         {

@@ -114,15 +114,15 @@ internal sealed unsafe class PageMap : IDisposable
         }
     }
 
-    /// <summary>Whether guard pages show as such (kernel 6.15).</summary>
-    public bool ShowsGuards
+    private static readonly Lazy<bool> showsGuards = new(() =>
     {
-        get
-        {
-            ulong at = 0;
-            return Scan(ref at, PagePump.PageSize, 0, 0, Guard, Guard) >= 0;
-        }
-    }
+        using PageMap own = new(Environment.ProcessId);
+        ulong at = 0;
+        return own.Scan(ref at, PagePump.PageSize, 0, 0, Guard, Guard) >= 0;
+    });
+
+    /// <summary>Whether guard pages show as such (kernel 6.15).</summary>
+    public static bool ShowsGuards => showsGuards.Value;
 
     /// <summary>Whether the area that holds an address is under asynchronous write protection of a userfaultfd: what nobody in the process can notice.</summary>
     public bool IsWriteProtectedAsync(ulong address)

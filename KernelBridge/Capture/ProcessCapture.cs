@@ -34,6 +34,11 @@ internal static class ProcessCapture
     /// <param name="all">In all areas at once.</param>
     public static void FindGuards(ProcessInspection inspection, TargetMemory memory, bool all = false)
     {
+        if (!PageMap.ShowsGuards)
+        {
+            return;
+        }
+
         using PagePump pump = new(inspection.View.Pid, memory);
         foreach (Area area in inspection.Areas.Where(area => area.Kind != AreaKind.Vdso && (all || !area.HasPrivatePages)))
         {

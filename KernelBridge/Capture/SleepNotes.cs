@@ -14,6 +14,9 @@ internal sealed class SleepNotes
     /// <summary>What is left of a wait without an end.</summary>
     public const long Forever = long.MaxValue;
 
+    // Where nothing waits for a time: pause(2), sigsuspend(2), wait(2), and reads and writes of pipes.
+    private static readonly string[] untimed = ["pause", "sigsuspend", "do_wait", "pipe_read", "pipe_write"];
+
     private readonly Dictionary<int, Note> notes = [];
 
     private SleepNotes()
@@ -30,9 +33,10 @@ internal sealed class SleepNotes
         foreach (int tid in ProcFs.Threads(pid))
         {
             if (ProcessStat.TryReadThread(pid, tid) is { State: 'S' } stat && Read($"/proc/{pid}/task/{tid}/sched") is { } sched
+                && (ProcFs.TryText($"/proc/{pid}/task/{tid}/wchan") ?? string.Empty) is var place && !untimed.Any(wait => place.EndsWith(wait, StringComparison.Ordinal))
                 && SchedulerClock.Offset((int)stat.Field(39)) is { } offset)
             {
-                result.notes[tid] = new Note(sched.ExecStart + offset, sched.Switches, ProcFs.TryText($"/proc/{pid}/task/{tid}/wchan") ?? string.Empty);
+                result.notes[tid] = new Note(sched.ExecStart + offset, sched.Switches, place);
             }
         }
 

@@ -3,7 +3,7 @@ namespace Holdfast.KernelBridge.CharDevice;
 /// <summary>The calls of /dev/ckpt, as ckpt-kmod/uapi/ckpt.h has them; a test holds every number, offset and size against the header. See ckpt(4).</summary>
 internal static class CkptAbi
 {
-    public const uint AbiVersion = 2;
+    public const uint AbiVersion = 3;
     public const ulong FeatureFreeze = 1ul << 0;
     public const ulong FeatureState = 1ul << 1;
     public const ulong FeaturePages = 1ul << 2;

@@ -106,6 +106,8 @@ internal static unsafe class CkptStructures
         public uint Membarrier;
         public uint ProtectionKeys;
         public uint Reserved;
+        public ulong Memory;
+        public ulong Actions;
     }
 
     /// <summary>CKPT_RECORD_THREAD.</summary>
@@ -152,6 +154,8 @@ internal static unsafe class CkptStructures
         public uint Policy;
         public uint Reserved2;
         public fixed byte PolicyNodes[128];
+        public ulong Files;
+        public ulong Directories;
     }
 
     /// <summary>CKPT_RECORD_REGSET; the registers follow.</summary>
@@ -217,6 +221,13 @@ internal static unsafe class CkptStructures
         public uint Minor;
         public uint Path;
         public uint State;
+        public uint OwnerType;
+        public int Owner;
+        public int OwnerSignal;
+        public uint OwnerUid;
+        public uint OwnerEuid;
+        public uint Reserved;
+        public ulong Description;
     }
 
     /// <summary>CKPT_RECORD_TIMER: an interval timer.</summary>
@@ -369,6 +380,7 @@ internal static unsafe class CkptStructures
         public uint Minor;
         public uint RawMajor;
         public uint RawMinor;
+        public ulong Filesystem;
     }
 
     /// <summary>What has happened to a process.</summary>

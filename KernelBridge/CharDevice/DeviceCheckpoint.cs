@@ -16,7 +16,7 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
     private readonly Lock gate = new();
     private readonly HashSet<int> members = [];
     private readonly ProcSnapshot files = new();
-    private readonly CkptSession session = CkptSession.TryOpen() ?? throw CharDeviceBridge.Missing($"there is no {CkptSession.Path}");
+    private readonly CkptSession session = CharDeviceBridge.Open();
     private bool frozen;
     private int standing;
     private bool released;
@@ -83,6 +83,7 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
     public override IReadOnlyList<Refusal> Locate(IReadOnlyList<ProcessFacts> processes)
     {
         using IDisposable ahead = files.Use();
+        ReadShared();
         return base.Locate(processes);
     }
 
@@ -129,6 +130,44 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
 
     protected override void Adapt(IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals) =>
         DeviceLimits.Adapt(Target, inspections, refusals);
+
+    protected override IReadOnlyList<int> Find() => ApplicationProcesses.Find(Target, ReadAhead);
+
+    /// <summary>What processes are, and their children: in one call for those of one thread, in two for all.</summary>
+    private ProcSnapshot ReadAhead(IReadOnlyList<int> pids)
+    {
+        ProcSnapshot snapshot = new();
+        string[] names = [.. pids.SelectMany(pid => (string[])[$"f/proc/{pid}/stat", $"n/proc/{pid}/task", $"f/proc/{pid}/task/{pid}/children"])];
+        DeviceFiles.ReadAll(session, snapshot, names);
+        DeviceFiles.ReadAll(session, snapshot, [.. pids.SelectMany(pid => Threads(snapshot, pid).Where(tid => tid != pid).Select(tid => $"f/proc/{pid}/task/{tid}/children"))]);
+        return snapshot;
+    }
+
+    private static IReadOnlyList<int> Threads(ProcSnapshot snapshot, int pid) => snapshot.TryNumbers($"/proc/{pid}/task", out IReadOnlyList<int>? threads) ? threads! : [];
+
+    /// <summary>What belongs to no process: the objects of its IPC namespace, which whoever asks has to be in, and mounts.</summary>
+    private void ReadShared()
+    {
+        string[] names =
+        [
+            "f/proc/sysvipc/shm", "f/proc/sysvipc/sem", "f/proc/sysvipc/msg", .. SystemVImage.SettingNames.Select(name => "f" + SystemVImage.PathOf(name)),
+            $"f/proc/{Target.RootPid}/mountinfo", "f/proc/self/mountinfo", $"s/proc/{Target.RootPid}/root/dev/pts", $"s/proc/{Target.RootPid}/root{SharedMemoryDirectory.Place}",
+        ];
+        if (IpcNamespace.HasOwn(Target.RootPid))
+        {
+            _ = IpcNamespace.Ask(Target.RootPid, Read);
+        }
+        else
+        {
+            Read();
+        }
+
+        bool Read()
+        {
+            DeviceFiles.ReadAll(session, files, names);
+            return true;
+        }
+    }
 
     private void ThawWhenDone()
     {

@@ -10,7 +10,7 @@ namespace Holdfast.KernelBridge.CharDevice;
 internal static class DeviceFiles
 {
     private static readonly string[] texts =
-        ["stat", "status", "smaps", "cmdline", "cgroup", "limits", "timers", "personality", "oom_score_adj", "coredump_filter", "auxv", "timens_offsets"];
+        ["stat", "status", "smaps", "cmdline", "cgroup", "limits", "numa_maps", "timers", "personality", "oom_score_adj", "coredump_filter", "auxv", "timens_offsets", "mountinfo"];
 
     private static readonly string[] targets = ["cwd", "root", "exe", "ns/pid_for_children", "ns/time_for_children"];
 
@@ -20,23 +20,54 @@ internal static class DeviceFiles
     /// <param name="session">The session.</param>
     /// <param name="pid">The process.</param>
     /// <param name="reference">A process whose namespaces it must share.</param>
-    public static ProcSnapshot Read(CkptSession session, int pid, int reference)
+    /// <param name="state">Its state, where it stands: who gets signals about its open files shows there only, and is not asked before.</param>
+    public static ProcSnapshot Read(CkptSession session, int pid, int reference, DeviceState? state = null)
     {
         ProcSnapshot snapshot = new();
         string directory = $"/proc/{pid}";
-        session.Read(
+        ReadAll(
+            session, snapshot,
             [
                 $"n{directory}/task", $"n{directory}/fd", .. texts.Select(name => $"f{directory}/{name}"), .. targets.Concat(namespaces).Select(name => $"l{directory}/{name}"), $"s{directory}/exe",
                 .. namespaces.SelectMany(name => (string[])[$"l/proc/{reference}/{name}", $"l/proc/self/{name}"]), "f/proc/self/timens_offsets",
-            ],
-            (name, error, bytes) => Take(snapshot, name, error, bytes));
-        List<string> rest = [.. Rest(snapshot, pid)];
-        if (rest.Count > 0)
+            ]);
+        ReadAll(session, snapshot, [.. Rest(snapshot, pid)]);
+        ReadAll(session, snapshot, [.. Named(snapshot, pid)]);
+        if (state is null)
         {
-            session.Read(rest, (name, error, bytes) => Take(snapshot, name, error, bytes));
+            Descriptors(snapshot, pid).ToList().ForEach(number => snapshot.AddOwner(pid, number, default));
         }
 
+        state?.AddTo(snapshot);
+
         return snapshot;
+    }
+
+    /// <summary>Reads files.</summary>
+    /// <param name="session">The session.</param>
+    /// <param name="snapshot">Where they go.</param>
+    /// <param name="names">Their names with what is asked for in front, see <see cref="CkptSession.Read"/>.</param>
+    public static void ReadAll(CkptSession session, ProcSnapshot snapshot, IReadOnlyList<string> names)
+    {
+        if (names.Count > 0)
+        {
+            session.Read(names, (name, error, bytes) => Take(snapshot, name, error, bytes));
+        }
+    }
+
+    private static IReadOnlyList<int> Descriptors(ProcSnapshot snapshot, int pid) => snapshot.TryNumbers($"/proc/{pid}/fd", out IReadOnlyList<int>? descriptors) ? descriptors! : [];
+
+    /// <summary>What the names lead to by which regular files were opened.</summary>
+    private static IEnumerable<string> Named(ProcSnapshot snapshot, int pid)
+    {
+        foreach (int number in Descriptors(snapshot, pid))
+        {
+            string path = $"/proc/{pid}/fd/{number}";
+            if (snapshot.TryLink(path, out string? link, out _) && link?.StartsWith('/') == true && snapshot.TryIdentity(path, out FileIdentity? identity) && identity?.Type == FileIdentity.Regular)
+            {
+                yield return $"s/proc/{pid}/root{link}";
+            }
+        }
     }
 
     private static IEnumerable<string> Rest(ProcSnapshot snapshot, int pid)
@@ -48,14 +79,13 @@ internal static class DeviceFiles
         }
 
         snapshot.TryNumbers($"{directory}/task", out IReadOnlyList<int>? threads);
-        snapshot.TryNumbers($"{directory}/fd", out IReadOnlyList<int>? descriptors);
         return
         [
             $"f/proc/{ProcessStat.Parse(Encoding.UTF8.GetString(stat)).ParentPid}/status",
             .. (threads ?? []).SelectMany(tid => (string[])[.. ((string[])["status", "stat", "sched", "wchan"]).Select(name => $"f{directory}/task/{tid}/{name}"), $"f/proc/{tid}/task/{tid}/stat"]),
             .. (threads ?? []).Where(tid => tid != pid).SelectMany(tid => namespaces.Select(name => $"l{directory}/task/{tid}/{name}")),
-            .. (descriptors ?? []).SelectMany(number => (string[])[$"l{directory}/fd/{number}", $"s{directory}/fd/{number}", $"f{directory}/fdinfo/{number}"]),
-            .. MemoryMap.Parse(maps).Where(map => map.Inode != 0).Select(map => $"s{MappedFiles.Link(pid, map.Start, map.End)}"),
+            .. Descriptors(snapshot, pid).SelectMany(number => (string[])[$"l{directory}/fd/{number}", $"s{directory}/fd/{number}", $"f{directory}/fdinfo/{number}"]),
+            .. MemoryMap.Parse(maps).Where(map => map.Inode != 0).Select(map => MappedFiles.Link(pid, map.Start, map.End)).SelectMany(link => (string[])[$"s{link}", $"l{link}"]),
         ];
     }
 
@@ -76,7 +106,9 @@ internal static class DeviceFiles
                 snapshot.AddNumbers(path, numbers);
                 break;
             default:
-                snapshot.AddIdentity(path, error == 0 ? Identity(MemoryMarshal.Read<CkptStructures.Stat>(bytes)) : null);
+                CkptStructures.Stat stat = error == 0 ? MemoryMarshal.Read<CkptStructures.Stat>(bytes) : default;
+                snapshot.AddIdentity(path, error == 0 ? Identity(stat) : null);
+                snapshot.AddFileSystem(path, (long)stat.Filesystem);
                 break;
         }
     }

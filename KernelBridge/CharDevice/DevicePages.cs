@@ -1,6 +1,6 @@
-using System.Buffers;
 using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Resources;
 
 namespace Holdfast.KernelBridge.CharDevice;
@@ -10,13 +10,14 @@ namespace Holdfast.KernelBridge.CharDevice;
 /// <param name="pid">The process.</param>
 internal sealed class DevicePages(CkptSession session, int pid)
 {
-    private const int BufferSize = 8 << 20;
+    // What of it is not needed takes no memory.
+    private const int BufferSize = 16 << 20;
 
     private const int RunSize = 1 << 20;
 
     private static readonly byte[] zeros = new byte[PagePump.PageSize];
 
-    private readonly byte[] run = new byte[RunSize];
+    private byte[] run = [];
     private long start;
     private int length;
 
@@ -24,18 +25,25 @@ internal sealed class DevicePages(CkptSession session, int pid)
     /// <param name="areas">Ascending.</param>
     /// <param name="stream">The stream that they belong to.</param>
     /// <param name="sink">Where pages go.</param>
-    public PageCounts Pump(IReadOnlyList<Area> areas, string stream, IPageSink sink)
+    public unsafe PageCounts Pump(IReadOnlyList<Area> areas, string stream, IPageSink sink)
     {
         CkptStructures.Range[] ranges = [.. areas.Select(area => new CkptStructures.Range { Start = area.Map.Start, End = area.Map.End })];
         PageCounts counts = new(0, 0, 0, 0, 0);
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(BufferSize);
+        nint room = Libc.mmap(0, BufferSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
+        if (room == -1)
+        {
+            throw new BridgeException("device.pages", $"making room for pages of process {pid}", Errno.Text(Libc.LastError));
+        }
+
+        Span<byte> buffer = new((void*)room, BufferSize);
+        run = LargeArrays<byte>.Pool.Rent(RunSize);
         int at = 0;
         long own = 0, filled = 0;
         try
         {
             for (ulong next = 0; next != ulong.MaxValue && ranges.Length > 0;)
             {
-                ReadOnlySpan<byte> records = buffer.AsSpan(0, session.Pages(pid, ranges, ref next, buffer));
+                ReadOnlySpan<byte> records = buffer[..session.Pages(pid, ranges, ref next, buffer)];
                 while (records.Length > 0)
                 {
                     CkptStructures.Page page = MemoryMarshal.Read<CkptStructures.Page>(records);
@@ -71,7 +79,8 @@ internal sealed class DevicePages(CkptSession session, int pid)
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(buffer);
+            LargeArrays<byte>.Pool.Return(run);
+            _ = Libc.munmap(room, BufferSize);
         }
 
         long Pages(Func<Area, bool> which) => areas.Where(which).Sum(area => (long)area.Map.Length) / PagePump.PageSize;

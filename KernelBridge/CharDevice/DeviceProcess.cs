@@ -51,7 +51,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         {
             state = new DeviceState(records);
             bound = deadline;
-            files = DeviceFiles.Read(application.Session, pid, application.Reference.Pid);
+            files = DeviceFiles.Read(application.Session, pid, application.Reference.Pid, state);
             application.Add(files);
         }
 

@@ -9,6 +9,7 @@ internal sealed class DeviceState
     private readonly List<DeviceThread> threads = [];
     private readonly List<byte[]> shared = [];
     private readonly HashSet<int> semaphores = [];
+    private readonly List<CkptStructures.File> files = [];
     private readonly Dictionary<uint, CkptStructures.Action> actions = [];
     private readonly Dictionary<uint, CkptStructures.Timer> timers = [];
     private readonly Dictionary<int, CkptStructures.PosixTimer> posixTimers = [];
@@ -44,6 +45,26 @@ internal sealed class DeviceState
 
     /// <summary>Descriptors that are eventfds with EFD_SEMAPHORE, where that was asked.</summary>
     public IReadOnlySet<int> Semaphores => semaphores;
+
+    /// <summary>Adds what it says of open files and of what is shared.</summary>
+    /// <param name="snapshot">Where it goes.</param>
+    public void AddTo(ProcSnapshot snapshot)
+    {
+        int pid = Process.Pid;
+        snapshot.AddObject(pid, Libc.KCMP_VM, 0, Process.Memory);
+        snapshot.AddObject(pid, Libc.KCMP_SIGHAND, 0, Process.Actions);
+        foreach (DeviceThread thread in threads)
+        {
+            snapshot.AddObject(thread.Tid, Libc.KCMP_FILES, 0, thread.Files);
+            snapshot.AddObject(thread.Tid, Libc.KCMP_FS, 0, thread.Directories);
+        }
+
+        foreach (CkptStructures.File file in files)
+        {
+            snapshot.AddOwner(pid, (int)file.Fd, new FileOwner((int)file.OwnerType, file.Owner, file.OwnerSignal, file.OwnerUid, file.OwnerEuid));
+            snapshot.AddObject(pid, Libc.KCMP_FILE, file.Fd, file.Description);
+        }
+    }
 
     /// <summary>What it does on signals.</summary>
     public IReadOnlyDictionary<uint, CkptStructures.Action> Actions => actions;
@@ -90,6 +111,7 @@ internal sealed class DeviceState
                 break;
             case CkptAbi.RecordFile:
                 CkptStructures.File file = MemoryMarshal.Read<CkptStructures.File>(record);
+                files.Add(file);
                 if ((file.State & CkptAbi.FileSemaphore) != 0)
                 {
                     semaphores.Add((int)file.Fd);

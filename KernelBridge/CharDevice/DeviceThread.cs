@@ -25,6 +25,12 @@ internal sealed class DeviceThread(DeviceState process, CkptStructures.Thread re
     /// <summary>CKPT_THREAD_….</summary>
     public uint Flags => record.Flags;
 
+    /// <summary>Which table of descriptors it has: the same number for the same one.</summary>
+    public ulong Files => record.Files;
+
+    /// <summary>The same of its directories.</summary>
+    public ulong Directories => record.Directories;
+
     /// <summary>Its registers.</summary>
     public UserRegisters Registers { get; private set; }
 

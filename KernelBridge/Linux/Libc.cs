@@ -100,7 +100,8 @@ internal static unsafe partial class Libc
     public static long ptrace(long request, int tid, long address, long data) => syscall(101, request, tid, address, data, 0, 0);
 
     /// <summary>kcmp(2): 0 equal, 1 and 2 ordered, 3 unequal without order, -1 error.</summary>
-    public static int kcmp(int pid1, int pid2, int type, long index1, long index2) => (int)syscall(312, pid1, pid2, type, index1, index2, 0);
+    public static int kcmp(int pid1, int pid2, int type, long index1, long index2) =>
+        ProcSnapshot.Current is { } ahead && ahead.TryCompare(pid1, pid2, type, index1, index2, out int known) ? known : (int)syscall(312, pid1, pid2, type, index1, index2, 0);
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int poll(ulong* fds, nuint count, int timeout);
@@ -108,9 +109,17 @@ internal static unsafe partial class Libc
     [LibraryImport("libc", SetLastError = true)]
     private static partial int statfs([MarshalAs(UnmanagedType.LPUTF8Str)] string path, long* buffer);
 
+    /// <summary>What statfs(2) says of a tmpfs.</summary>
+    public const long TmpfsMagic = 0x01021994;
+
     /// <summary>The magic number of the file system that holds a file (statfs(2)); 0 when it cannot be asked.</summary>
     public static long FileSystemType(string path)
     {
+        if (ProcSnapshot.Current is { } ahead && ahead.TryFileSystem(path, out long known))
+        {
+            return known;
+        }
+
         long* buffer = stackalloc long[32];
         return statfs(path, buffer) < 0 ? 0 : buffer[0];
     }

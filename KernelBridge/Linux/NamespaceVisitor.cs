@@ -17,7 +17,11 @@ internal sealed class NamespaceVisitor : IDisposable
     // By the name of the namespace that they are in, such as "ipc:[4026532182]", which nobody else can get while they are there.
     private static readonly ConcurrentDictionary<string, NamespaceVisitor> all = new();
 
-    private readonly BlockingCollection<Action> questions = [];
+    // Whoever waits for the next question sleeps: to turn round meanwhile, as a BlockingCollection does, takes a processor from the application.
+    private readonly ConcurrentQueue<Action> questions = [];
+    private readonly AutoResetEvent asked = new(false);
+    private readonly Lock gate = new();
+    private bool leaves;
     private readonly List<string> names = [];
 
     private NamespaceVisitor(int pid)
@@ -50,7 +54,7 @@ internal sealed class NamespaceVisitor : IDisposable
             {
                 return there.Run(question);
             }
-            catch (InvalidOperationException) when (there.questions.IsAddingCompleted)
+            catch (ObjectDisposedException)
             {
                 // It has just left.
             }
@@ -66,7 +70,11 @@ internal sealed class NamespaceVisitor : IDisposable
     public void Dispose()
     {
         names.ForEach(name => all.TryRemove(new KeyValuePair<string, NamespaceVisitor>(name, this)));
-        questions.CompleteAdding();
+        lock (gate)
+        {
+            leaves = true;
+            asked.Set();
+        }
     }
 
     private static string? Name(string pid, string kind) => ProcFs.TryLink($"/proc/{pid}/ns/{kind}");
@@ -83,9 +91,23 @@ internal sealed class NamespaceVisitor : IDisposable
 
     private void Answer()
     {
-        foreach (Action question in questions.GetConsumingEnumerable())
+        while (true)
         {
-            question();
+            while (questions.TryDequeue(out Action? question))
+            {
+                question();
+            }
+
+            lock (gate)
+            {
+                if (leaves && questions.IsEmpty)
+                {
+                    asked.Dispose();
+                    return;
+                }
+            }
+
+            asked.WaitOne();
         }
     }
 
@@ -94,20 +116,28 @@ internal sealed class NamespaceVisitor : IDisposable
         T? answer = default;
         ExceptionDispatchInfo? failure = null;
         using ManualResetEventSlim done = new(false, 0);
-        questions.Add(() =>
+        ProcSnapshot? ahead = ProcSnapshot.Current;
+        lock (gate)
         {
-            try
+            ObjectDisposedException.ThrowIf(leaves, this);
+            questions.Enqueue(() =>
             {
-                answer = question();
-            }
-            catch (Exception e)
-            {
-                // Thrown again where it was asked.
-                failure = ExceptionDispatchInfo.Capture(e);
-            }
+                try
+                {
+                    using IDisposable? use = ahead?.Use();
+                    answer = question();
+                }
+                catch (Exception e)
+                {
+                    // Thrown again where it was asked.
+                    failure = ExceptionDispatchInfo.Capture(e);
+                }
 
-            done.Set();
-        });
+                done.Set();
+            });
+            asked.Set();
+        }
+
         done.Wait();
         failure?.Throw();
         return answer!;

@@ -13,6 +13,9 @@ internal sealed class ProcSnapshot
     private readonly Dictionary<string, (string? Target, int Error)> links = [];
     private readonly Dictionary<string, FileIdentity?> identities = [];
     private readonly Dictionary<string, IReadOnlyList<int>> lists = [];
+    private readonly Dictionary<string, long> fileSystems = [];
+    private readonly Dictionary<(int Pid, int Number), FileOwner> owners = [];
+    private readonly Dictionary<(int Pid, int Type, long Index), ulong> objects = [];
 
     /// <summary>What this thread uses; null when it asks the kernel.</summary>
     public static ProcSnapshot? Current => current;
@@ -40,6 +43,9 @@ internal sealed class ProcSnapshot
         Copy(other.links, links);
         Copy(other.identities, identities);
         Copy(other.lists, lists);
+        Copy(other.fileSystems, fileSystems);
+        Copy(other.owners, owners);
+        Copy(other.objects, objects);
     }
 
     /// <summary>A file.</summary>
@@ -79,11 +85,44 @@ internal sealed class ProcSnapshot
     /// <summary>Whether the names in a directory are known.</summary>
     public bool TryNumbers(string directory, out IReadOnlyList<int>? numbers) => lists.TryGetValue(directory, out numbers);
 
-    private static void Copy<T>(Dictionary<string, T> from, Dictionary<string, T> to)
+    /// <summary>The magic number of the file system that a path leads to.</summary>
+    public void AddFileSystem(string path, long type) => fileSystems[path] = type;
+
+    /// <summary>Whether that is known.</summary>
+    public bool TryFileSystem(string path, out long type) => fileSystems.TryGetValue(path, out type);
+
+    /// <summary>Who gets signals about an open file.</summary>
+    public void AddOwner(int pid, int number, FileOwner owner) => owners[(pid, number)] = owner;
+
+    /// <summary>Whether that is known.</summary>
+    public bool TryOwner(int pid, int number, out FileOwner owner) => owners.TryGetValue((pid, number), out owner);
+
+    /// <summary>Which of the kernel's objects a process has: the same number for the same one.</summary>
+    /// <param name="pid">The process or thread.</param>
+    /// <param name="type">KCMP_….</param>
+    /// <param name="index">Of KCMP_FILE the descriptor, else 0.</param>
+    /// <param name="identity">The number.</param>
+    public void AddObject(int pid, int type, long index, ulong identity) => objects[(pid, type, index)] = identity;
+
+    /// <summary>What kcmp(2) says, where both objects are known.</summary>
+    public bool TryCompare(int pid1, int pid2, int type, long index1, long index2, out int order)
     {
-        foreach ((string path, T value) in from)
+        order = 0;
+        if (!objects.TryGetValue((pid1, type, index1), out ulong first) || !objects.TryGetValue((pid2, type, index2), out ulong second))
         {
-            to[path] = value;
+            return false;
+        }
+
+        order = first == second ? 0 : first < second ? 1 : 2;
+        return true;
+    }
+
+    private static void Copy<TKey, TValue>(Dictionary<TKey, TValue> from, Dictionary<TKey, TValue> to)
+        where TKey : notnull
+    {
+        foreach ((TKey key, TValue value) in from)
+        {
+            to[key] = value;
         }
     }
 

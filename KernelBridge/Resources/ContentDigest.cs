@@ -10,15 +10,13 @@ namespace Holdfast.KernelBridge.Resources;
 /// </summary>
 internal static class ContentDigest
 {
-    private const long TmpfsMagic = 0x01021994;
-
     /// <summary>The digest of a file in tmpfs; null for any other.</summary>
     /// <param name="link">A path that leads to it.</param>
     /// <param name="identity">What it is.</param>
     /// <exception cref="BridgeException"><c>file.unreadable</c>.</exception>
     public static byte[]? Of(string link, FileIdentity identity)
     {
-        if (Libc.FileSystemType(link) != TmpfsMagic)
+        if (Libc.FileSystemType(link) != Libc.TmpfsMagic)
         {
             return null;
         }

@@ -105,30 +105,27 @@ internal sealed class DescriptorFacts
     /// <param name="carrier">The application's descriptor of the socket.</param>
     public static DescriptorFacts? OfOurs(int number, DescriptorFacts carrier)
     {
-        int pidfd = Libc.pidfd_open(Environment.ProcessId);
-        DescriptorFacts? facts = Read(pidfd, Environment.ProcessId, carrier.InnerPid, number, carrier);
-        _ = pidfd >= 0 ? Libc.close(pidfd) : 0;
-        return facts;
+        using PidFd self = new(Environment.ProcessId);
+        return Read(self, Environment.ProcessId, carrier.InnerPid, number, carrier);
     }
 
     /// <summary>Every descriptor of a process; one that closes meanwhile is left out.</summary>
     public static List<DescriptorFacts> ReadAll(int pid, int innerPid)
     {
         List<DescriptorFacts> all = [];
-        int pidfd = Libc.pidfd_open(pid);
+        using PidFd process = new(pid);
         foreach (int number in ProcFs.Numbers($"/proc/{pid}/fd"))
         {
-            if (Read(pidfd, pid, innerPid, number, null) is { } facts)
+            if (Read(process, pid, innerPid, number, null) is { } facts)
             {
                 all.Add(facts);
             }
         }
 
-        _ = pidfd >= 0 ? Libc.close(pidfd) : 0;
         return all;
     }
 
-    private static DescriptorFacts? Read(int pidfd, int pid, int innerPid, int number, DescriptorFacts? carrier)
+    private static DescriptorFacts? Read(PidFd process, int pid, int innerPid, int number, DescriptorFacts? carrier)
     {
         // A process that runs may close and open a number all the time: a gap between two of these looks like a file that says nothing of itself.
         string? link;
@@ -181,23 +178,39 @@ internal sealed class DescriptorFacts
         {
             Pid = pid, InnerPid = innerPid, Number = number, Carrier = carrier, Link = link, Identity = identity,
             Flags = flags & ~(Libc.O_CLOEXEC | Libc.O_LARGEFILE | SignalDrivenFiles.O_ASYNC), CloseOnExec = (flags & Libc.O_CLOEXEC) != 0, Position = position, Locks = locks, Info = info,
-            Signals = AskSignals(pidfd, number, (flags & SignalDrivenFiles.O_ASYNC) != 0),
+            Signals = Owner(process, pid, number) is { } owner ? SignalDrivenFiles.Of(owner, (flags & SignalDrivenFiles.O_ASYNC) != 0) : null,
         };
     }
 
     /// <summary>Asks the open file description itself, through a copy of the descriptor (pidfd_getfd(2)) that lives for the moment of the question.</summary>
-    private static SignalDrivenImage? AskSignals(int pidfd, int number, bool async)
+    private static FileOwner? Owner(PidFd process, int pid, int number)
     {
-        int copy = pidfd < 0 ? -1 : Libc.pidfd_getfd(pidfd, number);
+        if (ProcSnapshot.Current is { } ahead && ahead.TryOwner(pid, number, out FileOwner known))
+        {
+            return known;
+        }
+
+        int copy = process.Descriptor < 0 ? -1 : Libc.pidfd_getfd(process.Descriptor, number);
         if (copy < 0)
         {
             return null;
         }
 
-        SignalDrivenImage? signals = SignalDrivenFiles.Ask(copy, async);
+        FileOwner? owner = FileOwner.TryOf(copy);
         _ = Libc.close(copy);
-        return signals;
+        return owner;
     }
 
     public Refusal Refuse(string code, string why, string remedy) => new(code, InnerPid, ReportedNumber, Link, why, remedy);
+
+    /// <summary>A pidfd of a process, opened when it is first needed.</summary>
+    private sealed class PidFd(int pid) : IDisposable
+    {
+        private int? descriptor;
+
+        /// <summary>Negative when the process is gone.</summary>
+        public int Descriptor => descriptor ??= Libc.pidfd_open(pid);
+
+        public void Dispose() => _ = descriptor >= 0 ? Libc.close(descriptor.Value) : 0;
+    }
 }

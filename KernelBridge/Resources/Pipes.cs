@@ -76,6 +76,12 @@ internal sealed class Pipes : IDescriptorKind
         try
         {
             int capacity = Libc.fcntl(fd, F_GETPIPE_SZ, 0);
+            int waiting = 1;
+            if (Libc.ioctl(fd, TerminalCalls.FIONREAD, &waiting) == 0 && waiting == 0)
+            {
+                return new PipeImage(id, capacity, [], []);
+            }
+
             if (Libc.pipe2(copy, Libc.O_CLOEXEC | Libc.O_NONBLOCK) < 0 || Libc.fcntl(copy[1], F_SETPIPE_SZ, Math.Max(capacity, 4096)) < 0)
             {
                 throw new BridgeException("pipe.unreadable", "making a pipe for a copy", Errno.Text(Libc.LastError));

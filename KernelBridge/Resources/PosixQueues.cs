@@ -18,6 +18,8 @@ internal sealed class PosixQueues : IDescriptorKind
     private const int CLONE_NEWNS = 0x00020000;
     private const ulong MS_REC = 0x4000, MS_PRIVATE = 0x40000;
 
+    private const int EntrySize = 20;
+
     // On which the queues are listed, in mount namespaces of our own.
     private const string Place = "/dev";
 
@@ -58,6 +60,12 @@ internal sealed class PosixQueues : IDescriptorKind
         isMounted = isMounted
             || (Libc.unshare(CLONE_NEWNS) == 0 && Libc.mount("none", "/", null, MS_REC | MS_PRIVATE, 0) == 0 && Libc.mount("mqueue", Place, "mqueue", 0, 0) == 0);
         if (!isMounted)
+        {
+            return queues;
+        }
+
+        // Each queue adds to the size of the directory; without any it is that of two entries (DIRENT_SIZE of ipc/mqueue.c).
+        if (FileIdentity.TryOf(Place)?.Size == 2 * EntrySize)
         {
             return queues;
         }

@@ -19,20 +19,15 @@ internal sealed class ProcessAttributes : IProcessResource
     public static Refusal Refuse32Bit(ProcessView view) => view.Refuse("process.32bit", "program", "it runs 32-bit code", "run a 64-bit build");
 
     /// <summary>EI_CLASS of the executed file; elf(5).</summary>
-    private static bool Is32Bit(int pid)
+    private static unsafe bool Is32Bit(int pid)
     {
+        // On its way out, or another user's, it cannot be opened: the registers tell when it stands.
         const byte ELFCLASS32 = 1;
-        Span<byte> begin = stackalloc byte[5];
-        try
-        {
-            using Microsoft.Win32.SafeHandles.SafeFileHandle file = File.OpenHandle($"/proc/{pid}/exe", FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-            return RandomAccess.Read(file, begin, 0) == begin.Length && begin.StartsWith("\u007fELF"u8) && begin[4] == ELFCLASS32;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // On its way out, or another user's: the registers tell when it stands.
-            return false;
-        }
+        byte* begin = stackalloc byte[5];
+        int file = Libc.open($"/proc/{pid}/exe", Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
+        bool found = file >= 0 && Libc.pread(file, begin, 5, 0) == 5 && new ReadOnlySpan<byte>(begin, 4).SequenceEqual("\u007fELF"u8) && begin[4] == ELFCLASS32;
+        _ = file >= 0 ? Libc.close(file) : 0;
+        return found;
     }
 
     public IEnumerable<Refusal> Check(ProcessView view)
@@ -42,7 +37,8 @@ internal sealed class ProcessAttributes : IProcessResource
             yield return view.Refuse("process.shadow-stack", "shadow stack", "it runs with a shadow stack", "start it with GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK");
         }
 
-        if (Is32Bit(view.Pid))
+        // Whoever reads ahead sees its registers.
+        if (ProcSnapshot.Current is null && Is32Bit(view.Pid))
         {
             yield return Refuse32Bit(view);
         }

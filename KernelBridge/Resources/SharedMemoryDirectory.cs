@@ -14,6 +14,8 @@ internal static class SharedMemoryDirectory
 
     private const string Inside = Place + "/";
 
+    private const int EntrySize = 20;
+
     /// <summary>Whether a process has a file system of its own there.</summary>
     public static bool HasOwn(int pid) =>
         FileSystem(pid.ToString(System.Globalization.CultureInfo.InvariantCulture)) is { } its && its != FileSystem("self");
@@ -42,7 +44,8 @@ internal static class SharedMemoryDirectory
         string root = Root(rootPid);
         List<(string, FileIdentity)> entries = [];
         EnumerationOptions all = new() { RecurseSubdirectories = true, AttributesToSkip = FileAttributes.None };
-        if (!Directory.Exists(root + Place))
+        // Each entry adds to the size of a directory of tmpfs; without any it is that of two (BOGO_DIRENT_SIZE of mm/shmem.c).
+        if (FileIdentity.TryOf(root + Place) is not { Type: FileIdentity.DirectoryType } place || (place.Size == 2 * EntrySize && Libc.FileSystemType(root + Place) == Libc.TmpfsMagic))
         {
             return entries;
         }

@@ -16,31 +16,18 @@ internal static class SignalDrivenFiles
     /// <summary>O_ASYNC of fcntl(2). Given to open(2) it would be set without any effect, so it is never among the flags of an image.</summary>
     public const int O_ASYNC = 0x2000;
 
-    private const int F_SETSIG = 10, F_GETSIG = 11, F_SETOWN_EX = 15, F_GETOWN_EX = 16, F_GETOWNER_UIDS = 17;
+    private const int F_SETSIG = 10, F_SETOWN_EX = 15;
 
     // What fcntl(2) F_SETFL would take away if it were not said again; O_NOATIME is the last.
     private const int Kept = Libc.O_APPEND | Libc.O_NONBLOCK | Libc.O_DIRECT | 0x40000;
 
-    /// <summary>Asks an open file, through a descriptor of ours.</summary>
-    /// <param name="copy">The descriptor.</param>
-    /// <param name="async">Whether O_ASYNC is among its flags.</param>
+    /// <summary>What there is to capture of an owner.</summary>
+    /// <param name="owner">As the kernel names it: none that is gone, but still what kind it was of.</param>
+    /// <param name="async">Whether O_ASYNC is among the flags of the open file.</param>
     /// <returns>With the host's number of the owner; null for a file that sends no signals and has nothing set.</returns>
-    public static unsafe SignalDrivenImage? Ask(int copy, bool async)
-    {
-        (int Kind, int Number) owner = default;
-        if (Libc.fcntl(copy, F_GETOWN_EX, (nint)(&owner)) < 0)
-        {
-            return null;
-        }
-
-        // The kernel names no owner that is gone, but still what kind it was of.
-        int signal = Math.Max(0, Libc.fcntl(copy, F_GETSIG, 0));
-        (uint Real, uint Effective) user = default;
-        _ = Libc.fcntl(copy, F_GETOWNER_UIDS, (nint)(&user));
-        return owner == default && signal == 0 && !async
-            ? null
-            : new SignalDrivenImage((SignalOwnerKind)owner.Kind, owner.Number, signal, async, owner.Number == 0 ? 0 : user.Real, owner.Number == 0 ? 0 : user.Effective);
-    }
+    public static SignalDrivenImage? Of(in FileOwner owner, bool async) => (owner.Kind, owner.Number, owner.Signal) == default && !async
+        ? null
+        : new SignalDrivenImage((SignalOwnerKind)owner.Kind, owner.Number, owner.Signal, async, owner.Number == 0 ? 0 : owner.User, owner.Number == 0 ? 0 : owner.EffectiveUser);
 
     /// <summary>What of it cannot be captured.</summary>
     /// <param name="inspections">All processes.</param>

@@ -29,7 +29,7 @@ internal static unsafe partial class SystemVMemory
             yield break;
         }
 
-        foreach (long[] line in HugePagesExist() ? loose : [])
+        foreach (long[] line in loose.Count > 0 && HugePagesExist() ? loose : [])
         {
             bool huge = Attached((int)line[1], line[3], own => Libc.FileSystemType(own.Path) == HugetlbMagic);
             if (huge)

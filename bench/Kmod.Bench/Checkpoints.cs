@@ -1,11 +1,16 @@
 using System.Diagnostics;
+using System.Text.Json.Serialization;
 using Holdfast.KernelBridge;
 
 namespace Holdfast.Kmod.Bench;
 
 /// <summary>What one checkpoint took.</summary>
 internal sealed record Measured(
-    string Case, string Bridge, long SystemCalls, long SystemCallsInFreeze, long Stops, long Bytes, double FreezeMilliseconds, double Milliseconds, IReadOnlyDictionary<int, long> Calls);
+    string Case, string Bridge, long SystemCalls, long WithoutWaiting, long SystemCallsInFreeze, long Stops, long Bytes, double FreezeMilliseconds, double Milliseconds, IReadOnlyDictionary<int, long> Calls);
+
+/// <summary>How that is written.</summary>
+[JsonSerializable(typeof(List<Measured>))]
+internal sealed partial class MeasuredJson : JsonSerializerContext;
 
 /// <summary>Takes checkpoints through the contract, as a coordinator does, and keeps nothing of them.</summary>
 internal static class Checkpoints
@@ -22,7 +27,7 @@ internal static class Checkpoints
         KernelCounts? freeze = null;
         _ = Take(bridge, target, inFreeze => freeze = KernelCounts.Of(inFreeze));
         return new Measured(
-            name, bridge.Name, counts.SystemCalls, freeze!.SystemCalls, counts.Stops, counts.BytesRead + (bridge.Name == "device" ? taken.Bytes : 0), taken.Freeze.TotalMilliseconds, milliseconds, counts.Calls);
+            name, bridge.Name, counts.SystemCalls, counts.OfOurs, freeze!.SystemCalls, counts.Stops, counts.BytesRead + (bridge.Name == "device" ? taken.Bytes : 0), taken.Freeze.TotalMilliseconds, milliseconds, counts.Calls);
     }
 
     /// <summary>Takes one.</summary>

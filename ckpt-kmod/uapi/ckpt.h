@@ -18,7 +18,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define CKPT_ABI_VERSION 2
+#define CKPT_ABI_VERSION 3
 
 /* Bits of ckpt_version.features. */
 #define CKPT_FEATURE_FREEZE	(1ULL << 0)	/* FREEZE and THAW */
@@ -136,6 +136,8 @@ struct ckpt_process {
 	__u32 membarrier;	/* as MEMBARRIER_CMD_GET_REGISTRATIONS of membarrier(2) has it */
 	__u32 protection_keys;	/* a bit for each that pkey_alloc(2) has given */
 	__u32 reserved;
+	__u64 memory;		/* as ckpt_thread.files, of its memory */
+	__u64 actions;		/* and of its signal actions */
 };
 
 #define CKPT_PROCESS_SUBREAPER		(1U << 0)	/* PR_SET_CHILD_SUBREAPER of prctl(2) */
@@ -175,6 +177,12 @@ struct ckpt_thread {
 	__u32 policy;		/* of memory, as get_mempolicy(2) has it */
 	__u32 reserved2;
 	__u8 policy_nodes[128];
+	/*
+	 * Equal in a session, while those stand that it was said of, where
+	 * kcmp(2) finds them equal: their order means nothing.
+	 */
+	__u64 files;		/* of its table of descriptors */
+	__u64 directories;	/* of its directories */
 };
 
 #define CKPT_THREAD_TRACED	(1U << 0)
@@ -250,6 +258,12 @@ struct ckpt_file {
 	__u32 major, minor;
 	__u32 path;		/* bytes of the path, without padding */
 	__u32 state;		/* CKPT_FILE_* */
+	__u32 owner_type;	/* who gets signals about it, as F_GETOWN_EX of fcntl(2) has it: F_OWNER_* */
+	__s32 owner;		/* 0: nobody, or one that is gone or outside the session's pid namespace */
+	__s32 owner_signal;	/* F_GETSIG */
+	__u32 owner_uid, owner_euid;	/* F_GETOWNER_UIDS, in the user namespace of the opener */
+	__u32 reserved;
+	__u64 description;	/* as ckpt_thread.files, of the open file description */
 };
 
 #define CKPT_FILE_SEMAPHORE	(1U << 0)	/* an eventfd with EFD_SEMAPHORE: only where that was asked for */
@@ -415,6 +429,7 @@ struct ckpt_stat {
 	__u32 links;
 	__u32 major, minor;
 	__u32 raw_major, raw_minor;	/* of a device file */
+	__u64 filesystem;	/* f_type of statfs(2) */
 };
 
 #define CKPT_EVENT_BORN		1	/* pid is new, its parent is other */

@@ -66,7 +66,7 @@ internal sealed unsafe class WriteProtection : IDisposable
         {
             // Of Linux 6.13 and 6.14, which have guard pages and do not show them.
             ulong first = (ulong)page;
-            if (!map.ShowsGuards && Libc.madvise(page, PagePump.PageSize, Libc.MADV_GUARD_INSTALL) == 0)
+            if (!PageMap.ShowsGuards && Libc.madvise(page, PagePump.PageSize, Libc.MADV_GUARD_INSTALL) == 0)
             {
                 return "this kernel does not show guard pages";
             }

@@ -2,6 +2,8 @@
 /* What STATE says, held against what procfs and the process itself say. */
 #include "kit.h"
 #include <elf.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/time.h>
 #include <sys/user.h>
 
@@ -223,6 +225,98 @@ TEST(descriptors_are_those_of_proc_fd)
 		}
 	}
 	CHECK(known);
+}
+
+/* Descriptors 100 and 101 are one open file description, 102 is another of the same file; what signals are sent about is set of 100 and 103. */
+static void with_owners(void *unused)
+{
+	struct f_owner_ex process = { F_OWNER_PID, getpid() }, group = { F_OWNER_PGRP, getpgrp() };
+	int ends[2];
+
+	(void)unused;
+	CHECK(!pipe(ends));
+	CHECK(dup2(ends[0], 100) == 100 && dup2(ends[0], 101) == 101 && dup2(open("/proc/self/fd/100", O_RDONLY), 102) == 102 && dup2(ends[1], 103) == 103);
+	CHECK(!fcntl(100, F_SETOWN_EX, &process) && !fcntl(100, F_SETSIG, SIGUSR2) && !fcntl(100, F_SETFL, O_ASYNC));
+	CHECK(!setresuid(1, 2, 0) && !fcntl(103, F_SETOWN_EX, &group) && !setresuid(0, 0, 0));
+	idle(NULL);
+}
+
+static const struct ckpt_file *file_of(size_t length, uint32_t fd)
+{
+	const struct ckpt_file *file = NULL;
+
+	while ((file = next_record(length, file, CKPT_RECORD_FILE)))
+		if (file->fd == fd)
+			return file;
+	test_failed(__FILE__, __LINE__, "there is no such descriptor");
+}
+
+TEST(who_gets_signals_about_a_file_and_which_descriptors_are_one_file_is_told)
+{
+	pid_t pid = victim(with_owners, NULL);
+	int session = frozen_session(pid);
+	size_t length = take_state(session, pid);
+	const struct ckpt_file *own = file_of(length, 100), *same = file_of(length, 101), *other = file_of(length, 102), *write = file_of(length, 103);
+
+	CHECK(own->owner_type == F_OWNER_PID && own->owner == pid && own->owner_signal == SIGUSR2 && !own->owner_uid && !own->owner_euid && own->flags & O_ASYNC);
+	CHECK(own->description == same->description && own->owner == same->owner);
+	CHECK(own->description != other->description && !other->owner && !other->owner_signal && other->inode == own->inode);
+	CHECK(write->owner_type == F_OWNER_PGRP && write->owner == getpgid(pid) && !write->owner_signal && write->owner_uid == 1 && write->owner_euid == 2);
+}
+
+static void *wait_beside(void *unused)
+{
+	(void)unused;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void *wait_apart(void *apart)
+{
+	CHECK(!unshare(CLONE_FILES | CLONE_FS));
+	*(volatile int *)apart = 1;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void with_an_unshared_thread(void *unused)
+{
+	static volatile int apart;
+	pthread_t thread;
+
+	(void)unused;
+	CHECK(!pthread_create(&thread, NULL, wait_beside, NULL) && !pthread_create(&thread, NULL, wait_apart, (void *)&apart));
+	while (!apart)
+		usleep(1000);
+	idle(NULL);
+}
+
+TEST(what_threads_and_processes_share_is_told)
+{
+	pid_t pid = victim(with_an_unshared_thread, NULL), stranger = victim(idle, NULL);
+	int session = frozen_session(pid);
+	size_t length = take_state(session, pid);
+	const struct ckpt_process *process = next_record(length, NULL, CKPT_RECORD_PROCESS);
+	const struct ckpt_thread *first = next_record(length, NULL, CKPT_RECORD_THREAD), *second = next_record(length, first, CKPT_RECORD_THREAD),
+				 *third = next_record(length, second, CKPT_RECORD_THREAD);
+	struct ckpt_process own = *process;
+	uint64_t files = first->files;
+
+	CHECK(second->files == files && second->directories == first->directories);
+	CHECK(third->files != files && third->directories != first->directories);
+	/* The same again, and no address. */
+	length = take_state(session, pid);
+	process = next_record(length, NULL, CKPT_RECORD_PROCESS);
+	first = next_record(length, NULL, CKPT_RECORD_THREAD);
+	CHECK(process->memory == own.memory && process->actions == own.actions && first->files == files && files >> 47 != 0x1ffff);
+	/* Another session names it otherwise. */
+	close(session);
+	session = frozen_session(stranger);
+	length = take_state(session, stranger);
+	process = next_record(length, NULL, CKPT_RECORD_PROCESS);
+	CHECK(process->memory != own.memory && process->actions != own.actions);
 }
 
 TEST(too_little_room_is_told_and_nothing_is_written)
