@@ -98,7 +98,7 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
     public long PrivateMemory(ApplicationTarget target) => ptrace.PrivateMemory(target);
 
     /// <inheritdoc/>
-    public IRendezvous? BeginRendezvous(ApplicationTarget target) => ptrace.BeginRendezvous(target);
+    public IRendezvous? BeginRendezvous(ApplicationTarget target) => PtraceBridge.BeginRendezvous(target, DeviceMeetingPoint.TryMake);
 
     /// <inheritdoc/>
     public IMemoryLoading? ContinueLoading(ApplicationTarget target, Func<LoadingSource> source) => ptrace.ContinueLoading(target, source);

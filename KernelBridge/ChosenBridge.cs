@@ -31,7 +31,7 @@ public sealed class ChosenBridge(PtraceBridge ptrace, CharDeviceBridge device) :
     public long PrivateMemory(ApplicationTarget target) => ptrace.PrivateMemory(target);
 
     /// <inheritdoc/>
-    public IRendezvous? BeginRendezvous(ApplicationTarget target) => ptrace.BeginRendezvous(target);
+    public IRendezvous? BeginRendezvous(ApplicationTarget target) => WhyNot(target) is null ? device.BeginRendezvous(target) : ptrace.BeginRendezvous(target);
 
     /// <inheritdoc/>
     public IMemoryLoading? ContinueLoading(ApplicationTarget target, Func<LoadingSource> source) => ptrace.ContinueLoading(target, source);

@@ -55,8 +55,10 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
         ApplicationProcesses.Find(target).Sum(pid => ProcessStatus.TryRead(pid) is { } status ? (status.Kibibytes("RssAnon") + status.Kibibytes("VmSwap")) * 1024 : 0);
 
     /// <inheritdoc/>
-    public IRendezvous? BeginRendezvous(ApplicationTarget target) =>
-        target.Scope == ApplicationScope.Space && InterceptBoard.TryOpen(target.RootPid) is { } board ? new Rendezvous(target, board) : null;
+    public IRendezvous? BeginRendezvous(ApplicationTarget target) => BeginRendezvous(target, null);
+
+    internal static IRendezvous? BeginRendezvous(ApplicationTarget target, Func<IReadOnlyList<int>, TimeSpan, IMeetingPoint?>? meeting) =>
+        target.Scope == ApplicationScope.Space && InterceptBoard.TryOpen(target.RootPid) is { } board ? new Rendezvous(target, board, meeting) : null;
 
     /// <inheritdoc/>
     public IMemoryLoading? ContinueLoading(ApplicationTarget target, Func<LoadingSource> source)

@@ -40,6 +40,7 @@ static int ckpt_release(struct inode *inode, struct file *file)
 	ckpt_put_all_back(session);
 	ckpt_thaw(session);
 	ckpt_deselect(session);
+	ckpt_leave_barrier(session, -ECANCELED);
 	mutex_unlock(&session->lock);
 	ckpt_forget_members(session);
 	put_pid_ns(session->pids);
@@ -53,7 +54,8 @@ static long ckpt_version(struct ckpt_version *call)
 		return -EINVAL;
 	call->abi = CKPT_ABI_VERSION;
 	call->features = CKPT_FEATURE_FREEZE | CKPT_FEATURE_STATE | CKPT_FEATURE_PAGES | CKPT_FEATURE_PUT |
-			 CKPT_FEATURE_EVENTS | CKPT_FEATURE_REGISTERS | CKPT_FEATURE_KEEP | CKPT_FEATURE_READ;
+			 CKPT_FEATURE_EVENTS | CKPT_FEATURE_REGISTERS | CKPT_FEATURE_KEEP | CKPT_FEATURE_READ |
+			 CKPT_FEATURE_BARRIER;
 	if (ckpt_has_semaphores())
 		call->features |= CKPT_FEATURE_SEMAPHORES;
 	if (IS_ENABLED(CONFIG_MEM_SOFT_DIRTY))
@@ -77,6 +79,7 @@ union ckpt_call {
 	struct ckpt_registers registers;
 	struct ckpt_keep keep;
 	struct ckpt_read read;
+	struct ckpt_barrier barrier;
 };
 
 static long ckpt_act(struct ckpt_session *session, unsigned int command, union ckpt_call *call)
@@ -115,6 +118,8 @@ static long ckpt_act(struct ckpt_session *session, unsigned int command, union c
 		return ckpt_keep(session, &call->keep);
 	case CKPT_READ:
 		return ckpt_read(session, &call->read);
+	case CKPT_BARRIER:
+		return ckpt_barrier(session, &call->barrier);
 	default:
 		return -ENOTTY;
 	}

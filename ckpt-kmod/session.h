@@ -51,6 +51,7 @@ struct ckpt_session {
 	u64 secret[2];		/* of ckpt_identity() */
 	struct file *freezer;	/* lock: cgroup.freeze, while the session is frozen */
 	struct ckpt_selection selection;
+	struct ckpt_gate *gate;	/* lock: its barrier, NULL: none */
 	struct list_head kept;	/* lock: sockets the settings of which are put back */
 	unsigned int kept_count;
 
@@ -125,6 +126,10 @@ long ckpt_put_pages(struct ckpt_session *session, struct ckpt_put *call);
 /* keep.c */
 long ckpt_keep(struct ckpt_session *session, const struct ckpt_keep *call);
 void ckpt_put_all_back(struct ckpt_session *session);
+
+/* barrier.c */
+long ckpt_barrier(struct ckpt_session *session, struct ckpt_barrier *call);
+void ckpt_leave_barrier(struct ckpt_session *session, int result);
 
 /* procfs.c */
 long ckpt_read(struct ckpt_session *session, struct ckpt_read *call);

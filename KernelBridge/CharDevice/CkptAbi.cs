@@ -14,6 +14,7 @@ internal static class CkptAbi
     public const ulong FeatureRegisters = 1ul << 7;
     public const ulong FeatureKeep = 1ul << 8;
     public const ulong FeatureRead = 1ul << 9;
+    public const ulong FeatureBarrier = 1ul << 10;
     public const uint AttachFollow = 1u << 0;
     public const uint FreezeTimeoutMax = 60000;
     public const uint FreezeNoVfork = 1u << 0;
@@ -75,10 +76,13 @@ internal static class CkptAbi
     public const uint ReadLink = 0x6c;
     public const uint ReadNumbers = 0x6e;
     public const uint ReadStatus = 0x73;
+    public const uint BarrierMax = 4096;
+    public const uint BarrierOpen = 1u << 0;
     public const uint EventBorn = 1;
     public const uint EventExited = 2;
     public const uint EventLate = 3;
     public const uint EventExec = 4;
+    public const uint EventArrived = 5;
     public const uint Magic = 0xd7;
 
     // _IOC of include/uapi/asm-generic/ioctl.h: direction (1 write, 2 read), size, magic, number.
@@ -94,6 +98,8 @@ internal static class CkptAbi
     public const uint Put = 3u << 30 | 0x09 | Magic << 8 | 32u << 16;
     public const uint Events = 3u << 30 | 0x0a | Magic << 8 | 24u << 16;
     public const uint Read = 3u << 30 | 0x0d | Magic << 8 | 40u << 16;
+    public const uint Barrier = 3u << 30 | 0x0e | Magic << 8 | 32u << 16;
+    public const uint Arrive = 3u << 30 | 0x0f | Magic << 8 | 16u << 16;
     public const uint Keep = 1u << 30 | 0x0c | Magic << 8 | 16u << 16;
     public const uint Registers = 1u << 30 | 0x0b | Magic << 8 | 32u << 16;
 }

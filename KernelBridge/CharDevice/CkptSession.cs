@@ -319,6 +319,39 @@ internal sealed unsafe class CkptSession : IDisposable
         }
     }
 
+    /// <summary>For poll(2): POLLPRI when something has happened.</summary>
+    public int Descriptor => descriptor;
+
+    /// <summary>Opens a barrier for processes to wait at for each other; one at a time.</summary>
+    /// <param name="pids">Who is expected.</param>
+    /// <param name="timeout">How long they wait, 1 ms to 60 s.</param>
+    /// <returns>Its descriptor, to be handed to them and closed by the caller; null when one of them has ended.</returns>
+    /// <exception cref="BridgeException"><c>device.barrier</c>.</exception>
+    public int? TryOpenBarrier(ReadOnlySpan<int> pids, TimeSpan timeout)
+    {
+        fixed (int* list = pids)
+        {
+            CkptStructures.Barrier call = new()
+            {
+                Size = (uint)sizeof(CkptStructures.Barrier), Count = (uint)pids.Length, TimeoutMs = (uint)Math.Clamp(timeout.TotalMilliseconds, 1, CkptAbi.FreezeTimeoutMax), Pids = (ulong)list,
+            };
+            if (Libc.ioctl(descriptor, CkptAbi.Barrier, &call) == 0)
+            {
+                return call.Fd;
+            }
+
+            ThrowUnless(Errno.ESRCH, "device.barrier", "opening a barrier");
+            return null;
+        }
+    }
+
+    /// <summary>Lets those go on who wait at the barrier.</summary>
+    public void ReleaseBarrier()
+    {
+        CkptStructures.Barrier call = new() { Size = (uint)sizeof(CkptStructures.Barrier), Flags = CkptAbi.BarrierOpen };
+        Call("device.barrier", "opening the barrier", CkptAbi.Barrier, &call);
+    }
+
     /// <summary>Ends the session: what it froze runs again.</summary>
     public void Dispose()
     {

@@ -383,6 +383,29 @@ internal static unsafe class CkptStructures
         public ulong Filesystem;
     }
 
+    /// <summary>CKPT_BARRIER.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Barrier
+    {
+        public uint Size;
+        public uint Flags;
+        public uint Count;
+        public uint TimeoutMs;
+        public ulong Pids;
+        public int Fd;
+        public uint Reserved;
+    }
+
+    /// <summary>CKPT_ARRIVE.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Arrive
+    {
+        public uint Size;
+        public uint Flags;
+        public uint Arrived;
+        public uint Count;
+    }
+
     /// <summary>What has happened to a process.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct Event

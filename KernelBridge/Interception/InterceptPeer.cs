@@ -1,5 +1,7 @@
 using System.Text;
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Spaces;
+using Microsoft.Win32.SafeHandles;
 
 namespace Holdfast.KernelBridge.Interception;
 
@@ -61,7 +63,9 @@ internal sealed unsafe class InterceptPeer(int descriptor, int pid) : IDisposabl
     }
 
     /// <summary>All are ready: it ends its conversation, and waits for the board for that long at most.</summary>
-    public void Hold(TimeSpan time) => Send(InterceptMessageKind.Hold, 0, (uint)Math.Min(time.TotalMilliseconds, 3_600_000));
+    /// <param name="time">How long.</param>
+    /// <param name="barrier">A descriptor of the barrier to which it comes first; -1 for none.</param>
+    public void Hold(TimeSpan time, int barrier = -1) => Send(InterceptMessageKind.Hold, 0, (uint)Math.Min(time.TotalMilliseconds, 3_600_000), barrier);
 
     /// <summary>Nothing more comes from here.</summary>
     public void HangUp() => SocketCalls.shutdown(Descriptor, ShutWrite);
@@ -106,10 +110,11 @@ internal sealed unsafe class InterceptPeer(int descriptor, int pid) : IDisposabl
         }
     }
 
-    private void Send(InterceptMessageKind kind, uint value, uint second)
+    private void Send(InterceptMessageKind kind, uint value, uint second, int descriptor = -1)
     {
         InterceptMessage message = new() { Kind = kind, Value = value, Second = second };
-        if (SocketCalls.send(Descriptor, &message, (nuint)sizeof(InterceptMessage), SocketCalls.MSG_DONTWAIT | SocketCalls.MSG_NOSIGNAL) != sizeof(InterceptMessage))
+        using SafeFileHandle socket = new(Descriptor, ownsHandle: false);
+        if (PacketSocket.Send(socket, new ReadOnlySpan<byte>(&message, sizeof(InterceptMessage)), descriptor) != 0)
         {
             State = PeerState.Gone;
         }

@@ -5,7 +5,10 @@ using Holdfast.KernelBridge.Linux;
 namespace Holdfast.KernelBridge.Interception;
 
 /// <summary>The barrier of the checkpoint threads, over a socket of this process.</summary>
-internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard board) : IRendezvous
+/// <param name="target">The application.</param>
+/// <param name="board">What its processes see.</param>
+/// <param name="meeting">Makes the place where those who are ready wait for each other, for so long at most; null where nobody but this process tells them.</param>
+internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard board, Func<IReadOnlyList<int>, TimeSpan, IMeetingPoint?>? meeting = null) : IRendezvous
 {
     // More than that are no processes of an application, but one that connects over and over.
     private const int MostPeers = 4096;
@@ -67,6 +70,9 @@ internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard
             board.Dispose();
         }
     }
+
+    /// <summary>How many have waited for each other in the kernel.</summary>
+    public int MetInKernel { get; private set; }
 
     private IEnumerable<int> Ready => peers.Where(peer => peer.State == PeerState.Ready).Select(peer => peer.Pid);
 
@@ -177,19 +183,25 @@ internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard
     /// <summary>Tells everybody to hold, and waits until nothing of the conversations is left in the processes: it could not be captured.</summary>
     private void End(TimeSpan hold, TimeSpan deadline)
     {
+        // They do nothing but end a thread; the deadline has a fifth left for it when all were in time.
+        TimeSpan last = clock.Elapsed + TimeSpan.FromSeconds(2);
+        last = last > deadline ? last : deadline;
+        using IMeetingPoint? place = meeting?.Invoke([.. Ready.Distinct()], last - clock.Elapsed);
         foreach (InterceptPeer peer in peers)
         {
             if (peer.State == PeerState.Ready)
             {
-                peer.Hold(hold);
+                peer.Hold(hold, place?.Descriptor ?? -1);
             }
 
             peer.HangUp();
         }
 
-        // They do nothing but end a thread; the deadline has a fifth left for it when all were in time.
-        TimeSpan last = clock.Elapsed + TimeSpan.FromSeconds(2);
-        last = last > deadline ? last : deadline;
+        if (place is not null)
+        {
+            Meet(place, last);
+        }
+
         while (peers.Find(peer => !peer.HasHungUp()) is { } open)
         {
             if (clock.Elapsed >= last)
@@ -199,6 +211,24 @@ internal sealed unsafe class Rendezvous(ApplicationTarget target, InterceptBoard
 
             Wait(open.Descriptor, look);
         }
+    }
+
+    /// <summary>Waits until all have come but those who are gone, and lets those who came go on.</summary>
+    private void Meet(IMeetingPoint place, TimeSpan last)
+    {
+        List<InterceptPeer> missing = [.. peers.Where(peer => peer.State == PeerState.Ready)];
+        while (missing.Count > 0 && clock.Elapsed < last)
+        {
+            SocketCalls.PollEntry news = new() { Fd = place.News, Events = SocketCalls.POLLPRI };
+            _ = SocketCalls.poll(&news, 1, (int)look.TotalMilliseconds);
+            bool quiet = news.Found == 0;
+            IReadOnlyList<int> arrived = place.Arrived();
+            MetInKernel += arrived.Count;
+            // Who has ended does not come; and of very many not every arrival is told.
+            missing.RemoveAll(peer => arrived.Contains(peer.Pid) || (quiet && peer.HasHungUp()));
+        }
+
+        place.Open();
     }
 
     private void Wait(int first, TimeSpan time)

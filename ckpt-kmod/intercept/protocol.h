@@ -16,7 +16,7 @@
 #define CKPT_THREAD "holdfast-ckpt"
 #define CKPT_BOARD_SIZE 4096
 #define CKPT_MOST_LEFT_OUT 1000
-#define CKPT_MAGIC 0x31304452414f4248ULL /* "HBOARD01" */
+#define CKPT_BOARD_MAGIC 0x31304452414f4248ULL /* "HBOARD01" */
 
 /* What is on the board. */
 #define CKPT_BOARD_QUIET 0
@@ -43,7 +43,7 @@ struct ckpt_board {
 #define CKPT_SAY_STAGE 3   /* process: text says what it waits for */
 #define CKPT_SAY_READY 4   /* process: value is 1 when stdio was not flushed */
 #define CKPT_SAY_REFUSED 5 /* process: text says why */
-#define CKPT_SAY_HOLD 6    /* supervisor: all are ready; close this, and wait for the board */
+#define CKPT_SAY_HOLD 6    /* supervisor: all are ready; come to the barrier whose descriptor is with it, if one is, close this, and wait for the board */
 
 #define CKPT_TEXT 104
 

@@ -5,6 +5,7 @@
  * The C library does not know of it, so that nothing is allocated for it: it makes system calls and uses no thread-local variable, since those
  * that it has are the checkpoint thread's.
  */
+#include "../uapi/ckpt.h"
 #include "intercept.h"
 
 #include <linux/close_range.h>
@@ -48,8 +49,24 @@ static bool send_message(int fd, uint32_t kind, uint32_t value, const char *text
 	return sys6(SYS_sendto, fd, &message, sizeof(message), MSG_NOSIGNAL, 0, 0) == sizeof(message);
 }
 
+// A message, and the descriptor that came with it, or -1.
+static bool take_message(int fd, struct ckpt_message *message, int *barrier)
+{
+	struct iovec data = { message, sizeof(*message) };
+	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+	struct msghdr header = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	const struct cmsghdr *rights = (const struct cmsghdr *)control;
+
+	*barrier = -1;
+	if (sys3(SYS_recvmsg, fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof(*message))
+		return false;
+	if (header.msg_controllen >= CMSG_LEN(sizeof(int)) && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS)
+		*barrier = *(const int *)(rights + 1);
+	return true;
+}
+
 // One that is whole and of that kind, waited for at most so many ms.
-static bool receive(int fd, uint32_t kind, int time, struct ckpt_message *message)
+static bool receive(int fd, uint32_t kind, int time, struct ckpt_message *message, int *barrier)
 {
 	struct pollfd poll = { .fd = fd, .events = POLLIN };
 	int64_t end = now() + time * 1000000LL;
@@ -60,9 +77,20 @@ static bool receive(int fd, uint32_t kind, int time, struct ckpt_message *messag
 
 		if (result == -EINTR && left > 0)
 			continue;
-		return result == 1 && sys6(SYS_recvfrom, fd, message, sizeof(*message), MSG_DONTWAIT, 0, 0) == sizeof(*message) &&
-		       message->kind == kind;
+		return result == 1 && take_message(fd, message, barrier) && message->kind == kind;
 	}
+}
+
+// Where the supervisor has the kernel module, the processes wait for each other there. False: there is no supervisor any more.
+static bool come_together(int barrier)
+{
+	struct ckpt_arrive call = { .size = sizeof(call) };
+	long result;
+
+	do
+		result = sys3(SYS_ioctl, barrier, CKPT_ARRIVE, &call);
+	while (result == -EINTR);
+	return result != -ECANCELED;
 }
 
 static int reach(void)
@@ -96,9 +124,9 @@ static void lead(void)
 {
 	struct ckpt_message message;
 	unsigned int staged = 0;
-	int fd = reach();
+	int fd = reach(), barrier;
 
-	if (fd < 0 || !send_message(fd, CKPT_SAY_HELLO, 0, NULL) || !receive(fd, CKPT_SAY_PREPARE, 10000, &message))
+	if (fd < 0 || !send_message(fd, CKPT_SAY_HELLO, 0, NULL) || !receive(fd, CKPT_SAY_PREPARE, 10000, &message, &barrier))
 		return;
 	talk.time = message.value;
 	atomic_store(&talk.turn, WORKING);
@@ -118,8 +146,8 @@ static void lead(void)
 		send_message(fd, CKPT_SAY_REFUSED, 0, talk.refusal);
 		return;
 	}
-	if (send_message(fd, CKPT_SAY_READY, talk.unflushed, NULL) && receive(fd, CKPT_SAY_HOLD, talk.time + 10000, &message))
-		talk.hold = message.second;
+	if (send_message(fd, CKPT_SAY_READY, talk.unflushed, NULL) && receive(fd, CKPT_SAY_HOLD, talk.time + 10000, &message, &barrier))
+		talk.hold = barrier < 0 || come_together(barrier) ? message.second : 0;
 }
 
 // Its descriptors are closed by its end, which the supervisor sees.

@@ -322,7 +322,7 @@ static const struct ckpt_board *map_board(void)
 	length = sys3(SYS_lseek, fd, 0, SEEK_END);
 	board = length == CKPT_BOARD_SIZE ? (const struct ckpt_board *)sys6(SYS_mmap, NULL, CKPT_BOARD_SIZE, PROT_READ, MAP_SHARED, fd, 0) : NULL;
 	sys1(SYS_close, fd);
-	return (uintptr_t)board > (uintptr_t)-4096 || (board && board->magic != CKPT_MAGIC) ? NULL : board;
+	return (uintptr_t)board > (uintptr_t)-4096 || (board && board->magic != CKPT_BOARD_MAGIC) ? NULL : board;
 }
 
 extern const char *gnu_get_libc_version(void) __attribute__((weak));

@@ -31,6 +31,7 @@
 #define CKPT_FEATURE_REGISTERS	(1ULL << 7)	/* REGISTERS */
 #define CKPT_FEATURE_KEEP	(1ULL << 8)	/* KEEP */
 #define CKPT_FEATURE_READ	(1ULL << 9)	/* READ */
+#define CKPT_FEATURE_BARRIER	(1ULL << 10)	/* BARRIER, ARRIVE */
 
 /* CKPT_VERSION: what this module can do. */
 struct ckpt_version {
@@ -432,10 +433,38 @@ struct ckpt_stat {
 	__u64 filesystem;	/* f_type of statfs(2) */
 };
 
+#define CKPT_BARRIER_MAX	4096
+
+/* Those who wait go on now, and nobody waits any more. */
+#define CKPT_BARRIER_OPEN	(1U << 0)
+
+/*
+ * CKPT_BARRIER: a descriptor at which processes wait for each other, to be
+ * handed to them. A session has one at a time. Its end lets all go on.
+ */
+struct ckpt_barrier {
+	__u32 size;
+	__u32 flags;		/* CKPT_BARRIER_*; with OPEN all else is zero */
+	__u32 count;		/* of pids, at most CKPT_BARRIER_MAX */
+	__u32 timeout_ms;	/* 1 to CKPT_FREEZE_TIMEOUT_MAX, from now on */
+	__u64 pids;		/* __s32[count]: who is expected, nobody twice */
+	__s32 fd;		/* out */
+	__u32 reserved;
+};
+
+/* CKPT_ARRIVE, of that descriptor: waits until all have come. */
+struct ckpt_arrive {
+	__u32 size;
+	__u32 flags;		/* 0 */
+	__u32 arrived;		/* out: how many have come */
+	__u32 count;		/* out: how many are expected */
+};
+
 #define CKPT_EVENT_BORN		1	/* pid is new, its parent is other */
 #define CKPT_EVENT_EXITED	2	/* pid is gone */
 #define CKPT_EVENT_LATE		3	/* pid did not stand at the deadline, the thread is other */
 #define CKPT_EVENT_EXEC		4	/* pid runs another program */
+#define CKPT_EVENT_ARRIVED	5	/* pid has come to the barrier, as the other-th */
 
 struct ckpt_event {
 	__u32 type;		/* CKPT_EVENT_* */
@@ -469,5 +498,7 @@ struct ckpt_events {
 #define CKPT_REGISTERS	_IOW(CKPT_MAGIC, 0x0b, struct ckpt_registers)
 #define CKPT_KEEP	_IOW(CKPT_MAGIC, 0x0c, struct ckpt_keep)
 #define CKPT_READ	_IOWR(CKPT_MAGIC, 0x0d, struct ckpt_read)
+#define CKPT_BARRIER	_IOWR(CKPT_MAGIC, 0x0e, struct ckpt_barrier)
+#define CKPT_ARRIVE	_IOWR(CKPT_MAGIC, 0x0f, struct ckpt_arrive)
 
 #endif

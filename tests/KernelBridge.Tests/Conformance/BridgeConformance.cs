@@ -43,7 +43,7 @@ public abstract class BridgeConformance(IBridgeFactory factory) : IDisposable
 
         Bench.ExpectLines("log", 20);
         AssertSquares(Bench.Lines("log"));
-        foreach (int pid in Bench.Bridge.BeginCheckpoint(application.Target).FindProcesses())
+        foreach (int pid in Driver.Processes(Bench.Bridge, application.Target))
         {
             Health.AssertRuns(pid, mayBlock: 1ul << 16);
         }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using Holdfast.KernelBridge.CharDevice;
+using Holdfast.KernelBridge.Interception;
 using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Tests.Conformance;
@@ -52,7 +53,7 @@ internal sealed class DeviceBridgeConformance() : BridgeConformance(new DeviceBr
         IRunningApplication application = Bench.Shell(CountingPipeline);
         Bench.ExpectLines("log", 5);
         List<(int? Tracer, char State)> seen = [];
-        Driver.Checkpoint(Bench.Bridge, application.Target, standing: () => seen.AddRange(Bench.Bridge.BeginCheckpoint(application.Target).FindProcesses()
+        Driver.Checkpoint(Bench.Bridge, application.Target, standing: () => seen.AddRange(Driver.Processes(Bench.Bridge, application.Target)
             .Select(pid => (ProcessStatus.TryRead(pid)?.Number("TracerPid"), ProcessStat.Read(pid).State))));
 
         Assert.NotEmpty(seen);
@@ -127,6 +128,51 @@ internal sealed class DeviceBridgeConformance() : BridgeConformance(new DeviceBr
         File.WriteAllText(Bench.PathOf("go"), "");
         Bench.ExpectLines("filters", 1);
         Assert.Equal(["1"], Bench.Lines("filters"));
+    }
+
+    [Fact]
+    public void Intercepted_processes_wait_for_each_other_in_the_kernel()
+    {
+        const int processes = 16;
+        string program = Bench.Compile(
+            """
+            #include <pthread.h>
+            #include <stdio.h>
+            #include <stdlib.h>
+            #include <unistd.h>
+            static void *wait_here(void *unused) { for (;;) pause(); return unused; }
+            int main(int argc, char **argv)
+            {
+                pthread_t thread;
+                for (int i = 1; i < atoi(argv[1]) && fork() == 0; i++)
+                    ;
+                for (int i = 0; i < 3; i++)
+                    pthread_create(&thread, NULL, wait_here, NULL);
+                FILE *log = fopen(argv[2], "a");
+                fprintf(log, "ready\n");
+                fclose(log);
+                wait_here(NULL);
+            }
+            """)!;
+        IRunningApplication application = Bench.Launch(request => request with { Intercept = true }, program, $"{processes}", Bench.PathOf("log"));
+        Spaces.SpaceFixture.Until(() => File.Exists(Bench.PathOf("log")) && File.ReadAllLines(Bench.PathOf("log")).Length == processes, "all processes are there");
+
+        for (int round = 0; round < 3; round++)
+        {
+            using IRendezvous rendezvous = Bench.Bridge.BeginRendezvous(application.Target)!;
+            RendezvousReport report = rendezvous.Gather(new RendezvousOrder(TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(1), WithoutTheLate: false), CancellationToken.None);
+            Assert.Equal((processes, processes), (report.Ready, ((Rendezvous)rendezvous).MetInKernel));
+            ApplicationImage image = Bench.Checkpoint(application).Decode();
+            // Nothing of the conversations, or of the barrier, is in the image.
+            Assert.All(image.Processes, process => Assert.Equal(1 + 3 + 1, process.Threads.Count));
+            Assert.DoesNotContain(image.OpenFiles, file => file.Description.Contains("barrier", StringComparison.Ordinal));
+            rendezvous.Release();
+        }
+
+        // One that is killed meanwhile keeps nobody.
+        using IRendezvous last = Bench.Bridge.BeginRendezvous(application.Target)!;
+        Libc.kill(Driver.Processes(Bench.Bridge, application.Target)[^1], 9);
+        Assert.Equal(processes - 1, last.Gather(new RendezvousOrder(TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(1), WithoutTheLate: false), CancellationToken.None).Ready);
     }
 
     [Fact]

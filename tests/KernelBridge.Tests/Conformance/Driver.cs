@@ -27,6 +27,13 @@ public static class Driver
     public static Taken Checkpoint(IKernelBridge bridge, ApplicationTarget target, bool kill = false, Action? standing = null, Action? resumed = null, Action? prepared = null) =>
         Checkpoint(bridge, target, new MemoryPages(), WriteTracking.Off, kill, standing, resumed, prepared);
 
+    /// <summary>The processes of an application, as a checkpoint finds them.</summary>
+    public static IReadOnlyList<int> Processes(IKernelBridge bridge, ApplicationTarget target)
+    {
+        using ICheckpoint checkpoint = bridge.BeginCheckpoint(target);
+        return checkpoint.FindProcesses();
+    }
+
     /// <summary>Takes a checkpoint that may keep something of an earlier one.</summary>
     /// <param name="bridge">The bridge.</param>
     /// <param name="target">The application.</param>

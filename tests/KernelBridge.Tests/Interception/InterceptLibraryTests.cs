@@ -53,7 +53,7 @@ public sealed partial class InterceptLibraryTests
         [
             ("CKPT_DIRECTORY", $"\"{InterceptAbi.Directory}\""), ("CKPT_BOARD", $"CKPT_DIRECTORY \"{InterceptAbi.Board[InterceptAbi.Directory.Length..]}\""),
             ("CKPT_LIBRARY", $"CKPT_DIRECTORY \"{InterceptAbi.Library[InterceptAbi.Directory.Length..]}\""), ("CKPT_THREAD", $"\"{InterceptAbi.ThreadName}\""),
-            ("CKPT_BOARD_SIZE", $"{InterceptAbi.BoardSize}"), ("CKPT_MAGIC", $"0x{InterceptAbi.Magic:x}ULL"), ("CKPT_WAKE_ALL", $"0x{InterceptAbi.WakeAll:x}u"),
+            ("CKPT_BOARD_SIZE", $"{InterceptAbi.BoardSize}"), ("CKPT_BOARD_MAGIC", $"0x{InterceptAbi.Magic:x}ULL"), ("CKPT_WAKE_ALL", $"0x{InterceptAbi.WakeAll:x}u"),
             ("CKPT_MOST_LEFT_OUT", $"{InterceptAbi.MostLeftOut}"), ("CKPT_TEXT", $"{InterceptAbi.TextLength}"),
             .. Enum.GetValues<BoardOperation>().Select(value => ($"CKPT_BOARD_{value.ToString().ToUpperInvariant()}", $"{(uint)value}")),
             .. Enum.GetValues<InterceptMessageKind>().Select(value => ($"CKPT_SAY_{value.ToString().ToUpperInvariant()}", $"{(uint)value}")),

@@ -32,7 +32,7 @@
 #define GROUP "/sys/fs/cgroup/fuzz"
 
 static volatile pid_t pids[PROCESSES];
-static volatile int sessions[SESSIONS];
+static volatile int sessions[SESSIONS], barriers[SESSIONS];
 static volatile int freezer;
 static int sockets[2];
 static volatile int over;
@@ -101,6 +101,7 @@ static void victim(int seed)
 static const uint32_t calls[] = {
 	CKPT_VERSION, CKPT_ATTACH, CKPT_LIST, CKPT_FREEZE, CKPT_THAW, CKPT_STATE,
 	CKPT_PAGES, CKPT_DIRTY, CKPT_SELECT, CKPT_PUT, CKPT_EVENTS, CKPT_REGISTERS, CKPT_KEEP, CKPT_READ,
+	CKPT_BARRIER, CKPT_ARRIVE,
 };
 #define CALLS (sizeof(calls) / sizeof(*calls))
 /* Behind the calls: open, read, write. */
@@ -222,6 +223,21 @@ static void sensible(struct random *random, int call, uint8_t *argument, uint8_t
 		read->names = (uintptr_t)buffer;
 		read->buffer = (uintptr_t)buffer + 128;
 		read->length = below(random, room - 128);
+		break;
+	}
+	case CKPT_BARRIER: {
+		struct ckpt_barrier *barrier = (void *)argument;
+		int32_t *expected = (int32_t *)buffer;
+
+		if (!below(random, 4)) {
+			barrier->flags = CKPT_BARRIER_OPEN;
+			break;
+		}
+		expected[0] = getpid();
+		expected[1] = pid;
+		barrier->count = 1 + below(random, 2);
+		barrier->pids = (uintptr_t)buffer;
+		barrier->timeout_ms = 1 + below(random, 30);
 		break;
 	}
 	case CKPT_EVENTS: {
@@ -356,7 +372,10 @@ static void *worker(void *argument)
 				command ^= 1U << below(&random, 32);
 				mutate(&random, call_argument, 256);
 			}
-			ret = ioctl(session, command, below(&random, 100) ? call_argument : (void *)odd_pointer(&random));
+			ret = ioctl(calls[call] == CKPT_ARRIVE ? barriers[slot] : session, command, below(&random, 100) ? call_argument : (void *)odd_pointer(&random));
+			/* What is not among the arguments that came back is closed by nobody, which a limit bounds. */
+			if (!ret && command == CKPT_BARRIER && ((struct ckpt_barrier *)call_argument)->fd > 2)
+				close(__atomic_exchange_n(&barriers[slot], ((struct ckpt_barrier *)call_argument)->fd, __ATOMIC_SEQ_CST));
 		}
 		count_call(call, ret);
 	}
@@ -384,7 +403,7 @@ static void keep_processes(int *seed)
 }
 
 static const char *const names[] = { "VERSION", "ATTACH", "LIST", "FREEZE", "THAW", "STATE", "PAGES", "DIRTY", "SELECT", "PUT", "EVENTS",
-				     "REGISTERS", "KEEP", "READ", "open", "read", "write" };
+				     "REGISTERS", "KEEP", "READ", "BARRIER", "ARRIVE", "open", "read", "write" };
 #define NAMES (sizeof(names) / sizeof(*names))
 _Static_assert(NAMES == sizeof(done) / sizeof(*done), "a name for each");
 
@@ -413,8 +432,10 @@ int main(int argc, char **argv)
 	freezer = open(GROUP "/cgroup.freeze", O_RDWR | O_CLOEXEC);
 	if (freezer < 0)
 		return perror(GROUP), 1;
-	for (int i = 0; i < SESSIONS; i++)
+	for (int i = 0; i < SESSIONS; i++) {
 		sessions[i] = open("/dev/ckpt", O_RDWR | O_CLOEXEC);
+		barriers[i] = -1;
+	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += seconds;
 	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets))
