@@ -69,18 +69,25 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
 
     public virtual IReadOnlyList<int> FindProcesses()
     {
+        IReadOnlyList<int> processes = Find();
         // While the application runs, so that nobody has to be sent there while it stands.
         if (visitor is null)
         {
-            visitor = NamespaceVisitor.To(Target.RootPid);
-            if (IpcNamespace.HasOwn(Target.RootPid))
-            {
-                // The queues are mounted for it then.
-                _ = IpcNamespace.Ask(Target.RootPid, Resources.PosixQueues.List);
-            }
+            Visit();
         }
 
-        return Find();
+        return processes;
+    }
+
+    /// <summary>Sends somebody into its namespaces.</summary>
+    protected virtual void Visit()
+    {
+        visitor = NamespaceVisitor.To(Target.RootPid);
+        if (IpcNamespace.HasOwn(Target.RootPid))
+        {
+            // The queues are mounted for it then.
+            _ = IpcNamespace.Ask(Target.RootPid, Resources.PosixQueues.List);
+        }
     }
 
     /// <summary>Looks for the processes.</summary>

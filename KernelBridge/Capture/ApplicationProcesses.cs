@@ -7,15 +7,15 @@ internal static class ApplicationProcesses
 {
     /// <summary>Host pids, parents before children; of a space without its init.</summary>
     /// <param name="target">The application.</param>
-    /// <param name="ahead">Reads ahead what is asked here of processes: their stat, threads and children; null where each is asked by itself.</param>
+    /// <param name="ahead">Reads ahead what is asked here of processes: their stat, threads and children, anew where it says so; null where each is asked by itself.</param>
     /// <exception cref="BridgeException">The application is gone (<c>application.gone</c>).</exception>
-    public static List<int> Find(ApplicationTarget target, Func<IReadOnlyList<int>, ProcSnapshot>? ahead = null)
+    public static List<int> Find(ApplicationTarget target, Func<IReadOnlyList<int>, bool, ProcSnapshot>? ahead = null)
     {
         List<int> found = [];
         HashSet<int> known = [target.RootPid];
         for (List<int> generation = [target.RootPid]; generation.Count > 0;)
         {
-            using IDisposable? use = ahead?.Invoke(generation).Use();
+            using IDisposable? use = ahead?.Invoke(generation, false).Use();
             if (found.Count == 0)
             {
                 RequireAlive(target);
@@ -50,12 +50,12 @@ internal static class ApplicationProcesses
     /// The children of a space's init. A child that is reaped while the list is read can hide those behind it (proc(5)); and the init, which is never frozen, reaps
     /// the copies of memory that checkpoints make.
     /// </summary>
-    private static List<int> SettledChildren(int init, Func<IReadOnlyList<int>, ProcSnapshot>? ahead)
+    private static List<int> SettledChildren(int init, Func<IReadOnlyList<int>, bool, ProcSnapshot>? ahead)
     {
         List<int> children = ProcFs.Children(init);
         while (true)
         {
-            using IDisposable? use = ahead?.Invoke([init]).Use();
+            using IDisposable? use = ahead?.Invoke([init], true).Use();
             List<int> again = ProcFs.Children(init);
             if (again.SequenceEqual(children))
             {

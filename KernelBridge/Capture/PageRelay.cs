@@ -20,9 +20,8 @@ internal sealed class PageRelay : IDisposable
     private const int Pieces = 3;
 
     private readonly IPageSink sink;
-    private readonly Lock gate = new();
-    private readonly SemaphoreSlim free = new(Pieces);
-    private readonly SemaphoreSlim filled = new(0);
+    // Guards all below, and is told of each change: whoever waits sleeps, and leaves his processor to the other and to the application.
+    private readonly object gate = new();
     private readonly Queue<PagePiece> pieces = new();
     private readonly Stack<byte[]> buffers = new();
     private readonly Thread thread;
@@ -46,9 +45,13 @@ internal sealed class PageRelay : IDisposable
     /// <summary>A buffer to read into; waits for one.</summary>
     public byte[] Take()
     {
-        free.Wait();
         lock (gate)
         {
+            while (buffers.Count == 0)
+            {
+                Monitor.Wait(gate);
+            }
+
             return buffers.Pop();
         }
     }
@@ -59,9 +62,8 @@ internal sealed class PageRelay : IDisposable
         lock (gate)
         {
             buffers.Push(buffer);
+            Monitor.PulseAll(gate);
         }
-
-        free.Release();
     }
 
     /// <summary>Hands a filled buffer on.</summary>
@@ -70,9 +72,9 @@ internal sealed class PageRelay : IDisposable
         lock (gate)
         {
             pieces.Enqueue(piece);
+            Monitor.PulseAll(gate);
         }
 
-        filled.Release();
         if (Volatile.Read(ref failure) is not null)
         {
             Complete();
@@ -101,30 +103,31 @@ internal sealed class PageRelay : IDisposable
         {
             LargeArrays<byte>.Pool.Return(buffer);
         }
-
-        free.Dispose();
-        filled.Dispose();
     }
 
     private void End()
     {
-        if (!ended)
+        lock (gate)
         {
             ended = true;
-            filled.Release();
-            thread.Join();
+            Monitor.PulseAll(gate);
         }
+
+        thread.Join();
     }
 
     private void Run()
     {
         while (true)
         {
-            filled.Wait();
             PagePiece piece;
             lock (gate)
             {
-                // The one release without a piece is that of the end, and every piece was posted before it.
+                while (pieces.Count == 0 && !ended)
+                {
+                    Monitor.Wait(gate);
+                }
+
                 if (!pieces.TryDequeue(out piece))
                 {
                     return;

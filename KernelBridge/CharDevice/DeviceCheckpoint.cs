@@ -19,6 +19,8 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
     private readonly CkptSession session = CharDeviceBridge.Open();
     private bool frozen;
     private int standing;
+    private IReadOnlyList<int> found = [];
+    private ProcSnapshot? lookedAt;
     private bool released;
 
     /// <summary>The session.</summary>
@@ -131,14 +133,41 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
     protected override void Adapt(IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals) =>
         DeviceLimits.Adapt(Target, inspections, refusals);
 
-    protected override IReadOnlyList<int> Find() => ApplicationProcesses.Find(Target, ReadAhead);
-
-    /// <summary>What processes are, and their children: in one call for those of one thread, in two for all.</summary>
-    private ProcSnapshot ReadAhead(IReadOnlyList<int> pids)
+    protected override void Visit()
     {
+        using IDisposable? ahead = lookedAt?.Use();
+        _ = Reference;
+        base.Visit();
+    }
+
+    protected override IReadOnlyList<int> Find()
+    {
+        lookedAt = null;
+        return found = ApplicationProcesses.Find(Target, ReadAhead);
+    }
+
+    /// <summary>What processes are, and their children; with them of all that were found before, which most of the time are all that there are.</summary>
+    private ProcSnapshot ReadAhead(IReadOnlyList<int> pids, bool anew)
+    {
+        if (anew)
+        {
+            return ReadKin(pids);
+        }
+
+        if (lookedAt is null || !pids.All(pid => Threads(lookedAt, pid).Count > 0))
+        {
+            lookedAt = ReadKin(lookedAt is null ? [.. pids.Union(found)] : pids);
+        }
+
+        return lookedAt;
+    }
+
+    private ProcSnapshot ReadKin(IReadOnlyList<int> pids)
+    {
+        // With the process whose namespaces are the application's, into which somebody is sent.
+        string[] root = [$"f/proc/{Target.RootPid}/status", .. ((string[])["ipc", "uts"]).SelectMany(kind => (string[])[$"l/proc/{Target.RootPid}/ns/{kind}", $"l/proc/self/ns/{kind}"])];
         ProcSnapshot snapshot = new();
-        string[] names = [.. pids.SelectMany(pid => (string[])[$"f/proc/{pid}/stat", $"n/proc/{pid}/task", $"f/proc/{pid}/task/{pid}/children"])];
-        DeviceFiles.ReadAll(session, snapshot, names);
+        DeviceFiles.ReadAll(session, snapshot, [.. pids.SelectMany(pid => (string[])[$"f/proc/{pid}/stat", $"n/proc/{pid}/task", $"f/proc/{pid}/task/{pid}/children"]), .. root]);
         DeviceFiles.ReadAll(session, snapshot, [.. pids.SelectMany(pid => Threads(snapshot, pid).Where(tid => tid != pid).Select(tid => $"f/proc/{pid}/task/{tid}/children"))]);
         return snapshot;
     }
@@ -165,6 +194,11 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
         bool Read()
         {
             DeviceFiles.ReadAll(session, files, names);
+            if (IpcNamespace.HasOwn(Target.RootPid))
+            {
+                files.Keep(Resources.PosixQueues.List());
+            }
+
             return true;
         }
     }

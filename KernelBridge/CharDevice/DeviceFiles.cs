@@ -20,8 +20,9 @@ internal static class DeviceFiles
     /// <param name="session">The session.</param>
     /// <param name="pid">The process.</param>
     /// <param name="reference">A process whose namespaces it must share.</param>
+    /// <param name="later">What turned out to be of interest the last time, and now does: it is asked at once, and what is new in further calls. Empty at first.</param>
     /// <param name="state">Its state, where it stands: who gets signals about its open files shows there only, and is not asked before.</param>
-    public static ProcSnapshot Read(CkptSession session, int pid, int reference, DeviceState? state = null)
+    public static ProcSnapshot Read(CkptSession session, int pid, int reference, ref IReadOnlyList<string> later, DeviceState? state = null)
     {
         ProcSnapshot snapshot = new();
         string directory = $"/proc/{pid}";
@@ -29,17 +30,24 @@ internal static class DeviceFiles
             session, snapshot,
             [
                 $"n{directory}/task", $"n{directory}/fd", .. texts.Select(name => $"f{directory}/{name}"), .. targets.Concat(namespaces).Select(name => $"l{directory}/{name}"), $"s{directory}/exe",
-                .. namespaces.SelectMany(name => (string[])[$"l/proc/{reference}/{name}", $"l/proc/self/{name}"]), "f/proc/self/timens_offsets",
+                .. namespaces.SelectMany(name => (string[])[$"l/proc/{reference}/{name}", $"l/proc/self/{name}"]), "f/proc/self/timens_offsets", .. later,
             ]);
-        ReadAll(session, snapshot, [.. Rest(snapshot, pid)]);
-        ReadAll(session, snapshot, [.. Named(snapshot, pid)]);
+        HashSet<string> known = [.. later];
+        List<string> names = [];
+        foreach (Func<ProcSnapshot, int, IEnumerable<string>> look in (ReadOnlySpan<Func<ProcSnapshot, int, IEnumerable<string>>>)[Rest, Named])
+        {
+            string[] found = [.. look(snapshot, pid)];
+            ReadAll(session, snapshot, [.. found.Where(known.Add)]);
+            names.AddRange(found);
+        }
+
+        later = names;
         if (state is null)
         {
             Descriptors(snapshot, pid).ToList().ForEach(number => snapshot.AddOwner(pid, number, default));
         }
 
         state?.AddTo(snapshot);
-
         return snapshot;
     }
 

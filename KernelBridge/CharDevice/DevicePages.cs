@@ -11,7 +11,7 @@ namespace Holdfast.KernelBridge.CharDevice;
 internal sealed class DevicePages(CkptSession session, int pid)
 {
     // What of it is not needed takes no memory.
-    private const int BufferSize = 16 << 20;
+    private const int BufferSize = 32 << 20;
 
     private const int RunSize = 1 << 20;
 

@@ -14,6 +14,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     private DeviceState? state;
     private SeccompFilterSets? filters;
     private ProcSnapshot files = new();
+    private IReadOnlyList<string> later = [];
     private HeldPages? held;
     private TimeSpan bound;
     private bool stopped;
@@ -26,7 +27,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     public IReadOnlyList<Refusal> Prepare()
     {
         ProcessInspection running;
-        using (DeviceFiles.Read(application.Session, pid, application.Reference.Pid).Use())
+        using (DeviceFiles.Read(application.Session, pid, application.Reference.Pid, ref later).Use())
         {
             running = ProcessInspection.Of(pid, application.Reference);
             if (!running.IsZombie)
@@ -51,7 +52,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         {
             state = new DeviceState(records);
             bound = deadline;
-            files = DeviceFiles.Read(application.Session, pid, application.Reference.Pid, state);
+            files = DeviceFiles.Read(application.Session, pid, application.Reference.Pid, ref later, state);
             application.Add(files);
         }
 

@@ -14,6 +14,7 @@ internal sealed class ProcSnapshot
     private readonly Dictionary<string, FileIdentity?> identities = [];
     private readonly Dictionary<string, IReadOnlyList<int>> lists = [];
     private readonly Dictionary<string, long> fileSystems = [];
+    private readonly Dictionary<Type, object> answers = [];
     private readonly Dictionary<(int Pid, int Number), FileOwner> owners = [];
     private readonly Dictionary<(int Pid, int Type, long Index), ulong> objects = [];
 
@@ -36,6 +37,14 @@ internal sealed class ProcSnapshot
         return ending;
     }
 
+    /// <summary>Keeps what was found out by other means.</summary>
+    public void Keep<T>(T answer)
+        where T : class => answers[typeof(T)] = answer;
+
+    /// <summary>What was kept, or null.</summary>
+    public T? Kept<T>()
+        where T : class => answers.TryGetValue(typeof(T), out object? answer) ? (T)answer : null;
+
     /// <summary>Takes over what another one knows.</summary>
     public void Add(ProcSnapshot other)
     {
@@ -44,6 +53,7 @@ internal sealed class ProcSnapshot
         Copy(other.identities, identities);
         Copy(other.lists, lists);
         Copy(other.fileSystems, fileSystems);
+        Copy(other.answers, answers);
         Copy(other.owners, owners);
         Copy(other.objects, objects);
     }

@@ -34,7 +34,7 @@ internal sealed class PosixQueueContents
             return;
         }
 
-        named ??= IpcNamespace.Ask(rootPid, PosixQueues.List);
+        named ??= PosixQueues.In(rootPid);
         foreach (PosixQueueState state in named.Where(state => state.Count > 0 && !messages.ContainsKey(state.Inode)))
         {
             Try(state, () => Turn(state, pid, null, descriptors, calls));
@@ -54,14 +54,14 @@ internal sealed class PosixQueueContents
     public void Note(int rootPid)
     {
         using Lock.Scope scope = gate.EnterScope();
-        named ??= IpcNamespace.HasOwn(rootPid) ? IpcNamespace.Ask(rootPid, PosixQueues.List) : null;
+        named ??= IpcNamespace.HasOwn(rootPid) ? PosixQueues.In(rootPid) : null;
     }
 
     /// <summary>Queues in which messages wait.</summary>
     /// <param name="rootPid">A process in whose IPC namespace all are.</param>
     /// <param name="descriptors">All descriptors of the application.</param>
     public static IEnumerable<PosixQueueState> Filled(int rootPid, IEnumerable<DescriptorFacts> descriptors) => !IpcNamespace.HasOwn(rootPid) ? []
-        : IpcNamespace.Ask(rootPid, PosixQueues.List)
+        : PosixQueues.In(rootPid)
             .Concat(descriptors.Where(facts => facts.Deleted && DescriptorKinds.Of(facts) is PosixQueues).Select(PosixQueues.Of).OfType<PosixQueueState>())
             .Where(state => state.Count > 0).DistinctBy(state => state.Inode);
 

@@ -53,9 +53,17 @@ internal sealed class PosixQueues : IDescriptorKind
     [ThreadStatic]
     private static bool isMounted;
 
-    /// <summary>All queues that have a name, in the namespace in which the thread is; its mount namespace becomes its own.</summary>
+    /// <summary>All queues that have a name, in the IPC namespace of a process.</summary>
+    public static List<PosixQueueState> In(int pid) => ProcSnapshot.Current?.Kept<List<PosixQueueState>>() ?? IpcNamespace.Ask(pid, List);
+
+    /// <summary>The same in the namespace in which the thread is; its mount namespace becomes its own.</summary>
     public static List<PosixQueueState> List()
     {
+        if (ProcSnapshot.Current?.Kept<List<PosixQueueState>>() is { } known)
+        {
+            return known;
+        }
+
         List<PosixQueueState> queues = [];
         isMounted = isMounted
             || (Libc.unshare(CLONE_NEWNS) == 0 && Libc.mount("none", "/", null, MS_REC | MS_PRIVATE, 0) == 0 && Libc.mount("mqueue", Place, "mqueue", 0, 0) == 0);
