@@ -19,6 +19,12 @@ public sealed class StateProgramTests
     /// <summary>What shows to a tracer only: the device refuses them by name.</summary>
     private static readonly string[] OfTracers = ["posix_queues", "terminal_output", "terminal_input", "aio_contexts:calls", "aio_contexts:library"];
 
+    /// <summary>What counts its threads: the interceptor's is one more.</summary>
+    private static readonly string[] OfTheirThreads = ["pids_and_tids"];
+
+    /// <summary>What only kernels restore that are newer than any here (Linux 6.16).</summary>
+    private static readonly string[] OfNewerKernels = ["timer_identifiers"];
+
     public static TheoryData<string> EveryKernel => BridgeTests.EveryKernel;
 
     private static readonly string[] Captured =
@@ -27,26 +33,32 @@ public sealed class StateProgramTests
     [KernelFact]
     public void State_programs_go_on_after_a_restore_on_an_older_kernel() => Run(Turns.Long ? Many : Turns.Some(Some, 1), ["--kernel", "6.1", "--module", "none"], ["--bridge", "ptrace"]);
 
-    // In turn with those through the contract alone and with real applications, with the interceptor every other time.
+    /// <summary>By the command line, in turn with those through the contract alone and with real applications, with the interceptor every other time; all of them both ways on every kernel (--long).</summary>
     [KernelFact(turn: 0, of: 4)]
-    public void State_programs_are_captured_through_the_device() =>
-        Run(Turns.Some(Captured, 1), ["--kernel", "6.1"], ["--bridge", "device", .. Turns.Turn / 4 % 2 == 0 ? (string[])["--intercept"] : []]);
+    public void State_programs_are_captured_through_the_device()
+    {
+        foreach (string kernel in Turns.Long ? Kernels.All : ["6.1"])
+        {
+            foreach (bool intercept in Turns.Long ? (bool[])[false, true] : [Turns.Turn / 4 % 2 == 0])
+            {
+                string[] names = Turns.Long ? [.. All().Except(intercept ? OfTheirThreads : []).Except(OfNewerKernels)] : Turns.Some(Captured, 1);
+                Run(names, ["--kernel", kernel, "--memory", "2500"], ["--bridge", "device", .. intercept ? (string[])["--intercept"] : []]);
+            }
+        }
+    }
 
     /// <summary>All of them through the contract alone, in one process of the guest's (--long); a few in the suite's turn.</summary>
     [KernelTheory(turn: 1, of: 2)]
     [MemberData(nameof(EveryKernel))]
     public void State_programs_go_on_after_a_capture_through_the_device(string kernel)
     {
-        string suite = typeof(StateProgramTests).Assembly.Location.Replace("Kmod.Tests", "KernelBridge.Tests");
-        string[] names = [.. Shell.Run("dotnet", suite, "state-programs", "--list").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Except(OfTracers)];
-        Assert.NotEmpty(names);
-        names = Turns.Long ? names : Turns.Some(names, 4);
+        string[] names = Turns.Long ? All() : Turns.Some(All(), 4);
         Shell.WithStatePrograms(names, binaries =>
         {
             CommandResult run = Shell.Run(
                 Path.Combine(Shell.Harness, "run"),
                 ["--kernel", kernel, "--memory", "3000", "--timeout", $"{300 + (names.Length * 20)}",
-                    "sh", "-c", $"TMPDIR=/run HOLDFAST_PATIENCE=180 exec dotnet {suite} state-programs device {binaries} {string.Join(' ', names)}"]);
+                    "sh", "-c", $"TMPDIR=/run HOLDFAST_PATIENCE=180 exec dotnet {Suite} state-programs device {binaries} {string.Join(' ', names)}"]);
             string[] said = run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
             Assert.True(run.Status == 0, run.ToString());
             Assert.Equal(names, said.Select(line => line.Split(' ', 3)[1].TrimEnd(':')));
@@ -74,9 +86,20 @@ public sealed class StateProgramTests
         static string Words(string line) => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(word => !word.StartsWith('"')));
     }
 
+    private static string Suite => typeof(StateProgramTests).Assembly.Location.Replace("Kmod.Tests", "KernelBridge.Tests");
+
+    private static string[] All()
+    {
+        string[] names = [.. Shell.Run("dotnet", Suite, "state-programs", "--list").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Except(OfTracers)];
+        Assert.NotEmpty(names);
+        return names;
+    }
+
     private static void Run(string[] programs, string[] machine, string[] options) => Shell.WithStatePrograms(programs, binaries =>
     {
         CommandResult run = Shell.InGuest("state-programs", 300 + (programs.Length * 120), machine, options, binaries, programs);
-        Assert.Equal((0, string.Join('\n', programs.Select(program => $"pass {program}"))), (run.Status, run.Output.Trim()));
+        // Without why one has nothing to show on that kernel.
+        string said = string.Join('\n', run.Output.Trim().Split('\n').Select(line => line.Split(" (SKIP", 2)[0]));
+        Assert.Equal((0, string.Join('\n', programs.Select(program => $"pass {program}"))), (run.Status, said));
     });
 }
