@@ -40,6 +40,9 @@ internal sealed record CaseResult(
     /// <summary>Peak resident memory of the supervisor that took the checkpoints, in bytes.</summary>
     public long SupervisorPeak { get; init; }
 
+    /// <summary>The same by CRIU; empty where it does not run.</summary>
+    public IReadOnlyList<CriuSample> Criu { get; init; } = [];
+
     public bool IsDefect => Case.HasLimit
         && (Spread.Of(Checkpoints, sample => sample.Ratio).Median > BenchCase.DefectRatio || Spread.Of(Restores, sample => sample.Ratio).Median > BenchCase.DefectRatio);
 }

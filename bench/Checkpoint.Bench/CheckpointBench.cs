@@ -85,12 +85,32 @@ internal sealed class CheckpointBench : IDisposable
                 lazyRestores.Add(RestoreLazily(measured, yardstick));
             }
 
-            return new CaseResult(measured, stored, first, checkpoints, restores, lazyRestores) { SupervisorPeak = peak };
+            return new CaseResult(measured, stored, first, checkpoints, restores, lazyRestores) { SupervisorPeak = peak, Criu = Beside(measured) };
         }
         finally
         {
             End();
         }
+    }
+
+    /// <summary>The same by CRIU, where there is one.</summary>
+    private List<CriuSample> Beside(BenchCase measured)
+    {
+        List<CriuSample> samples = [];
+        if (Criu.WhyNot is null)
+        {
+            _holdfast.Run("kill", Name);
+            DropSnapshots();
+            using Criu criu = Criu.Start(measured, _directory);
+            while (samples.Count < _options.Pairs)
+            {
+                Check();
+                Yardstick.Warm(2 * measured.Bytes + (64 << 20));
+                samples.Add(criu.Measure());
+            }
+        }
+
+        return samples;
     }
 
     private void Start(BenchCase measured)

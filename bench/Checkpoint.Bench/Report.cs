@@ -17,6 +17,7 @@ internal static class Report
         to.WriteLine("fork: one fork(2) by the application's first process itself just before; freeze ratio: freeze / fork.");
         to.WriteLine("loop: C code that stops each thread by ptrace, reads its registers, has it make one system call, and lets it go; freezer: the control group's by itself.");
         to.WriteLine($"Load average now: {Load()}; above the number of processors ({Environment.ProcessorCount}), all of it is slower and less even.");
+        to.WriteLine(Criu.WhyNot is { } reason ? $"criu is not beside it: {reason}" : "criu: the same program by itself; stood: as criu says; wall: its commands.");
         foreach (CaseResult result in results)
         {
             to.WriteLine();
@@ -34,6 +35,12 @@ internal static class Report
 
             Line(to, "restore", result.Case, result.Restores, "resume", "read");
             Line(to, "restore --lazy", result.Case, result.LazyRestores, "resume", "read");
+            if (result.Criu.Count > 0)
+            {
+                to.WriteLine($"  criu dump         stood  {Spread.Text(result.Criu, s => s.FrozenMs)}  wall {Spread.Text(result.Criu, s => s.DumpMs)}");
+                to.WriteLine($"  criu restore      wall   {Spread.Text(result.Criu, s => s.RestoreMs)}");
+            }
+
             if (result.IsDefect)
             {
                 to.WriteLine($"  DEFECT: more than {BenchCase.DefectRatio} times its yardstick");
@@ -73,6 +80,7 @@ internal static class Report
                 }),
                 Restores = result.Restores.Select(sample => Row(sample, "resumeMs")),
                 LazyRestores = result.LazyRestores.Select(sample => Row(sample, "resumeMs")),
+                result.Criu,
                 CheckpointRatio = result.Case.HasRatio ? Spread.Of(result.Checkpoints, sample => sample.Ratio) : (Spread?)null,
                 RestoreRatio = result.Case.HasRatio ? Spread.Of(result.Restores, sample => sample.Ratio) : (Spread?)null,
             }),
