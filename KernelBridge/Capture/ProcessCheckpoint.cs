@@ -10,6 +10,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 {
     private readonly PtraceCheckpoint application;
     private readonly Dictionary<int, Tracee> threads = [];
+
+    // Asked to stand in an earlier try, which they have not done yet, so that nobody could let them go.
+    private readonly Dictionary<int, Tracee> late = [];
     private readonly TargetMemory memory;
     private ProcessInspection? prepared;
     private SeccompFilterSets? filters;
@@ -73,11 +76,23 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             List<Tracee> seized = [];
             foreach (int tid in tids)
             {
-                if (!threads.ContainsKey(tid) && Seize(tid, end) is { } thread)
+                if (threads.ContainsKey(tid))
                 {
-                    threads[tid] = thread;
-                    seized.Add(thread);
-                    stopped = true;
+                    continue;
+                }
+
+                bool asked = late.Remove(tid, out Tracee? thread);
+                thread ??= Seize(tid, end);
+                if (thread is null)
+                {
+                    continue;
+                }
+
+                threads[tid] = thread;
+                seized.Add(thread);
+                stopped = true;
+                if (!asked)
+                {
                     thread.Interrupt();
                 }
             }
@@ -377,9 +392,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             RepeatEndedCall(thread.Tid, index);
         }
 
-        foreach (Tracee thread in threads.Values)
+        foreach (Tracee thread in threads.Values.Where(thread => !thread.Release()))
         {
-            thread.Release();
+            late[thread.Tid] = thread;
         }
 
         threads.Clear();

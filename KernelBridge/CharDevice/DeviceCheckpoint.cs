@@ -219,12 +219,12 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
     /// <summary>Children of who is in the session are in it too: it is enough to look again until nobody new is found.</summary>
     private void JoinAll()
     {
-        for (bool found = true; found;)
+        for (bool more = true; more;)
         {
-            found = false;
+            more = false;
             foreach (int pid in FindProcesses())
             {
-                found |= members.Add(pid) && session.TryAttach(pid, follow: true);
+                more |= members.Add(pid) && session.TryAttach(pid, follow: true);
             }
         }
     }

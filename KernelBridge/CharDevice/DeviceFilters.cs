@@ -37,7 +37,7 @@ internal static class DeviceFilters
         }
         finally
         {
-            traced.ForEach(thread => thread.Release());
+            traced.ForEach(thread => _ = thread.Release());
             session.AwaitStanding(inspection.View.Pid, end);
         }
     }

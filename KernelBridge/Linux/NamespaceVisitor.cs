@@ -54,7 +54,7 @@ internal sealed class NamespaceVisitor : IDisposable
             {
                 return there.Run(question);
             }
-            catch (ObjectDisposedException)
+            catch (ObjectDisposedException) when (there.leaves)
             {
                 // It has just left.
             }

@@ -270,16 +270,21 @@ internal sealed class Tracee
     }
 
     /// <summary>Lets the thread go on untraced.</summary>
-    public void Release()
+    /// <returns>
+    /// False for one that was asked to stand and does not yet, as while it waits for a child of vfork(2): only one that stands can be let go (ptrace(2), PTRACE_DETACH). It will stand as soon
+    /// as it can, and is let go when the OS thread that seized it ends.
+    /// </returns>
+    public bool Release()
     {
-        if (!Gone)
+        // ESRCH: killed meanwhile, which is nobody's fault; or it does not stand.
+        if (!Gone && PtraceCall.Detach(Tid, Delivered()) != 0 && !Stands && ProcessStat.TryReadThread(Pid, Tid) is { State: not ('Z' or 'X') })
         {
-            // ESRCH: killed meanwhile, which is nobody's fault.
-            _ = PtraceCall.Detach(Tid, Delivered());
+            return false;
         }
 
         Stands = false;
         Gone = true;
+        return true;
     }
 
     private void Pass(WaitStatus status)

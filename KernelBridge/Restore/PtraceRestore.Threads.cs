@@ -143,7 +143,7 @@ internal sealed partial class PtraceRestore
         released = true;
         foreach ((Tracee thread, _, _) in threads)
         {
-            thread.Release();
+            _ = thread.Release();
         }
 
         if (space is not null)

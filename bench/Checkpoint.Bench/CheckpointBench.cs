@@ -99,7 +99,6 @@ internal sealed class CheckpointBench : IDisposable
         List<CriuSample> samples = [];
         if (Criu.WhyNot is null)
         {
-            _holdfast.Run("kill", Name);
             DropSnapshots();
             using Criu criu = Criu.Start(measured, _directory);
             while (samples.Count < _options.Pairs)
