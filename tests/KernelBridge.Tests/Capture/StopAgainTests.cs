@@ -18,12 +18,18 @@ public sealed class StopAgainTests(ITestOutputHelper output) : IDisposable
         // The child of a vfork does nothing until there is a file, and its parent cannot stand before.
         if (bench.Compile(
             """
+            #include <signal.h>
             #include <stdio.h>
+            #include <sys/prctl.h>
             #include <unistd.h>
             int main(int argc, char **argv)
             {
+                FILE *pid = fopen(argv[3], "w");
+                fprintf(pid, "%d\n", getpid());
+                fclose(pid);
                 for (int i = 1;; i++) {
                     if (vfork() == 0) {
+                        prctl(PR_SET_PDEATHSIG, SIGKILL);
                         while (access(argv[2], F_OK) != 0)
                             usleep(1000);
                         _exit(0);
@@ -40,12 +46,19 @@ public sealed class StopAgainTests(ITestOutputHelper output) : IDisposable
             return;
         }
 
-        using System.Diagnostics.Process parent = System.Diagnostics.Process.Start(program, [bench.PathOf("log"), bench.PathOf("go")]);
+        // Nobody's child here: the runtime waits for those, and takes away that one stands.
+        using (System.Diagnostics.Process start = System.Diagnostics.Process.Start("setsid", ["-f", program, bench.PathOf("log"), bench.PathOf("go"), bench.PathOf("pid")]))
+        {
+            start.WaitForExit();
+        }
+
+        int parent = 0;
+        SpaceFixture.Until(() => File.Exists(bench.PathOf("pid")) && int.TryParse(File.ReadAllText(bench.PathOf("pid")), out parent), "it runs");
         try
         {
-            SpaceFixture.Until(() => ProcFs.Children(parent.Id).Count == 1 && ProcessStat.TryRead(parent.Id)?.State == 'D', "it waits for its child");
-            using ICheckpoint checkpoint = bench.Bridge.BeginCheckpoint(PtraceBridge.TreeOf(parent.Id));
-            using IProcessCheckpoint process = checkpoint.Open(parent.Id);
+            SpaceFixture.Until(() => ProcFs.Children(parent).Count == 1 && ProcessStat.TryRead(parent)?.State == 'D', "it waits for its child");
+            using ICheckpoint checkpoint = bench.Bridge.BeginCheckpoint(PtraceBridge.TreeOf(parent));
+            using IProcessCheckpoint process = checkpoint.Open(parent);
             for (int i = 0; i < 3; i++)
             {
                 Assert.Equal("freeze.timeout", Assert.Throws<BridgeException>(() => process.Stop(TimeSpan.FromMilliseconds(20))).Code);
@@ -54,14 +67,14 @@ public sealed class StopAgainTests(ITestOutputHelper output) : IDisposable
 
             File.WriteAllText(bench.PathOf("go"), "");
             Assert.Equal(1, process.Stop(SpaceFixture.Patience));
-            Assert.Equal('t', ProcessStat.Read(parent.Id).State);
+            Assert.Equal('t', ProcessStat.Read(parent).State);
             process.Resume();
-            Assert.Equal(0, ProcessStatus.TryRead(parent.Id)?.Number("TracerPid"));
+            Assert.Equal(0, ProcessStatus.TryRead(parent)?.Number("TracerPid"));
             bench.ExpectLines("log", 5);
         }
         finally
         {
-            parent.Kill();
+            _ = Libc.kill(parent, 9);
         }
     }
 }
