@@ -17,9 +17,9 @@ internal sealed class NamespaceVisitor : IDisposable
     // By the name of the namespace that they are in, such as "ipc:[4026532182]", which nobody else can get while they are there.
     private static readonly ConcurrentDictionary<string, NamespaceVisitor> all = new();
 
-    // Whoever waits for the next question sleeps: to turn round meanwhile, as a BlockingCollection does, takes a processor from the application.
+    // Questions come one after the other: it is awake for some moments after each, which costs less than to be woken.
     private readonly ConcurrentQueue<Action> questions = [];
-    private readonly AutoResetEvent asked = new(false);
+    private readonly SemaphoreSlim asked = new(0);
     private readonly Lock gate = new();
     private bool leaves;
     private readonly List<string> names = [];
@@ -73,7 +73,7 @@ internal sealed class NamespaceVisitor : IDisposable
         lock (gate)
         {
             leaves = true;
-            asked.Set();
+            asked.Release();
         }
     }
 
@@ -107,7 +107,7 @@ internal sealed class NamespaceVisitor : IDisposable
                 }
             }
 
-            asked.WaitOne();
+            asked.Wait();
         }
     }
 
@@ -135,7 +135,7 @@ internal sealed class NamespaceVisitor : IDisposable
 
                 done.Set();
             });
-            asked.Set();
+            asked.Release();
         }
 
         done.Wait();
