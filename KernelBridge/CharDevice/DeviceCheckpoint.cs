@@ -172,7 +172,7 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
         return snapshot;
     }
 
-    private static IReadOnlyList<int> Threads(ProcSnapshot snapshot, int pid) => snapshot.TryNumbers($"/proc/{pid}/task", out IReadOnlyList<int>? threads) ? threads! : [];
+    private static IReadOnlyList<int> Threads(ProcSnapshot snapshot, int pid) => snapshot.Numbers($"/proc/{pid}/task");
 
     /// <summary>What belongs to no process: the objects of its IPC namespace, which whoever asks has to be in, and mounts.</summary>
     private void ReadShared()
@@ -182,25 +182,17 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
             "f/proc/sysvipc/shm", "f/proc/sysvipc/sem", "f/proc/sysvipc/msg", .. SystemVImage.SettingNames.Select(name => "f" + SystemVImage.PathOf(name)),
             $"f/proc/{Target.RootPid}/mountinfo", "f/proc/self/mountinfo", $"s/proc/{Target.RootPid}/root/dev/pts", $"s/proc/{Target.RootPid}/root{SharedMemoryDirectory.Place}",
         ];
-        if (IpcNamespace.HasOwn(Target.RootPid))
-        {
-            _ = IpcNamespace.Ask(Target.RootPid, Read);
-        }
-        else
-        {
-            Read();
-        }
-
-        bool Read()
+        if (!IpcNamespace.HasOwn(Target.RootPid))
         {
             DeviceFiles.ReadAll(session, files, names);
-            if (IpcNamespace.HasOwn(Target.RootPid))
-            {
-                files.Keep(Resources.PosixQueues.List());
-            }
-
-            return true;
+            return;
         }
+
+        files.Keep(IpcNamespace.Ask(Target.RootPid, () =>
+        {
+            DeviceFiles.ReadAll(session, files, names);
+            return Resources.PosixQueues.List();
+        }));
     }
 
     private void ThawWhenDone()

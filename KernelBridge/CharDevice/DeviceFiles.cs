@@ -42,12 +42,17 @@ internal static class DeviceFiles
         }
 
         later = names;
-        if (state is null)
+        if (state is not null)
         {
-            Descriptors(snapshot, pid).ToList().ForEach(number => snapshot.AddOwner(pid, number, default));
+            state.AddTo(snapshot);
+            return snapshot;
         }
 
-        state?.AddTo(snapshot);
+        foreach (int number in snapshot.Numbers($"{directory}/fd"))
+        {
+            snapshot.AddOwner(pid, number, default);
+        }
+
         return snapshot;
     }
 
@@ -63,12 +68,10 @@ internal static class DeviceFiles
         }
     }
 
-    private static IReadOnlyList<int> Descriptors(ProcSnapshot snapshot, int pid) => snapshot.TryNumbers($"/proc/{pid}/fd", out IReadOnlyList<int>? descriptors) ? descriptors! : [];
-
     /// <summary>What the names lead to by which regular files were opened.</summary>
     private static IEnumerable<string> Named(ProcSnapshot snapshot, int pid)
     {
-        foreach (int number in Descriptors(snapshot, pid))
+        foreach (int number in snapshot.Numbers($"/proc/{pid}/fd"))
         {
             string path = $"/proc/{pid}/fd/{number}";
             if (snapshot.TryLink(path, out string? link, out _) && link?.StartsWith('/') == true && snapshot.TryIdentity(path, out FileIdentity? identity) && identity?.Type == FileIdentity.Regular)
@@ -86,13 +89,13 @@ internal static class DeviceFiles
             return [];
         }
 
-        snapshot.TryNumbers($"{directory}/task", out IReadOnlyList<int>? threads);
+        IReadOnlyList<int> threads = snapshot.Numbers($"{directory}/task");
         return
         [
             $"f/proc/{ProcessStat.Parse(Encoding.UTF8.GetString(stat)).ParentPid}/status",
-            .. (threads ?? []).SelectMany(tid => (string[])[.. ((string[])["status", "stat", "sched", "wchan"]).Select(name => $"f{directory}/task/{tid}/{name}"), $"f/proc/{tid}/task/{tid}/stat"]),
-            .. (threads ?? []).Where(tid => tid != pid).SelectMany(tid => namespaces.Select(name => $"l{directory}/task/{tid}/{name}")),
-            .. Descriptors(snapshot, pid).SelectMany(number => (string[])[$"l{directory}/fd/{number}", $"s{directory}/fd/{number}", $"f{directory}/fdinfo/{number}"]),
+            .. threads.SelectMany(tid => (string[])[.. ((string[])["status", "stat", "sched", "wchan"]).Select(name => $"f{directory}/task/{tid}/{name}"), $"f/proc/{tid}/task/{tid}/stat"]),
+            .. threads.Where(tid => tid != pid).SelectMany(tid => namespaces.Select(name => $"l{directory}/task/{tid}/{name}")),
+            .. snapshot.Numbers($"{directory}/fd").SelectMany(number => (string[])[$"l{directory}/fd/{number}", $"s{directory}/fd/{number}", $"f{directory}/fdinfo/{number}"]),
             .. MemoryMap.Parse(maps).Where(map => map.Inode != 0).Select(map => MappedFiles.Link(pid, map.Start, map.End)).SelectMany(link => (string[])[$"s{link}", $"l{link}"]),
         ];
     }

@@ -7,7 +7,6 @@ namespace Holdfast.KernelBridge.CharDevice;
 internal sealed class DeviceMeetingPoint : IMeetingPoint
 {
     private readonly CkptSession session;
-    private bool open;
 
     private DeviceMeetingPoint(CkptSession session, int descriptor)
     {
@@ -41,14 +40,7 @@ internal sealed class DeviceMeetingPoint : IMeetingPoint
 
     public IReadOnlyList<int> Arrived() => [.. session.Events(out _).Where(happened => happened.Type == CkptAbi.EventArrived).Select(happened => happened.Pid)];
 
-    public void Open()
-    {
-        if (!open)
-        {
-            session.ReleaseBarrier();
-            open = true;
-        }
-    }
+    public void Open() => session.ReleaseBarrier();
 
     public void Dispose()
     {

@@ -17,11 +17,8 @@ internal sealed class NamespaceVisitor : IDisposable
     // By the name of the namespace that they are in, such as "ipc:[4026532182]", which nobody else can get while they are there.
     private static readonly ConcurrentDictionary<string, NamespaceVisitor> all = new();
 
-    // Questions come one after the other: it is awake for some moments after each, which costs less than to be woken.
-    private readonly ConcurrentQueue<Action> questions = [];
-    private readonly SemaphoreSlim asked = new(0);
-    private readonly Lock gate = new();
-    private bool leaves;
+    // Questions come one after the other: whoever waits for the next one is awake for some moments first, which costs less than to be woken.
+    private readonly BlockingCollection<Action> questions = [];
     private readonly List<string> names = [];
 
     private NamespaceVisitor(int pid)
@@ -54,7 +51,7 @@ internal sealed class NamespaceVisitor : IDisposable
             {
                 return there.Run(question);
             }
-            catch (ObjectDisposedException) when (there.leaves)
+            catch (InvalidOperationException) when (there.questions.IsAddingCompleted)
             {
                 // It has just left.
             }
@@ -70,11 +67,7 @@ internal sealed class NamespaceVisitor : IDisposable
     public void Dispose()
     {
         names.ForEach(name => all.TryRemove(new KeyValuePair<string, NamespaceVisitor>(name, this)));
-        lock (gate)
-        {
-            leaves = true;
-            asked.Release();
-        }
+        questions.CompleteAdding();
     }
 
     private static string? Name(string pid, string kind) => ProcFs.TryLink($"/proc/{pid}/ns/{kind}");
@@ -91,23 +84,9 @@ internal sealed class NamespaceVisitor : IDisposable
 
     private void Answer()
     {
-        while (true)
+        foreach (Action question in questions.GetConsumingEnumerable())
         {
-            while (questions.TryDequeue(out Action? question))
-            {
-                question();
-            }
-
-            lock (gate)
-            {
-                if (leaves && questions.IsEmpty)
-                {
-                    asked.Dispose();
-                    return;
-                }
-            }
-
-            asked.Wait();
+            question();
         }
     }
 
@@ -117,27 +96,21 @@ internal sealed class NamespaceVisitor : IDisposable
         ExceptionDispatchInfo? failure = null;
         using ManualResetEventSlim done = new(false, 0);
         ProcSnapshot? ahead = ProcSnapshot.Current;
-        lock (gate)
+        questions.Add(() =>
         {
-            ObjectDisposedException.ThrowIf(leaves, this);
-            questions.Enqueue(() =>
+            try
             {
-                try
-                {
-                    using IDisposable? use = ahead?.Use();
-                    answer = question();
-                }
-                catch (Exception e)
-                {
-                    // Thrown again where it was asked.
-                    failure = ExceptionDispatchInfo.Capture(e);
-                }
+                using IDisposable? use = ahead?.Use();
+                answer = question();
+            }
+            catch (Exception e)
+            {
+                // Thrown again where it was asked.
+                failure = ExceptionDispatchInfo.Capture(e);
+            }
 
-                done.Set();
-            });
-            asked.Release();
-        }
-
+            done.Set();
+        });
         done.Wait();
         failure?.Throw();
         return answer!;

@@ -95,6 +95,9 @@ internal sealed class ProcSnapshot
     /// <summary>Whether the names in a directory are known.</summary>
     public bool TryNumbers(string directory, out IReadOnlyList<int>? numbers) => lists.TryGetValue(directory, out numbers);
 
+    /// <summary>The names in a directory; none where they are not known.</summary>
+    public IReadOnlyList<int> Numbers(string directory) => lists.GetValueOrDefault(directory, []);
+
     /// <summary>The magic number of the file system that a path leads to.</summary>
     public void AddFileSystem(string path, long type) => fileSystems[path] = type;
 

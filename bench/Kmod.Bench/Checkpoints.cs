@@ -27,7 +27,7 @@ internal static class Checkpoints
         KernelCounts? freeze = null;
         _ = Take(bridge, target, inFreeze => freeze = KernelCounts.Of(inFreeze));
         return new Measured(
-            name, bridge.Name, counts.SystemCalls, counts.OfOurs, freeze!.SystemCalls, counts.Stops, counts.BytesRead + (bridge.Name == "device" ? taken.Bytes : 0), taken.Freeze.TotalMilliseconds, milliseconds, counts.Calls);
+            name, bridge.Name, counts.SystemCalls, counts.WithoutWaiting, freeze!.SystemCalls, counts.Stops, counts.BytesRead + (bridge.Name == "device" ? taken.Bytes : 0), taken.Freeze.TotalMilliseconds, milliseconds, counts.Calls);
     }
 
     /// <summary>Takes one.</summary>

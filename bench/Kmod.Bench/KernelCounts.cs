@@ -36,7 +36,7 @@ internal sealed partial class KernelCounts
     public long SystemCalls => Calls.Values.Sum();
 
     /// <summary>The same without those by which threads of the runtime wait for each other.</summary>
-    public long OfOurs => Calls.Where(call => !Waiting.Contains(call.Key)).Sum(call => call.Value);
+    public long WithoutWaiting => Calls.Where(call => !Waiting.Contains(call.Key)).Sum(call => call.Value);
 
     public required IReadOnlyDictionary<int, long> Calls { get; init; }
 
