@@ -14,8 +14,9 @@ internal sealed class SleepNotes
     /// <summary>What is left of a wait without an end.</summary>
     public const long Forever = long.MaxValue;
 
-    // Where nothing waits for a time: pause(2), sigsuspend(2), wait(2), and reads and writes of pipes.
-    private static readonly string[] untimed = ["pause", "sigsuspend", "do_wait", "pipe_read", "pipe_write"];
+    // How places end where nothing waits for a time: pause(2), sigsuspend(2), and reads and writes of pipes; wait(2) by its whole name, since a futex has futex_do_wait.
+    private static readonly string[] untimed = ["pause", "sigsuspend", "pipe_read", "pipe_write"];
+    private const string WaitForChild = "do_wait";
 
     private readonly Dictionary<int, Note> notes = [];
 
@@ -33,7 +34,7 @@ internal sealed class SleepNotes
         foreach (int tid in ProcFs.Threads(pid))
         {
             if (ProcessStat.TryReadThread(pid, tid) is { State: 'S' } stat && Read($"/proc/{pid}/task/{tid}/sched") is { } sched
-                && (ProcFs.TryText($"/proc/{pid}/task/{tid}/wchan") ?? string.Empty) is var place && !untimed.Any(wait => place.EndsWith(wait, StringComparison.Ordinal))
+                && (ProcFs.TryText($"/proc/{pid}/task/{tid}/wchan") ?? string.Empty) is var place && place != WaitForChild && !untimed.Any(wait => place.EndsWith(wait, StringComparison.Ordinal))
                 && SchedulerClock.Offset((int)stat.Field(39)) is { } offset)
             {
                 result.notes[tid] = new Note(sched.ExecStart + offset, sched.Switches, place);
@@ -55,8 +56,8 @@ internal sealed class SleepNotes
             return TimeSpan.Zero;
         }
 
-        // A frozen and then stopped thread switched twice more; a third switch means that it ran in between, and slept anew since some moment after the note.
-        // A wait may end a little late, never early: then none of it counts.
+        // A frozen and then stopped thread gave up the processor twice more; a third time means that it ran in between, and slept anew since some moment after the
+        // note. A wait may end a little late, never early: then none of it counts. (What was taken from it on its way, on a busy processor, does not count.)
         bool ranAgain = !restarted && Read($"/proc/{pid}/task/{tid}/sched") is { } sched && sched.Switches > note.Switches + 2;
         long since = ranAgain ? now : note.SleepsSince;
         return TimeSpan.FromTicks(Math.Max(0, now - since) / 100);
@@ -112,7 +113,7 @@ internal sealed class SleepNotes
             {
                 start = (long)(milliseconds * 1_000_000);
             }
-            else if (line.StartsWith("nr_switches") && long.TryParse(line[(colon + 1)..].Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out long count))
+            else if (line.StartsWith("nr_voluntary_switches") && long.TryParse(line[(colon + 1)..].Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out long count))
             {
                 switches = count;
             }
