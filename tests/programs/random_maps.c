@@ -146,9 +146,10 @@ int main(int argc, char **argv)
 			}
 		}
 	}
-	state_markf("built-%d", getpid());
+	/* Theirs before its own: the first process must not be ready while one of another generation writes. */
 	for (int i = 0; i < fork_count; i++)
 		state_awaitf("built-%d", forked[i]);
+	state_markf("built-%d", getpid());
 	if (generation == 0)
 		state_ready();
 	state_wait_go();
