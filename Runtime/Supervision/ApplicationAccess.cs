@@ -50,6 +50,33 @@ internal static class ApplicationAccess
         }
     }
 
+    /// <summary>Takes the lock of an application that nobody supervises; a supervisor that was killed holds it for a moment longer.</summary>
+    /// <returns>Null when there is a supervisor that answers, or somebody holds it for longer than that.</returns>
+    public static ApplicationLock? TryLock(ApplicationDirectory directory, string name, TimeSpan patience)
+    {
+        long began = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            if (directory.TryLock() is { } held)
+            {
+                return held;
+            }
+
+            if (RemoteSupervisor.TryConnect(directory.Socket, name) is { } remote)
+            {
+                _ = remote.DisposeAsync().AsTask();
+                return null;
+            }
+
+            if (TimeProvider.System.GetElapsedTime(began) > patience)
+            {
+                return null;
+            }
+
+            Thread.Sleep(RetryInterval);
+        }
+    }
+
     private static async Task<IApplicationControl> AdoptAsync(Session session, ApplicationDirectory directory, ApplicationLock held, CancellationToken cancellation)
     {
         SupervisorHost? host = null;
@@ -87,25 +114,15 @@ internal static class ApplicationAccess
     /// <summary>A supervision that ends with the command; the application goes on.</summary>
     private sealed class ForOneCommand(SupervisorHost host, ApplicationLock held) : IApplicationControl
     {
-        public async Task<CheckpointJson> CheckpointAsync(CheckpointOrder order, Action<string, long>? progress, CancellationToken cancellation)
-        {
-            CheckpointJson taken = await host.CheckpointAsync(order, progress, cancellation).ConfigureAwait(false);
-            if (order.EndAfterwards)
-            {
-                host.RecordEnd(128 + Libc.SIGKILL);
-            }
-
-            return taken;
-        }
+        public Task<CheckpointJson> CheckpointAsync(CheckpointOrder order, Action<string, long>? progress, CancellationToken cancellation) => host.CheckpointAsync(order, progress, cancellation);
 
         public Task<string> TakeLiveAsync(Action<string, long>? progress, CancellationToken cancellation) => host.TakeLiveAsync(progress, cancellation);
 
         public void ReleaseLive(string live) => host.ReleaseLive(live);
 
-        public async Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) =>
-            Recorded(await host.StopAsync(grace, cancellation).ConfigureAwait(false));
+        public Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) => host.StopAsync(grace, cancellation);
 
-        public async Task<int> KillAsync(CancellationToken cancellation) => Recorded(await host.KillAsync(cancellation).ConfigureAwait(false));
+        public Task<int> KillAsync(CancellationToken cancellation) => host.KillAsync(cancellation);
 
         public async Task<LoadingJson?> LoadingAsync(CancellationToken cancellation) => await host.LoadingAsync(cancellation).ConfigureAwait(false);
 
@@ -115,12 +132,6 @@ internal static class ApplicationAccess
         {
             await host.DisposeAsync().ConfigureAwait(false);
             held.Dispose();
-        }
-
-        private int Recorded(int status)
-        {
-            host.RecordEnd(status);
-            return status;
         }
     }
 }

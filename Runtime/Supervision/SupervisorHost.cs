@@ -30,6 +30,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     private readonly Lock _gate = new();
     private ProtectionHost? _protection;
     private bool _runs;
+    private readonly Lock _ending = new();
     private ApplicationRecord? _record;
     private Action<string, long>? _progress;
     private Action<LoadingReported>? _loading;
@@ -157,6 +158,11 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         }
 
         CheckpointTaken taken = Expect<CheckpointTaken>(await Ask(message).ConfigureAwait(false));
+        if (order.EndAfterwards)
+        {
+            RecordEnd(128 + Libc.SIGKILL);
+        }
+
         return ToJson(Name, taken);
     }
 
@@ -169,20 +175,27 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
 
     public void ReleaseLive(string live) => _snapshots.Release(live);
 
-    public async Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) =>
-        Expect<ApplicationExited>(await Ask(new StopApplication(grace)).WaitAsync(cancellation).ConfigureAwait(false)).Status;
+    public async Task<int> StopAsync(TimeSpan grace, CancellationToken cancellation) => await EndAsync(new StopApplication(grace), cancellation).ConfigureAwait(false);
 
-    public async Task<int> KillAsync(CancellationToken cancellation) =>
-        Expect<ApplicationExited>(await Ask(new KillApplication()).WaitAsync(cancellation).ConfigureAwait(false)).Status;
+    public async Task<int> KillAsync(CancellationToken cancellation) => await EndAsync(new KillApplication(), cancellation).ConfigureAwait(false);
+
+    /// <summary>Recorded before it is answered: the next command must not find it running.</summary>
+    private async Task<int> EndAsync(object message, CancellationToken cancellation)
+    {
+        int status = Expect<ApplicationExited>(await Ask(message).WaitAsync(cancellation).ConfigureAwait(false)).Status;
+        RecordEnd(status);
+        return status;
+    }
 
     public async Task<int> WaitForExitAsync() => Expect<ApplicationExited>(await Ask(new WaitForExit()).ConfigureAwait(false)).Status;
 
     public void Signal(int signal) => _supervisor.Tell(new SendSignal(signal), ActorRefs.NoSender);
 
-    /// <summary>Notes in the record that it has ended.</summary>
+    /// <summary>Notes in the record that it has ended, once.</summary>
     public void RecordEnd(int status)
     {
-        if (_keepsRecord && _record is not null)
+        using Lock.Scope scope = _ending.EnterScope();
+        if (_keepsRecord && _record is { Ended: null })
         {
             if (_record.Loading is not null)
             {

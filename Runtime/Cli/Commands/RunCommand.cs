@@ -166,7 +166,7 @@ internal static class RunCommand
         }
 
         IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), session.Store.Snapshots(), session.Settings.Storage.Tls, record.Volumes.Count > 0);
-        ApplicationLock held = directory.TryLock()
+        ApplicationLock held = ApplicationAccess.TryLock(directory, order.Adopt!, session.Settings.ConnectTimeout)
             ?? throw new HoldfastException("app.supervised", $"{order.Adopt} is supervised already (by pid {record.SupervisorPid})");
         record = directory.Read()!;
         if (!ApplicationDirectory.Runs(record))
