@@ -63,6 +63,7 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
     {
         ArgumentNullException.ThrowIfNull(target);
         List<CheckRow> traced = [];
+        using CkptSession session = Open();
         IReadOnlyList<CheckRow> rows = ApplicationCheck.Of(target, (inspections, refusals) =>
         {
             foreach (ProcessInspection inspection in inspections)
@@ -72,10 +73,10 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
                     traced.Add(new CheckRow($"pid {inspection.View.InnerPid}", CheckVerdict.Caveat, DeviceLimits.TracedCaveat));
                 }
 
-                DeviceLimits.Adapt(inspection, refusals);
+                DeviceLimits.Adapt(inspection, refusals, session, stands: false);
             }
 
-            DeviceLimits.Adapt(target, inspections, refusals);
+            DeviceLimits.Adapt(target, inspections, refusals, session, stands: false);
         });
         return
         [

@@ -217,7 +217,7 @@ public sealed record Refusal(string Code, int Pid, int? Descriptor, string What,
 {
     // Bytes on their way, a deep recursion, events that have not been read, a look at what /proc says: what a program that goes on changes by itself.
     private static readonly HashSet<string> passing =
-        ["socket.pending", "socket.unsent", "socket.urgent", "socket.rights", "socket.unread", "pty.unread", "pty.foreground", "fd.inotify", "inject.stack", "inject.late", "memory.changed", "process.leader-ended", "file.process"];
+        ["socket.pending", "socket.unsent", "socket.urgent", "socket.rights", "socket.unread", "pty.unread", "pty.foreground", "fd.inotify", "inject.stack", "inject.late", "memory.changed", "process.leader-ended", "file.process", "fd.io_uring.busy"];
 
     /// <summary>Whether a code is that of a moment, so that it is worth trying again.</summary>
     /// <param name="code">Of a refusal, or of a <see cref="BridgeException"/>.</param>

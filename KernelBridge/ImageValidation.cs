@@ -86,6 +86,7 @@ internal static class ImageValidation
                 InotifyImage inotify => inotify.Watches.All(watch => watch is { Number: > 0 } && IsPath(watch.Path)),
                 FifoImage fifo => IsPath(fifo.Path) && (fifo.Contents is null || IsPipe(fifo.Contents)),
                 EpollImage epoll => epoll.Entries.All(entry => entry is { Number: >= 0 and < 1 << 20, File: >= 0 } && entry.File < image.OpenFiles.Count),
+                UringImage ring => IoUrings.IsValid(ring),
                 SocketImage or HungUpTerminalImage => true,
                 PosixQueueEndImage end => image.SystemV?.PosixQueues.Any(queue => queue.Id == end.Queue) == true,
                 TerminalMasterImage master => image.Terminals.Any(terminal => terminal.Index == master.Terminal),
@@ -186,6 +187,7 @@ internal static class ImageValidation
             {
                 AreaKind.File => image.MappedFiles.Count,
                 AreaKind.SharedAnonymous or AreaKind.SystemV => image.SharedMemory.Count,
+                AreaKind.Uring => image.OpenFiles.Count,
                 _ => -1,
             };
             Require(limit < 0 || (area.File >= 0 && area.File < limit), $"{who}: area {area.Start:x} refers to file {area.File}");
@@ -193,6 +195,9 @@ internal static class ImageValidation
             Require(
                 HugePages.IsValid(area.PageSize, area.Start | area.End | area.Offset) && area.Flags.Contains(HugePages.Flag) == area.PageSize > 0 && (area.Kind == AreaKind.SharedAnonymous ? image.SharedMemory[area.File].PageSize == area.PageSize : area.PageSize == 0 || area.Kind is AreaKind.Anonymous or AreaKind.File),
                 $"{who}: area {area.Start:x} has pages of an impossible size");
+            Require(
+                area.Kind != AreaKind.Uring || (area.Shared && image.OpenFiles[area.File] is UringImage && process.Descriptors.Any(descriptor => descriptor.File == area.File)),
+                $"{who}: area {area.Start:x} is of an io_uring that it does not have");
             Require(MemoryPolicies.IsValid(area.Policy), $"{who}: area {area.Start:x} has an impossible memory policy");
             Require(!area.Name.StartsWith("[anon:", StringComparison.Ordinal) || area.Name.EndsWith(']'), $"{who}: area {area.Start:x} has an impossible name");
             Require(

@@ -128,6 +128,38 @@ static inline u64 ckpt_eventfd_take(struct eventfd_ctx *counter)
 }
 #endif
 
+/*
+ * The inner side of an io_uring is told to other parts of the kernel, but
+ * changes with every version: it is looked at where it was tried.
+ */
+#if IS_ENABLED(CONFIG_IO_URING) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define CKPT_HAS_RINGS
+#define ckpt_ring_freed_under_lock(ctx) ((ctx)->locked_free_nr)
+#define ckpt_ring_has_provided(ctx) ((ctx)->io_bl || !xa_empty(&(ctx)->io_bl_xa))
+#define ckpt_ring_has_clock(ctx) false
+#define ckpt_ring_has_napi(ctx) false
+#elif IS_ENABLED(CONFIG_IO_URING) && LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) && \
+	LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#define CKPT_HAS_RINGS
+#define ckpt_ring_freed_under_lock(ctx) 0
+#define ckpt_ring_has_provided(ctx) (!xa_empty(&(ctx)->io_bl_xa))
+#define ckpt_ring_has_clock(ctx) ((ctx)->clockid != CLOCK_MONOTONIC)
+#ifdef CONFIG_NET_RX_BUSY_POLL
+#define ckpt_ring_has_napi(ctx) ((ctx)->napi_enabled)
+#else
+#define ckpt_ring_has_napi(ctx) false
+#endif
+#endif
+
+/* Renamed in 6.8. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define ckpt_mapping_lock(mapping) (&(mapping)->private_lock)
+#define ckpt_mapping_data(mapping) ((mapping)->private_data)
+#else
+#define ckpt_mapping_lock(mapping) (&(mapping)->i_private_lock)
+#define ckpt_mapping_data(mapping) ((mapping)->i_private_data)
+#endif
+
 static inline bool ckpt_has_semaphores(void)
 {
 #ifdef CKPT_HAS_SEMAPHORES

@@ -56,6 +56,7 @@ static long ckpt_version(struct ckpt_version *call)
 	call->features = CKPT_FEATURE_FREEZE | CKPT_FEATURE_STATE | CKPT_FEATURE_PAGES | CKPT_FEATURE_PUT |
 			 CKPT_FEATURE_EVENTS | CKPT_FEATURE_REGISTERS | CKPT_FEATURE_KEEP | CKPT_FEATURE_READ |
 			 CKPT_FEATURE_BARRIER;
+	call->features |= ckpt_ring_features();
 	if (ckpt_has_semaphores())
 		call->features |= CKPT_FEATURE_SEMAPHORES;
 	if (IS_ENABLED(CONFIG_MEM_SOFT_DIRTY))
@@ -80,6 +81,7 @@ union ckpt_call {
 	struct ckpt_keep keep;
 	struct ckpt_read read;
 	struct ckpt_barrier barrier;
+	struct ckpt_ring ring;
 };
 
 static long ckpt_act(struct ckpt_session *session, unsigned int command, union ckpt_call *call)
@@ -120,6 +122,8 @@ static long ckpt_act(struct ckpt_session *session, unsigned int command, union c
 		return ckpt_read(session, &call->read);
 	case CKPT_BARRIER:
 		return ckpt_barrier(session, &call->barrier);
+	case CKPT_RING:
+		return ckpt_ring(session, &call->ring);
 	default:
 		return -ENOTTY;
 	}

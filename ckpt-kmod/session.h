@@ -131,6 +131,10 @@ void ckpt_put_all_back(struct ckpt_session *session);
 long ckpt_barrier(struct ckpt_session *session, struct ckpt_barrier *call);
 void ckpt_leave_barrier(struct ckpt_session *session, int result);
 
+/* ring.c */
+long ckpt_ring(struct ckpt_session *session, struct ckpt_ring *call);
+u64 ckpt_ring_features(void);
+
 /* procfs.c */
 long ckpt_read(struct ckpt_session *session, struct ckpt_read *call);
 

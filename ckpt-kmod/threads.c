@@ -307,7 +307,8 @@ int ckpt_add_threads(struct ckpt_records *records, const struct ckpt_target *tar
 	leader = pid_task(target->pid, PIDTYPE_TGID);
 	if (leader) {
 		for_each_thread(leader, thread) {
-			if (thread->exit_state)
+			/* Those of io_uring (iou-wrk) never see user space: the kernel makes them where they are needed. */
+			if (thread->exit_state || thread->flags & PF_IO_WORKER)
 				continue;
 			if (count == room) {
 				/* It stands: threads do not come any more. */

@@ -286,6 +286,9 @@ internal sealed class ImageAssembly
                 case AreaKind.SystemV:
                     area.File = AttachedSegment(process, area, source);
                     break;
+                case AreaKind.Uring:
+                    area.File = files.FindIndex(file => file.File is UringImage ring && ring.Inode == source.Map.Inode);
+                    break;
             }
         }
 

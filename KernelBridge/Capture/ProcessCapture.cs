@@ -60,7 +60,10 @@ internal static class ProcessCapture
         image.Memory = AddressSpaces.Capture(inspection.View, inspection.Areas, state);
     }
 
-    /// <summary>Captures its descriptors, with what was found in sockets and counters.</summary>
-    public static void Describe(ApplicationCheckpoint application, ProcessInspection inspection, ProcessImage image) => image.Captured =
-        [.. inspection.Descriptors.Select(facts => (facts, application.EventSemaphores.With(facts, application.SocketQueues.With(facts, DescriptorKinds.Of(facts)!.Capture(facts)))))];
+    /// <summary>Captures its descriptors, with what was found in sockets and counters, and what somebody else knows of rings.</summary>
+    public static void Describe(ApplicationCheckpoint application, ProcessInspection inspection, ProcessImage image, IRingKeeper? rings = null) => image.Captured =
+        [.. inspection.Descriptors.Select(facts => (facts, With(application, facts, DescriptorKinds.Of(facts)!.Capture(facts), rings)))];
+
+    private static OpenFileImage With(ApplicationCheckpoint application, DescriptorFacts facts, OpenFileImage file, IRingKeeper? rings) =>
+        application.EventSemaphores.With(facts, application.SocketQueues.With(facts, rings is null ? file : IoUrings.With(facts, file, rings)));
 }

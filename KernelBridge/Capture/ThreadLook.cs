@@ -49,12 +49,16 @@ internal sealed class ThreadLook
     {
         for (int i = Interlocked.Increment(ref next); i < seen.Length; i = Interlocked.Increment(ref next))
         {
-            if (ProcessStatus.TryReadThread(view.Pid, tids[i]) is { } status)
+            if (ProcessStatus.TryReadThread(view.Pid, tids[i]) is { } status && !IsWorker(view.Pid, tids[i], status))
             {
                 seen[i] = (status, tids[i] == view.Pid ? null : Compare(tids[i], status.Above("NSpid", view.Depth)));
             }
         }
     }
+
+    /// <summary>Those of io_uring (iou-wrk) are listed among the threads of a process, and never see user space: the kernel makes and ends them.</summary>
+    private static bool IsWorker(int pid, int tid, ProcessStatus status) =>
+        status["Name"]?.StartsWith("iou-", StringComparison.Ordinal) == true && ProcessStat.TryReadThread(pid, tid)?.IsKernelWorker == true;
 
     private List<Refusal>? Compare(int tid, int inner)
     {

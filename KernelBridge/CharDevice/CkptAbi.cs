@@ -3,7 +3,7 @@ namespace Holdfast.KernelBridge.CharDevice;
 /// <summary>The calls of /dev/ckpt, as ckpt-kmod/uapi/ckpt.h has them; a test holds every number, offset and size against the header. See ckpt(4).</summary>
 internal static class CkptAbi
 {
-    public const uint AbiVersion = 3;
+    public const uint AbiVersion = 4;
     public const ulong FeatureFreeze = 1ul << 0;
     public const ulong FeatureState = 1ul << 1;
     public const ulong FeaturePages = 1ul << 2;
@@ -15,6 +15,8 @@ internal static class CkptAbi
     public const ulong FeatureKeep = 1ul << 8;
     public const ulong FeatureRead = 1ul << 9;
     public const ulong FeatureBarrier = 1ul << 10;
+    public const ulong FeatureRing = 1ul << 11;
+    public const ulong FeatureAio = 1ul << 12;
     public const uint AttachFollow = 1u << 0;
     public const uint FreezeTimeoutMax = 60000;
     public const uint FreezeNoVfork = 1u << 0;
@@ -78,6 +80,18 @@ internal static class CkptAbi
     public const uint ReadStatus = 0x73;
     public const uint BarrierMax = 4096;
     public const uint BarrierOpen = 1u << 0;
+    public const uint RingSet = 1u << 0;
+    public const uint RingFiles = 1u << 0;
+    public const uint RingBuffers = 1u << 1;
+    public const uint RingProvided = 1u << 2;
+    public const uint RingPersonalities = 1u << 3;
+    public const uint RingEventfd = 1u << 4;
+    public const uint RingRestrictions = 1u << 5;
+    public const uint RingOverflow = 1u << 6;
+    public const uint RingWorkers = 1u << 7;
+    public const uint RingClock = 1u << 8;
+    public const uint RingNapi = 1u << 9;
+    public const uint RingNoArray = uint.MaxValue;
     public const uint EventBorn = 1;
     public const uint EventExited = 2;
     public const uint EventLate = 3;
@@ -100,6 +114,7 @@ internal static class CkptAbi
     public const uint Read = 3u << 30 | 0x0d | Magic << 8 | 40u << 16;
     public const uint Barrier = 3u << 30 | 0x0e | Magic << 8 | 32u << 16;
     public const uint Arrive = 3u << 30 | 0x0f | Magic << 8 | 16u << 16;
+    public const uint Ring = 3u << 30 | 0x10 | Magic << 8 | 128u << 16;
     public const uint Keep = 1u << 30 | 0x0c | Magic << 8 | 16u << 16;
     public const uint Registers = 1u << 30 | 0x0b | Magic << 8 | 32u << 16;
 }

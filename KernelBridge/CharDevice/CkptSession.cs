@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
+using Holdfast.KernelBridge.Resources;
 
 namespace Holdfast.KernelBridge.CharDevice;
 
@@ -10,10 +11,16 @@ namespace Holdfast.KernelBridge.CharDevice;
 /// A session of /dev/ckpt: what it holds is undone by the kernel when it is closed, however this process ends. See ckpt(4).
 /// Members may be called from any thread; the kernel serialises them.
 /// </summary>
-internal sealed unsafe class CkptSession : IDisposable
+internal sealed unsafe class CkptSession : IRingKeeper, IDisposable
 {
     /// <summary>The device.</summary>
     public const string Path = "/dev/ckpt";
+
+    private static readonly (uint Bit, string Name)[] registered =
+    [
+        (CkptAbi.RingFiles, "files"), (CkptAbi.RingBuffers, "buffers"), (CkptAbi.RingProvided, "provided buffers"), (CkptAbi.RingPersonalities, "personalities"), (CkptAbi.RingEventfd, "an eventfd"),
+        (CkptAbi.RingRestrictions, "restrictions"), (CkptAbi.RingWorkers, "limits of its workers"), (CkptAbi.RingClock, "another clock"), (CkptAbi.RingNapi, "busy polling"),
+    ];
 
     private int descriptor;
 
@@ -304,6 +311,42 @@ internal sealed unsafe class CkptSession : IDisposable
         CkptStructures.Keep call = new() { Size = (uint)sizeof(CkptStructures.Keep), Flags = flags, Fd = socket };
         Call("device.keep", "noting the settings of a socket", CkptAbi.Keep, &call);
     }
+
+    /// <inheritdoc/>
+    public UringFacts? TryRead(int ring)
+    {
+        CkptStructures.Ring call = new() { Size = (uint)sizeof(CkptStructures.Ring), Fd = ring };
+        if ((Features & CkptAbi.FeatureRing) == 0)
+        {
+            return null;
+        }
+
+        Call("device.ring", "looking at an io_uring", CkptAbi.Ring, &call);
+        UringLayout layout = new(
+            call.SqHeadAt, call.SqTailAt, call.SqMaskAt, call.SqEntriesAt, call.SqFlagsAt, call.SqDroppedAt, call.SqArrayAt == CkptAbi.RingNoArray ? null : call.SqArrayAt,
+            call.CqHeadAt, call.CqTailAt, call.CqMaskAt, call.CqEntriesAt, call.CqOverflowAt, call.CqFlagsAt, call.CqesAt);
+        return new UringFacts(call.Setup, call.SqEntries, call.CqEntries, call.SqHead, call.CqTail, (long)call.InFlight, (long)call.References, call.Issuer, Registered(call.Has), (call.Has & CkptAbi.RingOverflow) != 0, layout);
+    }
+
+    /// <inheritdoc/>
+    public void CountOn(int ring, uint taken, uint given)
+    {
+        CkptStructures.Ring call = new() { Size = (uint)sizeof(CkptStructures.Ring), Flags = CkptAbi.RingSet, Fd = ring, SqHead = taken, CqTail = given };
+        Call("restore.io_uring", "letting an io_uring count on", CkptAbi.Ring, &call);
+    }
+
+    /// <inheritdoc/>
+    public bool KnowsContexts => (Features & CkptAbi.FeatureAio) != 0;
+
+    /// <inheritdoc/>
+    public long? TryCountInFlight(int pid, ulong context)
+    {
+        CkptStructures.Ring call = new() { Size = (uint)sizeof(CkptStructures.Ring), Fd = -1, Pid = pid, Address = context };
+        return Libc.ioctl(descriptor, CkptAbi.Ring, &call) == 0 ? (long)call.InFlight
+            : Libc.LastError is Errno.ENOENT or Errno.EOPNOTSUPP ? null : throw new BridgeException("device.ring", $"looking at a context of Linux AIO of process {pid}", Errno.Text(Libc.LastError));
+    }
+
+    private static IReadOnlyList<string> Registered(uint has) => [.. registered.Where(kind => (has & kind.Bit) != 0).Select(kind => kind.Name)];
 
     /// <summary>What has happened since the last call, in order; does not wait.</summary>
     /// <param name="lost">How many events could not be kept: the processes have to be listed again.</param>

@@ -406,6 +406,41 @@ internal static unsafe class CkptStructures
         public uint Count;
     }
 
+    /// <summary>CKPT_RING: an io_uring or a context of Linux AIO.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Ring
+    {
+        public uint Size;
+        public uint Flags;
+        public int Fd;
+        public int Pid;
+        public ulong Address;
+        public ulong InFlight;
+        public ulong References;
+        public uint Has;
+        public uint Setup;
+        public uint SqEntries;
+        public uint CqEntries;
+        public uint SqHead;
+        public uint CqTail;
+        public int Issuer;
+        public uint SqHeadAt;
+        public uint SqTailAt;
+        public uint SqMaskAt;
+        public uint SqEntriesAt;
+        public uint SqFlagsAt;
+        public uint SqDroppedAt;
+        public uint SqArrayAt;
+        public uint CqHeadAt;
+        public uint CqTailAt;
+        public uint CqMaskAt;
+        public uint CqEntriesAt;
+        public uint CqOverflowAt;
+        public uint CqFlagsAt;
+        public uint CqesAt;
+        public uint Reserved;
+    }
+
     /// <summary>What has happened to a process.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct Event

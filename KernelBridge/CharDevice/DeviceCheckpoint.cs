@@ -131,7 +131,7 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
     }
 
     protected override void Adapt(IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals) =>
-        DeviceLimits.Adapt(Target, inspections, refusals);
+        DeviceLimits.Adapt(Target, inspections, refusals, session, stands: true);
 
     protected override void Visit()
     {
@@ -224,7 +224,7 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
     private IEnumerable<Refusal> Refusals()
     {
         List<Refusal> refusals = [];
-        DeviceLimits.Adapt(Target, [], refusals);
+        DeviceLimits.Adapt(Target, [], refusals, session, stands: false);
         return refusals;
     }
 }

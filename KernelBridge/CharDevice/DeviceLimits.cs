@@ -19,7 +19,11 @@ internal static class DeviceLimits
     public const string TracedCaveat = "a debugger traces it: breakpoints that it has set are part of the memory";
 
     /// <summary>Takes away what the device can do all the same, and adds what it cannot, of one process.</summary>
-    public static void Adapt(ProcessInspection inspection, List<Refusal> refusals)
+    /// <param name="inspection">The process.</param>
+    /// <param name="refusals">What of it cannot be captured.</param>
+    /// <param name="rings">Who knows of rings.</param>
+    /// <param name="stands">Whether it stands: what is in flight counts then.</param>
+    public static void Adapt(ProcessInspection inspection, List<Refusal> refusals, IRingKeeper rings, bool stands)
     {
         // Filters are given to a tracer only: where there is another one, they cannot be had.
         if (!HasFilters(inspection))
@@ -27,18 +31,23 @@ internal static class DeviceLimits
             refusals.RemoveAll(refusal => refusal.Code == ProcessAttributes.Traced);
         }
 
-        if (inspection.Areas.Find(area => area.Kind == AreaKind.RequestRing) is { } ring)
+        if (!rings.KnowsContexts && inspection.Areas.Find(area => area.Kind == AreaKind.RequestRing) is { } context)
         {
-            refusals.Add(inspection.View.Refuse(AioContexts.Code, $"AIO context at {ring.Map.Start:x}", "what is in flight only calls made inside the process tell", Remedy));
+            refusals.Add(inspection.View.Refuse(AioContexts.Code, $"AIO context at {context.Map.Start:x}", "the module does not know this kernel's, and what is in flight only calls made inside the process tell", Remedy));
         }
+
+        refusals.RemoveAll(refusal => refusal.Code == IoUrings.Code && refusal.Pid == inspection.View.InnerPid);
+        refusals.AddRange(inspection.Descriptors.Where(facts => facts.IsAnonymous("io_uring") && (stands || facts.IsStillSo())).Select(facts => IoUrings.Look(facts, rings, stands)).OfType<Refusal>());
     }
 
     /// <summary>Whether a process has seccomp filters, for which it is traced for a moment.</summary>
     public static bool HasFilters(ProcessInspection inspection) => !inspection.IsZombie && inspection.Threads.Any(thread => thread.Status.Number("Seccomp") != 0);
 
     /// <summary>The same, of an application.</summary>
-    public static void Adapt(ApplicationTarget target, IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals)
+    public static void Adapt(ApplicationTarget target, IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals, IRingKeeper rings, bool stands)
     {
+        refusals.AddRange(IoUrings.Refusals(inspections, rings, stands));
+
         if (target.CgroupPath is null)
         {
             refusals.Add(new Refusal(Group, inspections.FirstOrDefault()?.View.InnerPid ?? 0, null, "application", "it has no control group of its own, by which the device brings it to a halt", Remedy));

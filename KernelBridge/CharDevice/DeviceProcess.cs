@@ -18,6 +18,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     private HeldPages? held;
     private TimeSpan bound;
     private bool stopped;
+    private IReadOnlyList<int> rings = [];
 
     // Threads that go on with registers of ours, or as they stand.
     private readonly HashSet<int> corrected = [];
@@ -37,7 +38,8 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         }
 
         // What a process that runs seems to have between two looks does not count before it is seen again.
-        return Adapted(running) is { Count: > 0 } ? Adapted(ProcessInspection.Of(pid, application.Reference)) : [];
+        rings = [.. running.Descriptors.Where(facts => facts.IsAnonymous("io_uring")).Select(facts => facts.Number)];
+        return Adapted(running, stands: false) is { Count: > 0 } ? Adapted(ProcessInspection.Of(pid, application.Reference), stands: false) : [];
     }
 
     public int Stop(TimeSpan deadline)
@@ -48,9 +50,11 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
             stopped = true;
         }
 
+        // What is in flight ends before anything is looked at that it may change.
+        IoUrings.Await(pid, rings, application.Session);
         if (state is null && application.Join(pid) && application.Session.TryState(pid) is { } records)
         {
-            state = new DeviceState(records);
+            state = new DeviceState(records, application.Session);
             bound = deadline;
             files = DeviceFiles.Read(application.Session, pid, application.Reference.Pid, ref later, state);
             application.Add(files);
@@ -70,7 +74,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
             inspection = ProcessInspection.Of(pid, application.Reference);
         }
 
-        List<Refusal> refusals = Adapted(inspection);
+        List<Refusal> refusals = Adapted(inspection, stands: true);
         foreach (DeviceThread thread in inspection.IsZombie ? [] : State.Threads)
         {
             if (thread.Registers.Cs != X64.UserCodeSegment)
@@ -134,7 +138,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
         application.SocketQueues.Copy(found.Descriptors, application.Sockets, new DeviceSockets(application.Session));
         application.EventSemaphores.Know(found.Descriptors, State.Semaphores);
         application.PosixQueues.Note(application.Reference.Pid);
-        ProcessCapture.Describe(application, found, image);
+        ProcessCapture.Describe(application, found, image, application.Session);
         return image;
     }
 
@@ -178,10 +182,10 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
 
     private DeviceState State => state ?? throw new InvalidOperationException("Stop comes first.");
 
-    private static List<Refusal> Adapted(ProcessInspection inspection)
+    private List<Refusal> Adapted(ProcessInspection found, bool stands)
     {
-        List<Refusal> refusals = [.. inspection.Refusals];
-        DeviceLimits.Adapt(inspection, refusals);
+        List<Refusal> refusals = [.. found.Refusals];
+        DeviceLimits.Adapt(found, refusals, application.Session, stands);
         return refusals;
     }
 

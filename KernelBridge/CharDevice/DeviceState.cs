@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
 
 namespace Holdfast.KernelBridge.CharDevice;
 
@@ -16,8 +17,10 @@ internal sealed class DeviceState
 
     /// <summary>Takes records apart.</summary>
     /// <param name="records">As the module wrote them.</param>
-    public DeviceState(ReadOnlySpan<byte> records)
+    /// <param name="rings">Who knows of its rings.</param>
+    public DeviceState(ReadOnlySpan<byte> records, IRingKeeper rings)
     {
+        Rings = rings;
         while (records.Length >= Marshal.SizeOf<CkptStructures.Record>())
         {
             CkptStructures.Record record = MemoryMarshal.Read<CkptStructures.Record>(records);
@@ -33,6 +36,9 @@ internal sealed class DeviceState
 
     /// <summary>When it had been read, of this host's CLOCK_MONOTONIC, nanoseconds.</summary>
     public long ReadAt { get; } = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+
+    /// <summary>Who knows of its rings.</summary>
+    public IRingKeeper Rings { get; }
 
     /// <summary>The process.</summary>
     public CkptStructures.Process Process { get; private set; }

@@ -116,8 +116,7 @@ internal sealed class DeviceThread(DeviceState process, CkptStructures.Thread re
 
     public IReadOnlyList<int> ProtectionKeys(int pid, IReadOnlyList<Area> areas) => [.. Enumerable.Range(1, 15).Where(key => (process.Process.ProtectionKeys & (1u << key)) != 0)];
 
-    // Refused (DeviceLimits): that nothing is in flight only calls inside the process can tell.
-    public IReadOnlyList<AioContextImage> AioContexts(ProcessView view, IReadOnlyList<Area> areas) => [];
+    public IReadOnlyList<AioContextImage> AioContexts(ProcessView view, IReadOnlyList<Area> areas) => Resources.AioContexts.Capture(view, areas, process.Rings);
 
     public IReadOnlyList<byte[]> PendingSignals(bool shared)
     {

@@ -5,7 +5,7 @@ namespace Holdfast.KernelBridge.Linux;
 /// <summary>/proc/PID/stat; field numbers as in proc(5).</summary>
 internal sealed class ProcessStat
 {
-    private const long PF_EXITING = 4;
+    private const long PF_EXITING = 4, PF_IO_WORKER = 0x10;
 
     private readonly string[] fields;
 
@@ -23,6 +23,9 @@ internal sealed class ProcessStat
 
     /// <summary>Whether it has ended, or is on its way out (PF_EXITING of include/linux/sched.h).</summary>
     public bool IsEnding => State is 'Z' or 'X' || (Signed(9) & PF_EXITING) != 0;
+
+    /// <summary>Whether it is a worker of the kernel's own (PF_IO_WORKER of include/linux/sched.h).</summary>
+    public bool IsKernelWorker => (Signed(9) & PF_IO_WORKER) != 0;
 
     public int ParentPid => (int)Signed(4);
 

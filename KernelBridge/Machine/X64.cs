@@ -24,7 +24,7 @@ internal static class X64
         Signalfd4 = 289, Eventfd2 = 290, EpollCreate1 = 291, InotifyInit1 = 294, MemfdCreate = 319, PidfdOpen = 434, PidfdGetfd = 438, Userfaultfd = 323;
     public const int Shmget = 29, Shmat = 30, Shmctl = 31, Semget = 64, Semop = 65, Semctl = 66, Msgget = 68, Msgsnd = 69, Msgrcv = 70, Msgctl = 71;
     public const int PkeyMprotect = 329, PkeyAlloc = 330, PkeyFree = 331, Mbind = 237, SetMempolicy = 238, GetMempolicy = 239;
-    public const int SchedGetaffinity = 204, IoSetup = 206, IoGetevents = 208, IoSubmit = 209, IoPgetevents = 333;
+    public const int SchedGetaffinity = 204, IoSetup = 206, IoGetevents = 208, IoSubmit = 209, IoPgetevents = 333, IoUringSetup = 425;
     public const int Mount = 165, Unshare = 272, Setns = 308;
     public const int MqOpen = 240, MqUnlink = 241, MqTimedsend = 242, MqTimedreceive = 243;
     public const int TimerCreate = 222, TimerSettime = 223, TimerGettime = 224, TimerDelete = 226;

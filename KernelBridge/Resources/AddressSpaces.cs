@@ -26,6 +26,9 @@ internal enum AreaKind
 
     /// <summary>The ring of a context of Linux AIO.</summary>
     RequestRing,
+
+    /// <summary>Memory that an io_uring shares with its program.</summary>
+    Uring,
 }
 
 /// <summary>Recognises and captures the memory map of a process; see proc(5) on maps, smaps and map_files.</summary>
@@ -82,6 +85,12 @@ internal static class AddressSpaces
             if (map.IsVdso)
             {
                 areas.Add(new Area(map, AreaKind.Vdso, null));
+                continue;
+            }
+
+            if (IoUrings.IsMemory(map))
+            {
+                areas.Add(new Area(map, AreaKind.Uring, null));
                 continue;
             }
 
@@ -339,7 +348,7 @@ internal sealed record AreaImage
     /// <summary>Its own NUMA policy (mbind(2)); null for none.</summary>
     public MemoryPolicyImage? Policy { get; init; }
 
-    /// <summary>Index into <see cref="ApplicationImage.MappedFiles"/> or <see cref="ApplicationImage.SharedMemory"/>, -1 for none.</summary>
+    /// <summary>Index into <see cref="ApplicationImage.MappedFiles"/>, <see cref="ApplicationImage.SharedMemory"/> or, of an io_uring, <see cref="ApplicationImage.OpenFiles"/>; -1 for none.</summary>
     public int File { get; set; } = -1;
 
     [System.Text.Json.Serialization.JsonIgnore]

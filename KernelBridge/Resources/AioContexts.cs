@@ -73,6 +73,11 @@ internal static class AioContexts
     public static IReadOnlyList<AioContextImage> Capture(ProcessView view, IReadOnlyList<Area> areas, InjectedCalls calls) =>
         [.. areas.Where(area => area.Kind == AreaKind.RequestRing).Select(area => Capture(view, area.Map, calls))];
 
+    /// <summary>The contexts of a process that stands, by who knows what is in flight.</summary>
+    /// <exception cref="BridgeException"><see cref="Code"/>: something is in flight, or there is no such context.</exception>
+    public static IReadOnlyList<AioContextImage> Capture(ProcessView view, IReadOnlyList<Area> areas, IRingKeeper keeper) =>
+        [.. areas.Where(area => area.Kind == AreaKind.RequestRing).Select(area => Capture(view, area.Map, keeper))];
+
     /// <summary>What this host cannot make.</summary>
     public static IEnumerable<Refusal> CheckRestore(IEnumerable<ProcessImage> processes)
     {
@@ -139,15 +144,7 @@ internal static class AioContexts
             long flying = slots - (long)taken - waiting;
             if (flying == 0)
             {
-                byte[] ring = calls.Read(map.Start, (int)map.Length);
-                uint head = (tail + places - waiting) % places;
-                byte[] events = new byte[waiting * EventSize];
-                for (uint i = 0; i < waiting; i++)
-                {
-                    ring.AsSpan((int)(1 + ((head + i) % places)) * EventSize, EventSize).CopyTo(events.AsSpan((int)i * EventSize));
-                }
-
-                return new AioContextImage(map.Start, head, events);
+                return Image(map, calls.Read(map.Start, (int)map.Length), (tail + places - waiting) % places, waiting);
             }
 
             while (flying > 0 && (Tail(map, calls) + places - tail) % places < flying && Environment.TickCount64 < end)
@@ -162,6 +159,47 @@ internal static class AioContexts
                     "let them end (io_getevents), and try again")]);
             }
         }
+    }
+
+    private static AioContextImage Capture(ProcessView view, MemoryMap map, IRingKeeper keeper)
+    {
+        long end = Environment.TickCount64 + Patience;
+        long? flying;
+        while ((flying = keeper.TryCountInFlight(view.Pid, map.Start)) > 0 && Environment.TickCount64 < end)
+        {
+            _ = Libc.usleep(200);
+        }
+
+        if (flying != 0)
+        {
+            throw new BridgeException([flying is null
+                ? Refuse(view, map.Start, "the process has its ring mapped but not the context: it was made by the one that forked it", "unmap it")
+                : Refuse(view, map.Start, $"{flying} requests are in flight", "let them end (io_getevents), and try again")]);
+        }
+
+        byte[] ring = new byte[map.Length];
+        using (TargetMemory memory = new(view.Pid))
+        {
+            memory.Read(map.Start, ring);
+        }
+
+        // As Check has seen them, less than there are places.
+        (uint head, uint tail, uint places) = (MemoryMarshal.Read<uint>(ring.AsSpan(HeadAt)), MemoryMarshal.Read<uint>(ring.AsSpan(HeadAt + 4)), (uint)Places(map.Length));
+        return head < places && tail < places ? Image(map, ring, head, (tail + places - head) % places)
+            : throw new BridgeException([Refuse(view, map.Start, "its ring is not as the kernel made it", "leave its memory as it is")]);
+    }
+
+    /// <summary>What the ring of a context in which nothing is in flight holds.</summary>
+    private static AioContextImage Image(MemoryMap map, byte[] ring, uint head, uint waiting)
+    {
+        uint places = (uint)Places(map.Length);
+        byte[] events = new byte[waiting * EventSize];
+        for (uint i = 0; i < waiting; i++)
+        {
+            ring.AsSpan((int)(1 + ((head + i) % places)) * EventSize, EventSize).CopyTo(events.AsSpan((int)i * EventSize));
+        }
+
+        return new AioContextImage(map.Start, head, events);
     }
 
     private static uint Tail(MemoryMap map, InjectedCalls calls) => BinaryPrimitives.ReadUInt32LittleEndian(calls.Read(map.Start + HeadAt + 4, 4));

@@ -39,6 +39,7 @@ internal interface IDescriptorKind
 [JsonDerivedType(typeof(TerminalSlaveImage), "terminal")]
 [JsonDerivedType(typeof(HungUpTerminalImage), "hung-up")]
 [JsonDerivedType(typeof(PosixQueueEndImage), "mqueue")]
+[JsonDerivedType(typeof(UringImage), "io_uring")]
 internal abstract record OpenFileImage
 {
     /// <summary>Flags of open(2) and fcntl(2) F_SETFL.</summary>
@@ -97,6 +98,7 @@ internal static class DescriptorKinds
         new InotifyWatches(),
         new Fifos(),
         new Sockets(),
+        new IoUrings(),
     ];
 
     /// <summary>The kind of a descriptor, or null.</summary>
@@ -111,7 +113,6 @@ internal static class DescriptorKinds
         }
 
         return Of(facts) is { } kind ? kind.Check(facts)
-            : Code(facts) == IoUrings.Code ? IoUrings.Refuse(facts)
             : facts.Refuse(Code(facts), $"{Name(facts)} cannot be captured", "close it before the checkpoint");
     }
 

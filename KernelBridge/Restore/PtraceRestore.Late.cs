@@ -1,3 +1,4 @@
+using Holdfast.KernelBridge.CharDevice;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Tape;
@@ -50,6 +51,18 @@ internal sealed partial class PtraceRestore
 
                 FileLocks.Take(tape, file, firstOpen + i);
                 stubs[holder.Pid].Run(tape);
+            }
+        }
+    }
+
+    /// <summary>Rings of io_uring count on from where they were.</summary>
+    private void FinishRings()
+    {
+        for (int i = 0; i < Image.OpenFiles.Count; i++)
+        {
+            if (Image.OpenFiles[i] is UringImage ring && Living.FirstOrDefault(process => process.Descriptors.Any(descriptor => descriptor.File == i)) is { } holder)
+            {
+                IoUrings.Finish(stubs[holder.Pid].HostPid, firstOpen + i, ring, rings!);
             }
         }
     }
@@ -127,6 +140,27 @@ internal sealed partial class PtraceRestore
         {
             Memfds.Seal(tape, ghost.Memfd!, firstGhost + ghost.Id);
         }
+    }
+
+    /// <summary>Who lets them; null where nobody can, or there are none.</summary>
+    private static CkptSession? OpenRingKeeper(ApplicationImage image)
+    {
+        try
+        {
+            CkptSession? session = image.OpenFiles.Any(file => file is UringImage) ? CkptSession.TryOpen() : null;
+            if ((session?.Features & CkptAbi.FeatureRing) != 0)
+            {
+                return session;
+            }
+
+            session?.Dispose();
+        }
+        catch (BridgeException)
+        {
+            // It may not be opened, or is another version.
+        }
+
+        return null;
     }
 
     private readonly HashSet<int> watching = [];

@@ -184,7 +184,7 @@ internal sealed partial class PtraceRestore
                     case AreaKind.SystemV:
                         AttachSegment(tape, mapped, purpose, MREMAP_MAYMOVE_FIXED);
                         break;
-                    case AreaKind.RequestRing:
+                    case AreaKind.RequestRing or AreaKind.Uring:
                         AioContexts.Reserve(mapped, purpose, tape);
                         break;
                 }
@@ -215,6 +215,7 @@ internal sealed partial class PtraceRestore
 
     private void FinishAreas(Stub stub, MemoryImage memory, IReadOnlyList<PageRun> runs, HashSet<AreaImage> inherited)
     {
+        IoUrings.Map(stub, memory, file => firstOpen + file);
         AioContexts.Restore(stub, memory);
         SyscallTape tape = stub.NewTape();
         foreach (AreaImage finished in memory.Areas.Where(a => a.Kind != AreaKind.Vdso))

@@ -22,6 +22,7 @@ internal sealed partial class PtraceRestore
     {
         MakeSystemV();
         OpenLate();
+        FinishRings();
         FinishTerminals();
         FinishSockets();
         FillEpolls();

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.CharDevice;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
@@ -24,6 +25,7 @@ internal sealed partial class PtraceRestore : IRestore
 
     // Socket files that were not there before: they go again unless the application runs.
     private readonly List<string> madeFiles = [];
+    private readonly CkptSession? rings;
     private readonly KeptConnections? kept;
     private SpaceHandle? space;
     private StubHandle? tree;
@@ -35,7 +37,8 @@ internal sealed partial class PtraceRestore : IRestore
         this.request = request;
         Image = ApplicationImage.Decode(request.Image.Span);
         kept = request.KeptConnections is { } path && File.Exists(path) ? KeptConnections.TryTake(path) : null;
-        checks = new RestoreChecks(Image, request.Files, request.Volumes, request.Rehearse) { KeptSockets = [.. kept?.Sockets.Keys ?? []] };
+        rings = OpenRingKeeper(Image);
+        checks = new RestoreChecks(Image, request.Files, request.Volumes, request.Rehearse) { Rings = rings, KeptSockets = [.. kept?.Sockets.Keys ?? []] };
         context = new RestoreContext(Image);
         area = WorkArea.Find(Image);
         plan = ProcessTrees.Plan(
@@ -166,6 +169,7 @@ internal sealed partial class PtraceRestore : IRestore
         }
 
         sockets?.Dispose();
+        rings?.Dispose();
         lacking.ForEach(process => process.UserFault.Dispose());
         kept?.Dispose();
         space?.Dispose();

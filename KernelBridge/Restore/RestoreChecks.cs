@@ -21,6 +21,9 @@ internal sealed class RestoreChecks(ApplicationImage image, ChangedFiles rule, I
     /// <summary>Sockets of the image that need not be made: they are still there.</summary>
     public HashSet<long> KeptSockets { get; init; } = [];
 
+    /// <summary>Who can let rings count on; null where nobody can.</summary>
+    public IRingKeeper? Rings { get; init; }
+
     /// <summary>The volumes have been put back: now what lies in them is looked at, and nothing else again.</summary>
     public bool VolumesAreBack { get; set; }
 

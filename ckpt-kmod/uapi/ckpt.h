@@ -18,7 +18,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define CKPT_ABI_VERSION 3
+#define CKPT_ABI_VERSION 4
 
 /* Bits of ckpt_version.features. */
 #define CKPT_FEATURE_FREEZE	(1ULL << 0)	/* FREEZE and THAW */
@@ -32,6 +32,8 @@
 #define CKPT_FEATURE_KEEP	(1ULL << 8)	/* KEEP */
 #define CKPT_FEATURE_READ	(1ULL << 9)	/* READ */
 #define CKPT_FEATURE_BARRIER	(1ULL << 10)	/* BARRIER, ARRIVE */
+#define CKPT_FEATURE_RING	(1ULL << 11)	/* RING, of an io_uring */
+#define CKPT_FEATURE_AIO	(1ULL << 12)	/* RING, of a context of Linux AIO */
 
 /* CKPT_VERSION: what this module can do. */
 struct ckpt_version {
@@ -460,6 +462,50 @@ struct ckpt_arrive {
 	__u32 count;		/* out: how many are expected */
 };
 
+/* Sets sq_head and cq_tail of an io_uring that has never been used. */
+#define CKPT_RING_SET		(1U << 0)
+
+/* ckpt_ring.has: what of an io_uring is known to the kernel alone. */
+#define CKPT_RING_FILES		(1U << 0)	/* registered files */
+#define CKPT_RING_BUFFERS	(1U << 1)	/* registered buffers */
+#define CKPT_RING_PROVIDED	(1U << 2)	/* buffers for the kernel to choose from, or was given such */
+#define CKPT_RING_PERSONALITIES	(1U << 3)
+#define CKPT_RING_EVENTFD	(1U << 4)
+#define CKPT_RING_RESTRICTIONS	(1U << 5)
+#define CKPT_RING_OVERFLOW	(1U << 6)	/* completions for which the ring had no room */
+#define CKPT_RING_WORKERS	(1U << 7)	/* limits of its workers */
+#define CKPT_RING_CLOCK		(1U << 8)	/* another clock than CLOCK_MONOTONIC */
+#define CKPT_RING_NAPI		(1U << 9)	/* busy polling of the network */
+
+#define CKPT_RING_NO_ARRAY	(~0U)
+
+/*
+ * CKPT_RING: what a ring of asynchronous input and output has done, and has
+ * still to do. Of an io_uring by a descriptor of the caller's, of a context of
+ * Linux AIO by the process that has it and stands.
+ */
+struct ckpt_ring {
+	__u32 size;
+	__u32 flags;		/* CKPT_RING_SET */
+	__s32 fd;		/* of the io_uring; -1: a context of Linux AIO */
+	__s32 pid;		/* of the process that has the context; else 0 */
+	__u64 address;		/* of the context; else 0 */
+	__u64 in_flight;	/* out: requests that have not ended */
+	/* From here on of an io_uring only. */
+	__u64 references;	/* out: to its open file, by descriptors and mappings most of the time; not that of this call */
+	__u32 has;		/* out: CKPT_RING_* */
+	__u32 setup;		/* out: IORING_SETUP_* */
+	__u32 sq_entries, cq_entries;	/* out */
+	__u32 sq_head;		/* requests that the kernel has taken; in with SET */
+	__u32 cq_tail;		/* completions that it has given; in with SET */
+	__s32 issuer;		/* out: the thread that alone may submit; 0: any */
+	/* out: where what is in the mapping of IORING_OFF_SQ_RING, bytes */
+	__u32 sq_head_at, sq_tail_at, sq_mask_at, sq_entries_at, sq_flags_at, sq_dropped_at;
+	__u32 sq_array_at;	/* or CKPT_RING_NO_ARRAY */
+	__u32 cq_head_at, cq_tail_at, cq_mask_at, cq_entries_at, cq_overflow_at, cq_flags_at, cqes_at;
+	__u32 reserved;
+};
+
 #define CKPT_EVENT_BORN		1	/* pid is new, its parent is other */
 #define CKPT_EVENT_EXITED	2	/* pid is gone */
 #define CKPT_EVENT_LATE		3	/* pid did not stand at the deadline, the thread is other */
@@ -500,5 +546,6 @@ struct ckpt_events {
 #define CKPT_READ	_IOWR(CKPT_MAGIC, 0x0d, struct ckpt_read)
 #define CKPT_BARRIER	_IOWR(CKPT_MAGIC, 0x0e, struct ckpt_barrier)
 #define CKPT_ARRIVE	_IOWR(CKPT_MAGIC, 0x0f, struct ckpt_arrive)
+#define CKPT_RING	_IOWR(CKPT_MAGIC, 0x10, struct ckpt_ring)
 
 #endif

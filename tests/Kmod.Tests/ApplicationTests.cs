@@ -10,7 +10,7 @@ public sealed class ApplicationTests
     private static readonly (string Options, string Name)[] Cases =
     [
         ("", "bash"), ("--intercept", "mixed"), ("--trace strace", "bash"), ("", "python"), ("--intercept", "bash"), ("--trace gdb", "python"), ("", "redis"), ("--intercept", "python"),
-        ("", "mixed"), ("--intercept", "redis"),
+        ("", "mixed"), ("--intercept", "redis"), ("--intercept", "fio"), ("", "fio"),
     ];
 
     /// <summary>Only with --long: it takes minutes.</summary>

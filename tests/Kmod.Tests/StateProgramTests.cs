@@ -17,7 +17,7 @@ public sealed class StateProgramTests
     ];
 
     /// <summary>What shows to a tracer only: the device refuses them by name.</summary>
-    private static readonly string[] OfTracers = ["posix_queues", "terminal_output", "terminal_input", "aio_contexts:calls", "aio_contexts:library"];
+    private static readonly string[] OfTracers = ["posix_queues", "terminal_output", "terminal_input"];
 
     /// <summary>What counts its threads: the interceptor's is one more.</summary>
     private static readonly string[] OfTheirThreads = ["pids_and_tids"];
@@ -28,7 +28,7 @@ public sealed class StateProgramTests
     public static TheoryData<string> EveryKernel => BridgeTests.EveryKernel;
 
     private static readonly string[] Captured =
-        ["threads:64", "eventfd_counters", "sleeps:nanosleep", "unix_pairs", "posix_timers", "private_memory", "tcp_without_room:four", "robust_mutex", "pipe_bytes", "shared_memory"];
+        ["threads:64", "eventfd_counters", "sleeps:nanosleep", "unix_pairs", "posix_timers", "private_memory", "tcp_without_room:four", "robust_mutex", "pipe_bytes", "shared_memory", "io_urings:plain"];
 
     [Fact]
     public void Every_program_named_here_is_one_of_the_suite() => Assert.Empty(Many.Concat(OfTracers).Concat(OfTheirThreads).Concat(OfNewerKernels).Concat(Captured).Except(Listed()));

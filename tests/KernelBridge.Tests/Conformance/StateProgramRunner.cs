@@ -11,7 +11,7 @@ internal static class StateProgramRunner
 {
     /// <summary>All that are driven without more than the word to go, those that count seconds last.</summary>
     private static IEnumerable<string> All => StateProgram.All
-        .Where(program => program is { Suite: "", Refused: false })
+        .Where(program => program is { Suite: "" or "device", Refused: false })
         .OrderBy(program => program.AboutTime)
         .SelectMany(program => program.Cases.Select(name => name.Length == 0 ? program.Name : $"{program.Name}:{name}"));
 

@@ -10,6 +10,7 @@ static const struct {
 	{ CKPT_THAW, "THAW" }, { CKPT_STATE, "STATE" }, { CKPT_PAGES, "PAGES" }, { CKPT_DIRTY, "DIRTY" },
 	{ CKPT_SELECT, "SELECT" }, { CKPT_PUT, "PUT" }, { CKPT_EVENTS, "EVENTS" },
 	{ CKPT_REGISTERS, "REGISTERS" }, { CKPT_KEEP, "KEEP" }, { CKPT_READ, "READ" }, { CKPT_BARRIER, "BARRIER" },
+	{ CKPT_RING, "RING" },
 };
 #define CALLS (sizeof(calls) / sizeof(*calls))
 
@@ -18,7 +19,7 @@ TEST(the_version_and_the_features_are_told)
 	struct ckpt_version call = { .size = sizeof(call) };
 	uint64_t features = CKPT_FEATURE_FREEZE | CKPT_FEATURE_STATE | CKPT_FEATURE_PAGES | CKPT_FEATURE_DIRTY |
 			    CKPT_FEATURE_PUT | CKPT_FEATURE_EVENTS | CKPT_FEATURE_REGISTERS | CKPT_FEATURE_KEEP |
-			    CKPT_FEATURE_READ | CKPT_FEATURE_BARRIER;
+			    CKPT_FEATURE_READ | CKPT_FEATURE_BARRIER | CKPT_FEATURE_RING | CKPT_FEATURE_AIO;
 
 	CHECK(!ioctl(open_session(), CKPT_VERSION, &call));
 	CHECK(call.abi == CKPT_ABI_VERSION);

@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <sys/user.h>
@@ -32,7 +35,9 @@
 #define GROUP "/sys/fs/cgroup/fuzz"
 
 static volatile pid_t pids[PROCESSES];
-static volatile int sessions[SESSIONS], barriers[SESSIONS];
+static volatile int sessions[SESSIONS], barriers[SESSIONS], rings[SESSIONS];
+/* Of the last contexts of Linux AIO that victims have made; shared with them. */
+static volatile uint64_t *contexts;
 static volatile int freezer;
 static int sockets[2];
 static volatile int over;
@@ -67,6 +72,8 @@ static void victim(int seed)
 		_exit(1);
 	/* Maps, writes, unmaps, forks, ends. */
 	for (;;) {
+		aio_context_t context = 0;
+
 		size_t size = (1 + below(&random, 300)) * 4096;
 		uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | (below(&random, 4) ? MAP_PRIVATE : MAP_SHARED), -1, 0);
 
@@ -88,6 +95,16 @@ static void victim(int seed)
 				_exit(0);
 			break;
 		case 2:
+			if (contexts && !syscall(SYS_io_setup, 1 + below(&random, 200), &context)) {
+				struct iocb request = { .aio_lio_opcode = IOCB_CMD_POLL, .aio_fildes = fd, .aio_buf = POLLIN }, *requests = &request;
+
+				syscall(SYS_io_submit, context, below(&random, 2), &requests);
+				contexts[below(&random, PROCESSES)] = context;
+				if (below(&random, 2))
+					syscall(SYS_io_destroy, context);
+			}
+			break;
+		case 3:
 			if (!below(&random, 20))
 				execl("/proc/self/exe", "fuzz", "victim", "5", NULL);
 			break;
@@ -101,7 +118,7 @@ static void victim(int seed)
 static const uint32_t calls[] = {
 	CKPT_VERSION, CKPT_ATTACH, CKPT_LIST, CKPT_FREEZE, CKPT_THAW, CKPT_STATE,
 	CKPT_PAGES, CKPT_DIRTY, CKPT_SELECT, CKPT_PUT, CKPT_EVENTS, CKPT_REGISTERS, CKPT_KEEP, CKPT_READ,
-	CKPT_BARRIER, CKPT_ARRIVE,
+	CKPT_BARRIER, CKPT_ARRIVE, CKPT_RING,
 };
 #define CALLS (sizeof(calls) / sizeof(*calls))
 /* Behind the calls: open, read, write. */
@@ -240,6 +257,21 @@ static void sensible(struct random *random, int call, uint8_t *argument, uint8_t
 		barrier->timeout_ms = 1 + below(random, 30);
 		break;
 	}
+	case CKPT_RING: {
+		struct ckpt_ring *ring = (void *)argument;
+
+		ring->fd = rings[below(random, SESSIONS)];
+		if (!below(random, 3)) {
+			ring->fd = -1;
+			ring->pid = pid;
+			ring->address = contexts[below(random, PROCESSES)];
+		} else if (!below(random, 3)) {
+			ring->flags = CKPT_RING_SET;
+			ring->sq_head = number(random);
+			ring->cq_tail = below(random, 2) ? ring->sq_head : number(random);
+		}
+		break;
+	}
 	case CKPT_EVENTS: {
 		struct ckpt_events *events = (void *)argument;
 
@@ -274,6 +306,48 @@ static void count_call(int call, long ret)
 	__atomic_fetch_add(&done[call], 1, __ATOMIC_RELAXED);
 	if (ret >= 0)
 		__atomic_fetch_add(&succeeded[call], 1, __ATOMIC_RELAXED);
+}
+
+/* A ring that is made, used, registered with and closed by whoever comes. */
+static void use_ring(struct random *random, int slot)
+{
+	struct io_uring_params params = { .flags = below(random, 2) ? 0 : (1U << 7 | 1U << 8) };
+	int ring = rings[slot];
+	uint32_t workers[2] = { 1, 1 };
+
+	switch (below(random, 4)) {
+	case 0:
+		ring = syscall(SYS_io_uring_setup, 1U << below(random, 5), &params);
+		close(__atomic_exchange_n(&rings[slot], ring, __ATOMIC_SEQ_CST));
+		break;
+	case 1:
+		syscall(SYS_io_uring_register, ring, IORING_REGISTER_PERSONALITY, NULL, 0);
+		syscall(SYS_io_uring_register, ring, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
+		break;
+	default: {
+		/* Where its tail is differs between kernels: it is told, and what else is written there harms the ring alone. */
+		struct ckpt_ring told = { .size = sizeof(told), .fd = ring };
+		uint8_t *memory;
+		struct io_uring_sqe *requests;
+
+		if (ioctl(sessions[slot], CKPT_RING, &told))
+			break;
+		memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+		requests = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+		if (memory != MAP_FAILED && requests != MAP_FAILED && told.sq_tail_at < 4096) {
+			requests->opcode = below(random, 2) ? IORING_OP_NOP : IORING_OP_POLL_ADD;
+			requests->flags = below(random, 4) ? 0 : IOSQE_ASYNC;
+			requests->fd = sockets[0];
+			requests->poll32_events = POLLIN;
+			*(volatile uint32_t *)(memory + told.sq_tail_at) += below(random, 4);
+			syscall(SYS_io_uring_enter, ring, 3, 0, 0, NULL, 0);
+		}
+		if (memory != MAP_FAILED)
+			munmap(memory, 4096);
+		if (requests != MAP_FAILED)
+			munmap(requests, 4096);
+	}
+	}
 }
 
 /* What a supervisor does, while all others disturb it. */
@@ -364,6 +438,10 @@ static void *worker(void *argument)
 		case 7:
 			checkpoint(&random, session);
 			continue;
+		case 8:
+		case 9:
+			use_ring(&random, slot);
+			continue;
 		default:
 			sensible(&random, call, call_argument, buffer, room, ranges);
 			if (!below(&random, 3))
@@ -403,7 +481,7 @@ static void keep_processes(int *seed)
 }
 
 static const char *const names[] = { "VERSION", "ATTACH", "LIST", "FREEZE", "THAW", "STATE", "PAGES", "DIRTY", "SELECT", "PUT", "EVENTS",
-				     "REGISTERS", "KEEP", "READ", "BARRIER", "ARRIVE", "open", "read", "write" };
+				     "REGISTERS", "KEEP", "READ", "BARRIER", "ARRIVE", "RING", "open", "read", "write" };
 #define NAMES (sizeof(names) / sizeof(*names))
 _Static_assert(NAMES == sizeof(done) / sizeof(*done), "a name for each");
 
@@ -435,7 +513,11 @@ int main(int argc, char **argv)
 	for (int i = 0; i < SESSIONS; i++) {
 		sessions[i] = open("/dev/ckpt", O_RDWR | O_CLOEXEC);
 		barriers[i] = -1;
+		rings[i] = -1;
 	}
+	contexts = mmap(NULL, PROCESSES * sizeof(*contexts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (contexts == MAP_FAILED)
+		return perror("mmap"), 1;
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += seconds;
 	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets))
