@@ -73,7 +73,7 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
                     traced.Add(new CheckRow($"pid {inspection.View.InnerPid}", CheckVerdict.Caveat, DeviceLimits.TracedCaveat));
                 }
 
-                DeviceLimits.Adapt(inspection, refusals, session, stands: false);
+                DeviceLimits.Adapt(inspection, refusals, session, inFlight: true);
             }
 
             DeviceLimits.Adapt(target, inspections, refusals, session, stands: false);

@@ -22,8 +22,8 @@ internal static class DeviceLimits
     /// <param name="inspection">The process.</param>
     /// <param name="refusals">What of it cannot be captured.</param>
     /// <param name="rings">Who knows of rings.</param>
-    /// <param name="stands">Whether it stands: what is in flight counts then.</param>
-    public static void Adapt(ProcessInspection inspection, List<Refusal> refusals, IRingKeeper rings, bool stands)
+    /// <param name="inFlight">Whether what is in flight in rings counts.</param>
+    public static void Adapt(ProcessInspection inspection, List<Refusal> refusals, IRingKeeper rings, bool inFlight)
     {
         // Filters are given to a tracer only: where there is another one, they cannot be had.
         if (!HasFilters(inspection))
@@ -37,13 +37,18 @@ internal static class DeviceLimits
         }
 
         refusals.RemoveAll(refusal => refusal.Code == IoUrings.Code && refusal.Pid == inspection.View.InnerPid);
-        refusals.AddRange(inspection.Descriptors.Where(facts => facts.IsAnonymous("io_uring") && (stands || facts.IsStillSo())).Select(facts => IoUrings.Look(facts, rings, stands)).OfType<Refusal>());
+        refusals.AddRange(inspection.Descriptors.Where(facts => facts.IsAnonymous("io_uring") && facts.IsStillSo()).Select(facts => IoUrings.Look(facts, rings, inFlight)).OfType<Refusal>());
     }
 
     /// <summary>Whether a process has seccomp filters, for which it is traced for a moment.</summary>
     public static bool HasFilters(ProcessInspection inspection) => !inspection.IsZombie && inspection.Threads.Any(thread => thread.Status.Number("Seccomp") != 0);
 
     /// <summary>The same, of an application.</summary>
+    /// <param name="target">The application.</param>
+    /// <param name="inspections">Its processes.</param>
+    /// <param name="refusals">What of it cannot be captured.</param>
+    /// <param name="rings">Who knows of rings.</param>
+    /// <param name="stands">Whether it stands: who holds a ring is counted then.</param>
     public static void Adapt(ApplicationTarget target, IReadOnlyList<ProcessInspection> inspections, List<Refusal> refusals, IRingKeeper rings, bool stands)
     {
         refusals.AddRange(IoUrings.Refusals(inspections, rings, stands));

@@ -39,7 +39,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
 
         // What a process that runs seems to have between two looks does not count before it is seen again.
         rings = [.. running.Descriptors.Where(facts => facts.IsAnonymous("io_uring")).Select(facts => facts.Number)];
-        return Adapted(running, stands: false) is { Count: > 0 } ? Adapted(ProcessInspection.Of(pid, application.Reference), stands: false) : [];
+        return Adapted(running, inFlight: false) is { Count: > 0 } ? Adapted(ProcessInspection.Of(pid, application.Reference), inFlight: false) : [];
     }
 
     public int Stop(TimeSpan deadline)
@@ -74,7 +74,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
             inspection = ProcessInspection.Of(pid, application.Reference);
         }
 
-        List<Refusal> refusals = Adapted(inspection, stands: true);
+        List<Refusal> refusals = Adapted(inspection, inFlight: true);
         foreach (DeviceThread thread in inspection.IsZombie ? [] : State.Threads)
         {
             if (thread.Registers.Cs != X64.UserCodeSegment)
@@ -182,10 +182,10 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
 
     private DeviceState State => state ?? throw new InvalidOperationException("Stop comes first.");
 
-    private List<Refusal> Adapted(ProcessInspection found, bool stands)
+    private List<Refusal> Adapted(ProcessInspection found, bool inFlight)
     {
         List<Refusal> refusals = [.. found.Refusals];
-        DeviceLimits.Adapt(found, refusals, application.Session, stands);
+        DeviceLimits.Adapt(found, refusals, application.Session, inFlight);
         return refusals;
     }
 

@@ -62,7 +62,7 @@ internal sealed class IoUrings : IDescriptorKind
     /// <exception cref="BridgeException"><see cref="Code"/>, <see cref="Busy"/>.</exception>
     public static OpenFileImage With(DescriptorFacts facts, OpenFileImage file, IRingKeeper keeper) => file is not UringImage ring ? file : facts.Ask(copy =>
     {
-        if (Look(facts, copy, keeper, stands: true, out UringFacts? found) is { } refusal)
+        if (Look(facts, copy, keeper, inFlight: true, out UringFacts? found) is { } refusal)
         {
             throw new BridgeException([refusal]);
         }
@@ -78,8 +78,8 @@ internal sealed class IoUrings : IDescriptorKind
     /// <summary>Why a ring cannot be captured by whoever keeps rings, or null.</summary>
     /// <param name="facts">A descriptor of it.</param>
     /// <param name="keeper">Who.</param>
-    /// <param name="stands">Whether its process stands: what is in flight counts then.</param>
-    public static Refusal? Look(DescriptorFacts facts, IRingKeeper keeper, bool stands) => facts.Ask(copy => Look(facts, copy, keeper, stands, out _));
+    /// <param name="inFlight">Whether what is in flight counts.</param>
+    public static Refusal? Look(DescriptorFacts facts, IRingKeeper keeper, bool inFlight) => facts.Ask(copy => Look(facts, copy, keeper, inFlight, out _));
 
     /// <summary>Waits until nothing is in flight, for as long as it is waited at most.</summary>
     /// <param name="pid">The process.</param>
@@ -262,7 +262,7 @@ internal sealed class IoUrings : IDescriptorKind
 
     private static bool IsPower(uint number, uint most) => number > 0 && number <= most && (number & (number - 1)) == 0;
 
-    private static Refusal? Look(DescriptorFacts facts, int copy, IRingKeeper keeper, bool stands, out UringFacts? ring)
+    private static Refusal? Look(DescriptorFacts facts, int copy, IRingKeeper keeper, bool inFlight, out UringFacts? ring)
     {
         ring = keeper.TryRead(copy);
         string? why = ring switch
@@ -280,7 +280,7 @@ internal sealed class IoUrings : IDescriptorKind
             return facts.Refuse(Code, why, $"close it before the checkpoint, or {Alternative}");
         }
 
-        return !stands ? null
+        return !inFlight ? null
             : ring!.InFlight != 0 ? facts.Refuse(Busy, $"{ring.InFlight} requests are in flight", "let them end, and try again")
             : ring.Overflown ? facts.Refuse(Busy, "it had no room for completions, which wait", "take completions out, and try again")
             : null;

@@ -152,6 +152,11 @@ int main(int argc, char **argv)
 		/* By a worker, which stays for some seconds. */
 		nothing(&ring, 5007, IOSQE_ASYNC);
 		submit(&ring, 1, 8);
+		/* What it leaves behind to be put away, whoever has deferred that does when he comes again. */
+		for (int i = 0; i < 10; i++) {
+			usleep(10000);
+			submit(&ring, 0, 0);
+		}
 		/* Prepared, and not submitted. */
 		nothing(&ring, 5008, 0);
 	}

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Holdfast.KernelBridge.CharDevice;
 using Holdfast.KernelBridge.Interception;
 using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
 
 namespace Holdfast.KernelBridge.Tests.Conformance;
 
@@ -129,6 +130,103 @@ internal sealed class DeviceBridgeConformance() : BridgeConformance(new DeviceBr
         Bench.ExpectLines("filters", 1);
         Assert.Equal(["1"], Bench.Lines("filters"));
     }
+
+    [Fact]
+    public void Rings_of_which_something_shows_to_nobody_are_refused_by_name()
+    {
+        string program = Bench.Compile(Ring)!;
+        foreach (string kind in (string[])["polling", "files", "eventfd", "thread", "forked", "mapped", "in-flight"])
+        {
+            IRunningApplication application = Bench.Launch(program, Bench.Root, kind);
+            Bench.Expect("ready");
+            Assert.Equal((kind, kind == "in-flight" ? IoUrings.Busy : IoUrings.Code), (kind, Assert.Single(Bench.RefusalsOf(application))));
+            application.Kill();
+            File.Delete(Bench.PathOf("ready"));
+        }
+    }
+
+    [Fact]
+    public void A_ring_that_is_registered_with_itself_is_refused()
+    {
+        IRunningApplication application = Bench.Launch(Bench.Compile(Ring)!, Bench.Root, "itself");
+        Bench.Expect("ready");
+        // A check does not count who holds a ring: threads that run do so for moments.
+        BridgeException refused = Assert.Throws<BridgeException>(() => Bench.Checkpoint(application));
+        Assert.Equal([IoUrings.Code], refused.Refusals.Select(refusal => refusal.Code));
+        Assert.Contains("IORING_REGISTER_RING_FDS", Assert.Single(refused.Refusals).Why, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_is_in_flight_in_a_ring_is_waited_for()
+    {
+        IRunningApplication application = Bench.Launch(Bench.Compile(Ring)!, Bench.Root, "ends");
+        Bench.Expect("ready");
+        // Each of its requests ends within 50 ms, and the next begins when it is told of.
+        Taken taken = Bench.Checkpoint(application);
+        application.Kill();
+        Bench.Restore(taken);
+        Bench.ExpectLines("log", 5);
+    }
+
+    private const string Ring = """
+        #define _GNU_SOURCE
+        #include <fcntl.h>
+        #include <linux/io_uring.h>
+        #include <pthread.h>
+        #include <stdio.h>
+        #include <string.h>
+        #include <sys/mman.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        static struct io_uring_params made;
+        static int ring;
+        static unsigned char *rings;
+        static struct io_uring_sqe *requests;
+        static unsigned *in(unsigned at) { return (unsigned *)(rings + at); }
+        static void *make(void *unused) { ring = syscall(SYS_io_uring_setup, 4, &made); return unused; }
+        static void submit(struct io_uring_sqe request) {
+            unsigned tail = *in(made.sq_off.tail);
+            requests[tail & 3] = request;
+            *in(made.sq_off.array + 4 * (tail & 3)) = tail & 3;
+            __atomic_store_n(in(made.sq_off.tail), tail + 1, __ATOMIC_RELEASE);
+            syscall(SYS_io_uring_enter, ring, 1, 0, 0, NULL, 0);
+        }
+        int main(int argc, char **argv) {
+            char *kind = argv[2];
+            int file = open("/dev/null", O_RDWR), pipes[2];
+            static char byte;
+            pthread_t thread;
+            chdir(argv[1]);
+            if (!strcmp(kind, "polling")) made.flags = IORING_SETUP_SQPOLL;
+            if (!strcmp(kind, "thread")) {
+                made.flags = IORING_SETUP_SINGLE_ISSUER;
+                pthread_create(&thread, NULL, make, NULL);
+                pthread_join(thread, NULL);
+            } else make(NULL);
+            rings = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+            requests = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+            if (ring < 0 || rings == MAP_FAILED || requests == MAP_FAILED) return 1;
+            if (!strcmp(kind, "files")) syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &file, 1);
+            if (!strcmp(kind, "eventfd")) { int event = syscall(SYS_eventfd2, 0, 0); syscall(SYS_io_uring_register, ring, IORING_REGISTER_EVENTFD, &event, 1); }
+            if (!strcmp(kind, "itself")) { struct io_uring_rsrc_update one = { .offset = ~0U, .data = ring }; if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_RING_FDS, &one, 1) != 1) return 2; }
+            if (!strcmp(kind, "forked") && !fork()) for (;;) pause();
+            if (!strcmp(kind, "mapped")) close(ring);
+            if (!strcmp(kind, "in-flight")) { pipe(pipes); submit((struct io_uring_sqe){ .opcode = IORING_OP_READ, .fd = pipes[0], .addr = (unsigned long)&byte, .len = 1 }); }
+            close(open("ready", O_WRONLY | O_CREAT, 0666));
+            if (strcmp(kind, "ends")) for (;;) pause();
+            for (int line = 0;; line++) {
+                struct __kernel_timespec time = { 0, 50000000 };
+                FILE *log;
+                submit((struct io_uring_sqe){ .opcode = IORING_OP_TIMEOUT, .fd = -1, .addr = (unsigned long)&time, .len = 1 });
+                while (*in(made.cq_off.tail) == *in(made.cq_off.head)) syscall(SYS_io_uring_enter, ring, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+                *in(made.cq_off.head) += 1;
+                log = fopen("log", "a");
+                fprintf(log, "%d\n", line);
+                fclose(log);
+                usleep(100000);
+            }
+        }
+        """;
 
     [Fact]
     public void Intercepted_processes_wait_for_each_other_in_the_kernel()

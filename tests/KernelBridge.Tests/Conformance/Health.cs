@@ -9,7 +9,8 @@ internal static class Health
     /// <summary>Every thread of a process is neither stopped nor traced, and blocks only what is allowed.</summary>
     public static void AssertRuns(int pid, ulong mayBlock = 0)
     {
-        foreach (int tid in ProcFs.Threads(pid))
+        // Workers of a ring are the kernel's own.
+        foreach (int tid in ProcFs.Threads(pid).Where(tid => ProcessStat.TryReadThread(pid, tid)?.IsKernelWorker == false))
         {
             string Read() => ProcFs.TryText($"/proc/{pid}/task/{tid}/status") ?? string.Empty;
             string Field(string name) => Read().Split('\n').FirstOrDefault(line => line.StartsWith(name, StringComparison.Ordinal))?[name.Length..].Trim() ?? string.Empty;
