@@ -59,7 +59,7 @@ internal sealed class IoUrings : IDescriptorKind
     public OpenFileImage Capture(DescriptorFacts facts) => new UringImage { Flags = facts.Flags };
 
     /// <summary>Captures it; the process stands.</summary>
-    /// <exception cref="BridgeException"><see cref="Code"/>, <see cref="Busy"/>.</exception>
+    /// <exception cref="BridgeException"><see cref="Code"/>, <see cref="Busy"/>, <c>device.ring</c>.</exception>
     public static OpenFileImage With(DescriptorFacts facts, OpenFileImage file, IRingKeeper keeper) => file is not UringImage ring ? file : facts.Ask(copy =>
     {
         if (Look(facts, copy, keeper, inFlight: true, out UringFacts? found) is { } refusal)
@@ -69,8 +69,14 @@ internal sealed class IoUrings : IDescriptorKind
 
         UringImage image = ring with
         {
-            Setup = found!.Setup & ~AttachWorkers, Requests = found.SqEntries, Completions = found.CqEntries, Taken = found.SqHead, Given = found.CqTail, Layout = found.Layout, Inode = facts.Identity.Inode,
-            Features = HostFeatures() ?? throw new BridgeException(Code, "asking this kernel for io_uring", "it is switched off", "sysctl kernel.io_uring_disabled=0"),
+            Setup = found!.Setup & ~AttachWorkers,
+            Requests = found.SqEntries,
+            Completions = found.CqEntries,
+            Taken = found.SqHead,
+            Given = found.CqTail,
+            Layout = found.Layout,
+            Inode = facts.Identity.Inode,
+            Features = HostFeatures(),
         };
         return image with { Rings = Read(copy, RingsOffset, image.RingsSize), Entries = Read(copy, RequestsOffset, image.EntriesSize) };
     });
@@ -154,12 +160,6 @@ internal sealed class IoUrings : IDescriptorKind
 
         try
         {
-            UringFacts made = keeper.TryRead(copy) ?? throw new BridgeException("restore.io_uring", "making an io_uring", "the module does not know this kernel's");
-            if (made.Layout != image.Layout || made.SqEntries != image.Requests || made.CqEntries != image.Completions)
-            {
-                throw new BridgeException("restore.io_uring", "making an io_uring", "this kernel lays out its memory in another way than that of the snapshot", "restore under the same kernel");
-            }
-
             keeper.CountOn(copy, image.Taken, image.Given);
             Write(copy, RingsOffset, image.Rings, skip: (int)image.Layout.SqFlags);
             Write(copy, RequestsOffset, image.Entries, skip: null);
@@ -224,28 +224,42 @@ internal sealed class IoUrings : IDescriptorKind
         }
     }
 
-    /// <summary>What this host's io_uring_setup(2) says that it can do; null where it makes no ring.</summary>
-    public static unsafe uint? HostFeatures()
+    /// <summary>What stands against making one here, as far as that can be tried: one alike is made and closed.</summary>
+    /// <param name="image">What it was.</param>
+    /// <param name="keeper">Who knows of rings.</param>
+    public static Refusal? CheckRestore(UringImage image, IRingKeeper? keeper)
     {
-        byte* parameters = stackalloc byte[ParametersSize];
-        new Span<byte>(parameters, ParametersSize).Clear();
-        long made = Libc.Call(X64.IoUringSetup, 1, (long)parameters);
-        if (made < 0)
+        if (keeper is null)
         {
-            return null;
+            return Refuse("only the module can let it count on from where it was, and it is not there, or does not know this kernel's rings", "restore where /dev/ckpt is");
         }
 
-        _ = Libc.close((int)made);
-        return MemoryMarshal.Read<uint>(new ReadOnlySpan<byte>(parameters + 20, 4));
+        byte[] parameters = Parameters(image);
+        int made = Make(image.Requests, parameters);
+        if (made < 0)
+        {
+            return Refuse($"this kernel makes none like it: {Errno.Text(Libc.LastError)}", "restore under the same kernel, with io_uring switched on (sysctl kernel.io_uring_disabled=0)");
+        }
+
+        try
+        {
+            uint features = FeaturesOf(parameters);
+            return (image.Features & ~features) != 0 ? Refuse($"this kernel's lack what its program may use (features {image.Features & ~features:x})", "restore under the same kernel, or a newer one")
+                : keeper.TryRead(made) is { } facts && facts.Layout == image.Layout && facts.SqEntries == image.Requests && facts.CqEntries == image.Completions ? null
+                : Refuse("this kernel lays its memory out in another way than that of the snapshot", "restore under the same kernel");
+        }
+        finally
+        {
+            _ = Libc.close(made);
+        }
+
+        Refusal Refuse(string why, string remedy) => new(Code, 0, null, image.Description, why, remedy);
     }
 
     /// <summary>Composes what makes one.</summary>
     public static void Make(SyscallTape tape, int number, UringImage image)
     {
-        byte[] parameters = new byte[ParametersSize];
-        MemoryMarshal.Write(parameters.AsSpan(4), image.Completions);
-        MemoryMarshal.Write(parameters.AsSpan(8), image.Setup | Size);
-        tape.Add("making an io_uring", X64.IoUringSetup, image.Requests, tape.Place(parameters));
+        tape.Add("making an io_uring", X64.IoUringSetup, image.Requests, tape.Place(Parameters(image)));
         RestoreContext.Place(tape, "an io_uring", number);
         RestoreContext.SetFlags(tape, "an io_uring", number, image.Flags);
     }
@@ -259,6 +273,39 @@ internal sealed class IoUrings : IDescriptorKind
 
     /// <summary>Bytes of a request and of a completion.</summary>
     internal static (int Request, int Completion) Sizes(uint setup) => ((setup & WideRequests) != 0 ? 128 : 64, (setup & WideCompletions) != 0 ? 32 : 16);
+
+    private static byte[] Parameters(UringImage image)
+    {
+        // struct io_uring_params.
+        byte[] parameters = new byte[ParametersSize];
+        MemoryMarshal.Write(parameters.AsSpan(4), image.Completions);
+        MemoryMarshal.Write(parameters.AsSpan(8), image.Setup | Size);
+        return parameters;
+    }
+
+    private static uint FeaturesOf(byte[] parameters) => MemoryMarshal.Read<uint>(parameters.AsSpan(20));
+
+    private static unsafe int Make(uint requests, byte[] parameters)
+    {
+        fixed (byte* at = parameters)
+        {
+            return (int)Libc.Call(X64.IoUringSetup, requests, (long)at);
+        }
+    }
+
+    /// <summary>What this kernel tells whoever makes a ring that its rings can.</summary>
+    private static uint HostFeatures()
+    {
+        byte[] parameters = new byte[ParametersSize];
+        int made = Make(1, parameters);
+        if (made < 0)
+        {
+            throw new BridgeException(Code, "asking this kernel for io_uring", Errno.Text(Libc.LastError), "sysctl kernel.io_uring_disabled=0");
+        }
+
+        _ = Libc.close(made);
+        return FeaturesOf(parameters);
+    }
 
     private static bool IsPower(uint number, uint most) => number > 0 && number <= most && (number & (number - 1)) == 0;
 
@@ -360,21 +407,7 @@ internal sealed record UringImage : OpenFileImage
 
     public override bool OpenedLate => true;
 
-    public override IEnumerable<Refusal> CheckRestore(RestoreChecks checks)
-    {
-        if (checks.Rings is null)
-        {
-            yield return new Refusal(IoUrings.Code, 0, null, Description, "only the module can let it count on from where it was, and it is not there, or does not know this kernel's rings", "restore where /dev/ckpt is");
-        }
-        else if (IoUrings.HostFeatures() is not { } features)
-        {
-            yield return new Refusal(IoUrings.Code, 0, null, Description, "this kernel makes none", "sysctl kernel.io_uring_disabled=0");
-        }
-        else if ((Features & ~features) != 0)
-        {
-            yield return new Refusal(IoUrings.Code, 0, null, Description, $"this kernel's lack what its program may use (features {Features & ~features:x})", "restore under the same kernel, or a newer one");
-        }
-    }
+    public override IEnumerable<Refusal> CheckRestore(RestoreChecks checks) => IoUrings.CheckRestore(this, checks.Rings) is { } refusal ? [refusal] : [];
 
     /// <summary>Nothing: it is made by the process that has it, which alone may be allowed to submit.</summary>
     public override void Restore(SyscallTape tape, int number, RestoreContext context)
