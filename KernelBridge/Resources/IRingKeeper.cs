@@ -44,4 +44,8 @@ internal sealed record UringFacts(
 
 /// <summary>Where in the shared memory of an io_uring what lies, in bytes: <c>struct io_sqring_offsets</c> and <c>struct io_cqring_offsets</c> of io_uring_setup(2). They differ between kernels. <c>SqArray</c> is null where there is none (IORING_SETUP_NO_SQARRAY).</summary>
 internal sealed record UringLayout(
-    uint SqHead, uint SqTail, uint SqMask, uint SqEntries, uint SqFlags, uint SqDropped, uint? SqArray, uint CqHead, uint CqTail, uint CqMask, uint CqEntries, uint CqOverflow, uint CqFlags, uint Cqes);
+    uint SqHead, uint SqTail, uint SqMask, uint SqEntries, uint SqFlags, uint SqDropped, uint? SqArray, uint CqHead, uint CqTail, uint CqMask, uint CqEntries, uint CqOverflow, uint CqFlags, uint Cqes)
+{
+    /// <summary>Of a ring that has not been looked at.</summary>
+    public static UringLayout Unknown { get; } = new(0, 0, 0, 0, 0, 0, null, 0, 0, 0, 0, 0, 0, 0);
+}

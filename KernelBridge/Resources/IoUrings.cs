@@ -56,7 +56,7 @@ internal sealed class IoUrings : IDescriptorKind
     public string? Caveat(DescriptorFacts facts) => $"captured if no request is in flight when it stands, or all end within {Patience} ms; restored where the module is";
 
     // What it is the keeper says (With).
-    public OpenFileImage Capture(DescriptorFacts facts) => new UringImage { Flags = facts.Flags };
+    public OpenFileImage Capture(DescriptorFacts facts) => new UringImage { Flags = facts.Flags, Layout = UringLayout.Unknown, Rings = [], Entries = [] };
 
     /// <summary>Captures it; the process stands.</summary>
     /// <exception cref="BridgeException"><see cref="Code"/>, <see cref="Busy"/>, <c>device.ring</c>.</exception>
@@ -391,13 +391,13 @@ internal sealed record UringImage : OpenFileImage
     public ulong Inode { get; init; }
 
     /// <summary>Where in its memory what lies.</summary>
-    public UringLayout Layout { get; init; } = null!;
+    public required UringLayout Layout { get; init; }
 
     /// <summary>Its memory at IORING_OFF_SQ_RING: counters, completions, and which requests are to be taken.</summary>
-    public byte[] Rings { get; init; } = [];
+    public required byte[] Rings { get; init; }
 
     /// <summary>Its memory at IORING_OFF_SQES: requests.</summary>
-    public byte[] Entries { get; init; } = [];
+    public required byte[] Entries { get; init; }
 
     public override string Description => $"io_uring of {Requests} requests";
 

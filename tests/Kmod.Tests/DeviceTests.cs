@@ -32,8 +32,9 @@ public sealed class DeviceTests(Guests guests)
     [MemberData(nameof(EveryKernel))]
     public void The_module_is_built_without_a_warning_of_the_compiler_or_of_sparse(string kernel)
     {
-        // Said where the headers come without the kernel's own type information: no fault of the sources.
-        IEnumerable<string> lines = (guests[kernel].Build.Output + guests[kernel].Build.Errors).Split('\n').Where(line => !line.StartsWith("Skipping BTF generation"));
+        // Said where the headers come without the kernel's own type information, and of a header of the kernel's (io_uring_types.h): no fault of the sources.
+        IEnumerable<string> lines = (guests[kernel].Build.Output + guests[kernel].Build.Errors).Split('\n').Where(line =>
+            !line.StartsWith("Skipping BTF generation", StringComparison.Ordinal) && !line.EndsWith("note: in included file:", StringComparison.Ordinal) && !line.Contains("/include/linux/io_uring_types.h:", StringComparison.Ordinal));
         Assert.All(lines, Assert.Empty);
     }
 
