@@ -10,8 +10,8 @@ namespace Holdfast.KernelBridge.CharDevice;
 /// <param name="pid">The process.</param>
 internal sealed class DevicePages(CkptSession session, int pid)
 {
-    // What of it is not needed takes no memory.
-    private const int BufferSize = 32 << 20;
+    // As much as a call gives (CKPT_BUFFER_MAX). What of it is not needed takes no memory.
+    private const int BufferSize = 64 << 20;
 
     private const int RunSize = 1 << 20;
 
