@@ -5,7 +5,7 @@ namespace Holdfast.KernelBridge.Linux;
 
 /// <summary>
 /// A thread in the IPC and UTS namespaces of a process, for as long as questions may come: to make one, and to let the kernel take down what it has entered, takes longer
-/// than most answers. Nothing else ever runs on it. See ipc_namespaces(7), uts_namespaces(7).
+/// than most answers. Nothing else ever runs on it. See ipc_namespaces(7), uts_namespaces(7), setns(2).
 /// </summary>
 internal sealed class NamespaceVisitor : IDisposable
 {
@@ -23,11 +23,12 @@ internal sealed class NamespaceVisitor : IDisposable
 
     private NamespaceVisitor(int pid)
     {
-        Thread thread = new(Answer) { IsBackground = true, Name = "namespace visitor" };
-        thread.Start();
-        foreach (string kind in lasting)
+        new Thread(Answer) { IsBackground = true }.Start();
+        (string Kind, string Name)[] others =
+            [.. lasting.Select(kind => (kind, Ours: Name("self", kind), Name: Name($"{pid}", kind))).Where(place => place.Ours is not null && place.Name is not null && place.Name != place.Ours).Select(place => (place.kind, place.Name!))];
+        if (others.Length > 0 && Run(() => Enter(pid, others.Select(place => place.Kind)) is null))
         {
-            if (Name("self", kind) is { } ours && Name($"{pid}", kind) is { } name && name != ours && Run(() => Enter(pid, kind) is null))
+            foreach ((_, string name) in others)
             {
                 names.Add(name);
                 all.TryAdd(name, this);
@@ -58,7 +59,7 @@ internal sealed class NamespaceVisitor : IDisposable
         }
 
         using NamespaceVisitor visitor = new(Environment.ProcessId);
-        return visitor.Run(() => Enter(pid, kind) is { } problem
+        return visitor.Run(() => Enter(pid, [kind]) is { } problem
             ? throw new BridgeException("rights.missing", $"entering the {kind.ToUpperInvariant()} namespace of process {pid}", problem, "run as root or with CAP_SYS_ADMIN")
             : question());
     }
@@ -72,13 +73,13 @@ internal sealed class NamespaceVisitor : IDisposable
 
     private static string? Name(string pid, string kind) => ProcFs.TryLink($"/proc/{pid}/ns/{kind}");
 
-    /// <summary>Null when this thread is there now, or why not.</summary>
-    private static string? Enter(int pid, string kind)
+    /// <summary>Null when this thread is there now, in all of them, or why not.</summary>
+    private static string? Enter(int pid, IEnumerable<string> kinds)
     {
-        int flag = kind switch { "ipc" => CLONE_NEWIPC, "uts" => CLONE_NEWUTS, _ => CLONE_NEWNET };
-        int fd = Libc.open($"/proc/{pid}/ns/{kind}", Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
-        string? problem = fd >= 0 && Libc.setns(fd, flag) == 0 ? null : Errno.Text(Libc.LastError);
-        _ = fd >= 0 ? Libc.close(fd) : 0;
+        int flags = kinds.Sum(kind => kind switch { "ipc" => CLONE_NEWIPC, "uts" => CLONE_NEWUTS, _ => CLONE_NEWNET });
+        int process = Libc.pidfd_open(pid);
+        string? problem = process >= 0 && Libc.setns(process, flags) == 0 ? null : Errno.Text(Libc.LastError);
+        _ = process >= 0 ? Libc.close(process) : 0;
         return problem;
     }
 
