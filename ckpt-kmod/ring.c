@@ -157,7 +157,7 @@ static long ckpt_uring(struct ckpt_session *session, struct ckpt_ring *call)
 {
 	struct io_ring_ctx *ctx;
 	struct file *file;
-	long ret = 0;
+	long ret;
 
 	if (call->pid || call->address)
 		return -EINVAL;

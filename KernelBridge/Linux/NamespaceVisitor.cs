@@ -76,20 +76,20 @@ internal sealed class NamespaceVisitor : IDisposable
     /// <summary>Null when this thread is there now, in all of them, or why not.</summary>
     private static string? Enter(int pid, IEnumerable<string> kinds)
     {
-        (string Kind, int Flag)[] all = [.. kinds.Select(kind => (kind, kind switch { "ipc" => CLONE_NEWIPC, "uts" => CLONE_NEWUTS, _ => CLONE_NEWNET }))];
-        if (Enter(Libc.pidfd_open(pid), all.Sum(one => one.Flag)) is null)
+        (string Kind, int Flag)[] places = [.. kinds.Select(kind => (kind, kind switch { "ipc" => CLONE_NEWIPC, "uts" => CLONE_NEWUTS, _ => CLONE_NEWNET }))];
+        if (Enter(Libc.pidfd_open(pid), places.Sum(place => place.Flag)) is null)
         {
             return null;
         }
 
         // A thread other than the first, of which there is no pidfd, or a first thread that has ended.
-        return all.Select(one => Enter(Libc.open($"/proc/{pid}/ns/{one.Kind}", Libc.O_RDONLY | Libc.O_CLOEXEC, 0), one.Flag)).FirstOrDefault(problem => problem is not null);
+        return places.Select(place => Enter(Libc.open($"/proc/{pid}/ns/{place.Kind}", Libc.O_RDONLY | Libc.O_CLOEXEC, 0), place.Flag)).FirstOrDefault(problem => problem is not null);
     }
 
-    private static string? Enter(int place, int flags)
+    private static string? Enter(int descriptor, int flags)
     {
-        string? problem = place >= 0 && Libc.setns(place, flags) == 0 ? null : Errno.Text(Libc.LastError);
-        _ = place >= 0 ? Libc.close(place) : 0;
+        string? problem = descriptor >= 0 && Libc.setns(descriptor, flags) == 0 ? null : Errno.Text(Libc.LastError);
+        _ = descriptor >= 0 ? Libc.close(descriptor) : 0;
         return problem;
     }
 

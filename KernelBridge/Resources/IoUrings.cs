@@ -144,7 +144,7 @@ internal sealed class IoUrings : IDescriptorKind
         }
     }
 
-    /// <summary>Makes the rings that a process has be what they were, before their memory is mapped.</summary>
+    /// <summary>Makes a ring that is new what it was, before its memory is mapped.</summary>
     /// <param name="pid">The process, as the host sees it.</param>
     /// <param name="number">Its descriptor of the ring.</param>
     /// <param name="image">What it was.</param>

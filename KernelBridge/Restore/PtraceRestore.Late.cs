@@ -148,12 +148,12 @@ internal sealed partial class PtraceRestore
         try
         {
             CkptSession? session = image.OpenFiles.Any(file => file is UringImage) ? CkptSession.TryOpen() : null;
-            if ((session?.Features & CkptAbi.FeatureRing) != 0)
+            if (session is null || (session.Features & CkptAbi.FeatureRing) != 0)
             {
                 return session;
             }
 
-            session?.Dispose();
+            session.Dispose();
         }
         catch (BridgeException)
         {

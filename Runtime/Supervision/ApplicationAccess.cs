@@ -21,59 +21,61 @@ internal static class ApplicationAccess
             Authority.Own.RequireReach(known.Target);
         }
 
-        long began = TimeProvider.System.GetTimestamp();
-        while (true)
+        (RemoteSupervisor? remote, ApplicationLock? held) = await ReachAsync(directory, name, session.Settings.ConnectTimeout, cancellation).ConfigureAwait(false);
+        if (remote is not null)
         {
-            if (RemoteSupervisor.TryConnect(directory.Socket, name) is { } remote)
-            {
-                return remote;
-            }
-
-            if (directory.TryLock() is { } held)
-            {
-                if (ApplicationDirectory.Runs(known))
-                {
-                    Session.RequireRights(known.Target);
-                }
-
-                return await AdoptAsync(session, directory, held, cancellation).ConfigureAwait(false);
-            }
-
-            // The lock is held and nobody listens: a supervisor that is just starting or ending, or another command's.
-            if (TimeProvider.System.GetElapsedTime(began) > session.Settings.ConnectTimeout)
-            {
-                throw new HoldfastException(
-                    "supervisor.busy", $"the supervisor of {name} does not answer; another command may be at work on it, try again", ExitStatus.CannotConnect);
-            }
-
-            await Task.Delay(RetryInterval, cancellation).ConfigureAwait(false);
+            return remote;
         }
+
+        if (held is null)
+        {
+            throw new HoldfastException(
+                "supervisor.busy", $"the supervisor of {name} does not answer; another command may be at work on it, try again", ExitStatus.CannotConnect);
+        }
+
+        if (ApplicationDirectory.Runs(known))
+        {
+            Session.RequireRights(known.Target);
+        }
+
+        return await AdoptAsync(session, directory, held, cancellation).ConfigureAwait(false);
     }
 
     /// <summary>Takes the lock of an application that nobody supervises; a supervisor that was killed holds it for a moment longer.</summary>
     /// <returns>Null when there is a supervisor that answers, or somebody holds it for longer than that.</returns>
-    public static ApplicationLock? TryLock(ApplicationDirectory directory, string name, TimeSpan patience)
+    public static async Task<ApplicationLock?> TryLockAsync(ApplicationDirectory directory, string name, TimeSpan patience)
+    {
+        (RemoteSupervisor? remote, ApplicationLock? held) = await ReachAsync(directory, name, patience, CancellationToken.None).ConfigureAwait(false);
+        if (remote is not null)
+        {
+            await remote.DisposeAsync().ConfigureAwait(false);
+        }
+
+        return held;
+    }
+
+    /// <summary>Its supervisor, or the lock when it has none; neither when the lock stays held and nobody listens: by a supervisor that is just starting or ending, or another command's.</summary>
+    private static async Task<(RemoteSupervisor? Supervisor, ApplicationLock? Lock)> ReachAsync(ApplicationDirectory directory, string name, TimeSpan patience, CancellationToken cancellation)
     {
         long began = TimeProvider.System.GetTimestamp();
         while (true)
         {
-            if (directory.TryLock() is { } held)
-            {
-                return held;
-            }
-
             if (RemoteSupervisor.TryConnect(directory.Socket, name) is { } remote)
             {
-                _ = remote.DisposeAsync().AsTask();
-                return null;
+                return (remote, null);
+            }
+
+            if (directory.TryLock() is { } held)
+            {
+                return (null, held);
             }
 
             if (TimeProvider.System.GetElapsedTime(began) > patience)
             {
-                return null;
+                return (null, null);
             }
 
-            Thread.Sleep(RetryInterval);
+            await Task.Delay(RetryInterval, cancellation).ConfigureAwait(false);
         }
     }
 

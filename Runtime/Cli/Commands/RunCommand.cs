@@ -107,7 +107,7 @@ internal static class RunCommand
         Action<ApplicationStarted, string?> started = (answer, _) => DetachedOutcome.Report(order.ReportFd, new StartedJson(order.Name ?? order.Adopt!, answer.MainPid, "running"));
         if (order.Adopt is not null)
         {
-            return Supervision.Supervision.RunAsync(session, Adoption(session, order, started));
+            return AdoptAsync(session, order, started);
         }
 
         ProgramFile.Check(order.Command[0]);
@@ -157,7 +157,7 @@ internal static class RunCommand
         });
     }
 
-    private static SupervisionOrder Adoption(Session session, RunOrder order, Action<ApplicationStarted, string?> started)
+    private static async Task<int> AdoptAsync(Session session, RunOrder order, Action<ApplicationStarted, string?> started)
     {
         (ApplicationDirectory directory, ApplicationRecord record) = session.Store.Existing(order.Adopt!);
         if (ApplicationDirectory.Runs(record))
@@ -166,7 +166,7 @@ internal static class RunCommand
         }
 
         IReadOnlyList<PolicyText> policies = order.Policies.Length == 0 ? [] : PolicySupport.Supported(PolicyFiles.ReadValid(order.Policies), session.Store.Snapshots(), session.Settings.Storage.Tls, record.Volumes.Count > 0);
-        ApplicationLock held = ApplicationAccess.TryLock(directory, order.Adopt!, session.Settings.ConnectTimeout)
+        ApplicationLock held = await ApplicationAccess.TryLockAsync(directory, order.Adopt!, session.Settings.ConnectTimeout).ConfigureAwait(false)
             ?? throw new HoldfastException("app.supervised", $"{order.Adopt} is supervised already (by pid {record.SupervisorPid})");
         record = directory.Read()!;
         if (!ApplicationDirectory.Runs(record))
@@ -176,7 +176,7 @@ internal static class RunCommand
         }
 
         TimeSpan? every = order.Every ?? (record.EverySeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null);
-        return new SupervisionOrder
+        return await Supervision.Supervision.RunAsync(session, new SupervisionOrder
         {
             Directory = directory,
             Lock = held,
@@ -186,7 +186,7 @@ internal static class RunCommand
             Adopts = true,
             Started = started,
             Template = record with { SupervisorPid = Environment.ProcessId, EverySeconds = every?.TotalSeconds },
-        };
+        }).ConfigureAwait(false);
     }
 
     private static HashSet<string> Defaults() => [.. Namespaces.Except(["net"])];
