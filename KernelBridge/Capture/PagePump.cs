@@ -11,18 +11,20 @@ internal sealed class PagePump : IDisposable
 {
     public const int PageSize = 4096;
 
-    private const int ChunkSize = 1 << 20;
+    private const int ChunkSize = 256 << 10;
 
     /// <summary>What was not written to is left out of the question what the page tables hold where that much lies together: the kernel looks at each page for its answer.</summary>
     private const ulong WorthPassing = 64 * PageSize;
 
-    /// <summary>A run shorter than this is written before a thread for it has started.</summary>
-    private const ulong WorthRelay = 8 << 20;
+    /// <summary>What one thread moves at a time: it lies together in the store. Less is moved before a second thread has started.</summary>
+    private const ulong ShareSize = 8 << 20;
 
     private readonly TargetMemory memory;
     private readonly PageMap map;
+    private List<FoundPages> found = [];
+    private ulong foundBytes;
     private byte[]? buffer;
-    private PageRelay? relay;
+    private PageHelper? helper;
 
     /// <summary>Opens the page map of a process.</summary>
     /// <param name="pid">The process.</param>
@@ -34,7 +36,7 @@ internal sealed class PagePump : IDisposable
         map = new PageMap(pid, scans);
     }
 
-    /// <summary>Pumps one area.</summary>
+    /// <summary>Looks which pages of an area are to be moved, and begins with that; <see cref="Complete"/> ends it.</summary>
     /// <param name="area">The area.</param>
     /// <param name="stream">The stream that it belongs to.</param>
     /// <param name="sink">Where pages go.</param>
@@ -170,42 +172,57 @@ internal sealed class PagePump : IDisposable
         return false;
     }
 
-    /// <summary>Waits until the sink has everything.</summary>
+    /// <summary>Waits until the sinks have everything.</summary>
     /// <returns>What was not counted yet.</returns>
-    public PageCounts Complete() => relay?.Complete() ?? default;
+    public PageCounts Complete()
+    {
+        PageCounts counts = Move(found);
+        found.Clear();
+        foundBytes = 0;
+        while (helper?.Next() is { } share)
+        {
+            counts += Move(share);
+        }
 
-    /// <summary>
-    /// Pumps a run of pages, leaving out those that are zero (a zero page over a file's page is stored: the file has other bytes).
-    /// Of a long run, one piece is read while those before it are written: the application stands for as long as the slower of the two takes.
-    /// </summary>
+        return counts + (helper?.Complete() ?? default);
+    }
+
+    /// <summary>Notes a run of pages that are to be moved, but for those that are zero (a zero page over a file's page is stored: the file has other bytes). Of many, two threads take their shares.</summary>
+    /// <returns>What was moved meanwhile.</returns>
     private PageCounts Flush(ulong start, ulong end, string stream, IPageSink sink, bool keepZeros)
     {
         PageCounts counts = default;
-        while (start < end)
+        for (ulong length; start < end; start += length)
         {
-            int length = (int)Math.Min(end - start, ChunkSize);
-            byte[] piece = relay is null ? buffer ??= LargeArrays<byte>.Pool.Rent(ChunkSize) : relay.Take();
-            try
+            length = Math.Min(end - start, ShareSize - foundBytes);
+            found.Add(new FoundPages(start, length, stream, sink, keepZeros));
+            foundBytes += length;
+            if (foundBytes == ShareSize)
             {
-                memory.ReadMuch(start, piece.AsSpan(0, length));
+                helper ??= new PageHelper(ChunkSize, Move);
+                counts += helper.Add(found) is { } share ? Move(share) : default;
+                found = [];
+                foundBytes = 0;
             }
-            catch
-            {
-                relay?.Return(piece);
-                throw;
-            }
+        }
 
-            if (relay is not null)
-            {
-                relay.Post(new PagePiece(piece, length, (long)start, stream, keepZeros));
-            }
-            else
-            {
-                counts += WriteNonZero(piece.AsSpan(0, length), (long)start, stream, sink, keepZeros);
-                relay = end - start > WorthRelay ? new PageRelay(sink, ChunkSize) : null;
-            }
+        return counts;
+    }
 
-            start += (ulong)length;
+    private PageCounts Move(List<FoundPages> share) => share.Count == 0 ? default : Move(share, buffer ??= LargeArrays<byte>.Pool.Rent(ChunkSize));
+
+    private PageCounts Move(List<FoundPages> share, byte[] through)
+    {
+        PageCounts counts = default;
+        foreach (FoundPages pages in share)
+        {
+            for (ulong done = 0; done < pages.Length;)
+            {
+                Span<byte> piece = through.AsSpan(0, (int)Math.Min(pages.Length - done, ChunkSize));
+                memory.ReadMuch(pages.Start + done, piece);
+                counts += WriteNonZero(piece, (long)(pages.Start + done), pages.Stream, pages.Sink, pages.KeepZeros);
+                done += (ulong)piece.Length;
+            }
         }
 
         return counts;
@@ -245,7 +262,7 @@ internal sealed class PagePump : IDisposable
 
     public void Dispose()
     {
-        relay?.Dispose();
+        helper?.Dispose();
         map.Dispose();
         if (buffer is not null)
         {

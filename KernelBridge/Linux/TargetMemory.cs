@@ -1,6 +1,6 @@
 namespace Holdfast.KernelBridge.Linux;
 
-/// <summary>Reads and writes another process's memory; see process_vm_readv(2) and proc(5) on /proc/PID/mem.</summary>
+/// <summary>Reads and writes another process's memory; see process_vm_readv(2) and proc(5) on /proc/PID/mem. Several threads may read at once.</summary>
 internal sealed unsafe class TargetMemory(int pid) : IDisposable
 {
     private int memory = -1;
@@ -113,9 +113,16 @@ internal sealed unsafe class TargetMemory(int pid) : IDisposable
 
     private void Open()
     {
-        if (memory < 0)
+        if (memory >= 0)
         {
-            memory = Libc.open($"/proc/{pid}/mem", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+            return;
+        }
+
+        // Several threads may read at once.
+        int opened = Libc.open($"/proc/{pid}/mem", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+        if (opened >= 0 && Interlocked.CompareExchange(ref memory, opened, -1) >= 0)
+        {
+            _ = Libc.close(opened);
         }
     }
 }

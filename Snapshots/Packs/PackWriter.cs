@@ -12,7 +12,7 @@ namespace Holdfast.Snapshots;
 internal sealed partial class PackWriter : IDisposable
 {
     /// <summary>Writes below this are gathered, so that a page does not cost a system call.</summary>
-    private const int SmallWrite = 64 * 1024;
+    internal const int SmallWrite = 64 * 1024;
 
     private const int StageSize = 1024 * 1024;
 

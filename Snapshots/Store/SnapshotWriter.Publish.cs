@@ -20,7 +20,7 @@ public sealed partial class SnapshotWriter
         }
         catch
         {
-            _pack?.Withdraw();
+            _packs.Withdraw();
             throw;
         }
     }

@@ -17,11 +17,10 @@ public sealed partial class SnapshotWriter : IDisposable
     private readonly ExtentEncoder _encoder;
     private readonly int _extentSize;
     private readonly bool _plain;
-    private readonly Lock _packLock = new();
+    private readonly PackSet _packs;
     private readonly string _encodedName;
     private readonly string _kind;
     private readonly DateTimeOffset _createdAt;
-    private PackWriter? _pack;
     private ReadOnlyMemory<byte> _state;
     private SnapshotInfo? _template;
     private bool _replace;
@@ -34,7 +33,8 @@ public sealed partial class SnapshotWriter : IDisposable
         _store = store;
         _extentSize = options.ExtentSize;
         _plain = options is { Compression: Compression.None, Deduplicate: false } && store.Vault is null;
-        _encoder = new ExtentEncoder(store, Pack, options);
+        _packs = new PackSet(store);
+        _encoder = new ExtentEncoder(store, () => _packs.First, options);
         Object = objectName;
         _encodedName = store.EncodeName(objectName);
         _kind = kind;
@@ -70,9 +70,8 @@ public sealed partial class SnapshotWriter : IDisposable
 
         if (_plain)
         {
-            PackWriter pack = Pack();
-            long position = pack.WriteRaw(data);
-            builder.Add(new Extent(offset, data.Length, pack.Id, position, Encoded: false, Skip: 0), isNew: true);
+            (PackId pack, long position) = _packs.WriteRaw(data);
+            builder.Add(new Extent(offset, data.Length, pack, position, Encoded: false, Skip: 0), isNew: true);
             return;
         }
 
@@ -239,7 +238,7 @@ public sealed partial class SnapshotWriter : IDisposable
             CreatedAt = new DateTimeOffset(_createdAt.UtcTicks - (_createdAt.UtcTicks % TimeSpan.TicksPerMicrosecond), TimeSpan.Zero),
             Tags = new Dictionary<string, string>(_tags),
         };
-        var builder = new ManifestBuilder(_store, Pack, _parent);
+        var builder = new ManifestBuilder(_store, () => _packs.First, _parent);
         foreach ((string name, StreamBuilder stream) in _streams.OrderBy(s => s.Key, StringComparer.Ordinal))
         {
             Add(builder, name, stream);
@@ -247,14 +246,13 @@ public sealed partial class SnapshotWriter : IDisposable
         }
 
         ManifestRoot root = builder.Root;
-        if (_pack is not null)
+        if (!_packs.IsEmpty)
         {
-            _pack.Finish();
-            _pack.Publish(_store.Layout.Packs);
+            _packs.Publish(_store.Layout.Packs);
             Libc.FlushDirectory(_store.Layout.Packs);
         }
 
-        info = info with { LogicalBytes = builder.Bytes, Extents = builder.Extents, StoredBytes = (_pack?.Stored ?? 0) + root.CalculateSize() + _state.Length };
+        info = info with { LogicalBytes = builder.Bytes, Extents = builder.Extents, StoredBytes = _packs.Stored + root.CalculateSize() + _state.Length };
         Verify(info, root);
         LiveSnapshot? alive = null;
         if (live)
@@ -297,7 +295,7 @@ public sealed partial class SnapshotWriter : IDisposable
 
     private void Release()
     {
-        _pack?.Dispose();
+        _packs.Dispose();
         _encoder.Dispose();
         _parent?.Dispose();
     }
@@ -314,32 +312,13 @@ public sealed partial class SnapshotWriter : IDisposable
     }
 
     /// <summary>Writes into this pack instead of one of its own.</summary>
-    internal void Use(PackWriter pack) => _pack = pack;
+    internal void Use(PackWriter pack) => _packs.Use(pack);
 
     /// <summary>Adds what is stored already.</summary>
     internal void Add(string stream, in Extent extent) => Builder(stream).Add(extent, isNew: true);
 
     /// <summary>Makes a stream, which may stay without bytes.</summary>
     internal void Touch(string stream) => Builder(stream);
-
-    private PackWriter Pack()
-    {
-        PackWriter? pack = Volatile.Read(ref _pack);
-        if (pack is not null)
-        {
-            return pack;
-        }
-
-        lock (_packLock)
-        {
-            if (_pack is null)
-            {
-                Volatile.Write(ref _pack, new PackWriter(_store.Layout.Packs, _store.Vault, new SpaceBudget(_store)));
-            }
-
-            return _pack!;
-        }
-    }
 
     private StreamBuilder Builder(string stream) =>
         _streams.TryGetValue(stream, out StreamBuilder? builder) ? builder : _streams.GetOrAdd(stream, new StreamBuilder());

@@ -17,6 +17,45 @@ public sealed class StoreTests(ITestOutputHelper output) : IDisposable
         return into;
     }
 
+    /// <summary>What one thread writes lies together, in a pack into which nobody else writes at that time; little stays one file.</summary>
+    [Theory]
+    [InlineData(24, 1, 1)]
+    [InlineData(160, 2, 4)]
+    public void Threads_that_write_much_at_the_same_time_fill_packs_beside_each_other(int megabytes, int least, int most)
+    {
+        Random random = TestSeed.Begin(output, out _);
+        byte[][] shares = [.. Enumerable.Range(0, 4).Select(_ => random.Bytes(megabytes / 4 << 20))];
+        using SnapshotStore store = Open();
+        SnapshotInfo info;
+        using (SnapshotWriter writer = store.BeginSnapshot("app", "application"))
+        {
+            Thread[] threads = [.. shares.Select((share, number) => new Thread(() =>
+            {
+                for (int at = 0; at < share.Length; at += 1 << 20)
+                {
+                    writer.Write("mem", ((long)number << 32) + at, share.AsSpan(at, 1 << 20));
+                }
+            }))];
+            Array.ForEach(threads, thread => thread.Start());
+            Array.ForEach(threads, thread => thread.Join());
+            writer.Write("mem", 1L << 40, shares[0].AsSpan(0, 4096));
+            info = writer.Commit();
+        }
+
+        string[] packs = Directory.GetFiles(_directory["store"], "*.pack", SearchOption.AllDirectories);
+        Assert.InRange(packs.Length, Math.Min(least, Environment.ProcessorCount), most);
+        Assert.True(packs.Sum(pack => new FileInfo(pack).Length) <= info.StoredBytes + (1 << 20));
+        using (SnapshotReader reader = store.OpenSnapshot(info))
+        {
+            Assert.All(shares.Index(), share => Assert.True(share.Item.AsSpan().SequenceEqual(ReadAll(reader, "mem", (long)share.Index << 32, share.Item.Length))));
+        }
+
+        Assert.True(store.Verify().IsSound);
+        Assert.Equal(0, store.CollectGarbage().PacksRemoved);
+        store.Forget(info);
+        Assert.Equal(packs.Length, store.CollectGarbage().PacksRemoved);
+    }
+
     [Fact]
     public void What_was_written_is_read_back()
     {

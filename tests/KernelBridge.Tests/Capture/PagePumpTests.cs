@@ -56,6 +56,7 @@ public sealed class PagePumpTests(ITestOutputHelper output)
                 pump.Pump(area, "mem", pages);
             }
 
+            pump.Complete();
             found.Add((pages, guards));
         }
 
@@ -76,6 +77,109 @@ public sealed class PagePumpTests(ITestOutputHelper output)
                 }
             }
         }
+    }
+
+    private const int Much = 40 << 20;
+
+    [Fact]
+    public unsafe void Two_threads_share_much_memory_and_leave_nothing_out()
+    {
+        Random random = new(Tools.Seed(output));
+        using MappedMemory mapped = new(Much);
+        random.NextBytes(mapped.Bytes);
+        // Short runs among long ones.
+        for (int page = 0; page < Much >> 12; page += random.Next(1, 400))
+        {
+            mapped.Bytes.Slice(page << 12, 4096).Clear();
+        }
+
+        var pages = new MemoryPages();
+        ConcurrentSink sink = new(pages, () => { });
+        using TargetMemory memory = new(Environment.ProcessId);
+        using PagePump pump = new(Environment.ProcessId, memory);
+        PageCounts counts = pump.Pump(mapped.Area, "mem", sink);
+        counts += pump.Complete();
+
+        byte[] page4k = new byte[4096];
+        long zeros = 0;
+        HashSet<long> stored = [.. pages.Runs("mem").SelectMany(run => Enumerable.Range(0, (int)(run.Length >> 12)).Select(i => run.Offset + ((long)i << 12)))];
+        for (int at = 0; at < Much; at += 4096)
+        {
+            bool zero = !mapped.Bytes.Slice(at, 4096).ContainsAnyExcept((byte)0);
+            zeros += zero ? 1 : 0;
+            Assert.Equal(!zero, stored.Contains(mapped.Address + at));
+            if (!zero)
+            {
+                pages.Read("mem", mapped.Address + at, page4k);
+                Assert.True(mapped.Bytes.Slice(at, 4096).SequenceEqual(page4k));
+            }
+        }
+
+        Assert.Equal((zeros, Much - (zeros << 12)), (counts.PagesZero, counts.BytesWritten));
+        Assert.Equal(2, sink.Threads);
+    }
+
+    /// <summary>Whoever of the two meets it.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_the_sink_throws_comes_out_as_it_was(bool fromHelper)
+    {
+        using MappedMemory mapped = new(Much);
+        mapped.Bytes.Fill(1);
+        int own = Environment.CurrentManagedThreadId;
+        ConcurrentSink sink = new(new MemoryPages(), () =>
+        {
+            if (Environment.CurrentManagedThreadId != own == fromHelper)
+            {
+                throw new TimeZoneNotFoundException("the disk is full");
+            }
+        });
+        using TargetMemory memory = new(Environment.ProcessId);
+        using PagePump pump = new(Environment.ProcessId, memory);
+
+        Assert.Throws<TimeZoneNotFoundException>(() =>
+        {
+            pump.Pump(mapped.Area, "mem", sink);
+            pump.Complete();
+        });
+    }
+
+    /// <summary>Hands on what comes, once two threads have come with something.</summary>
+    private sealed class ConcurrentSink(MemoryPages to, Action each) : IPageSink
+    {
+        private readonly System.Collections.Concurrent.ConcurrentDictionary<int, bool> threads = new();
+
+        public int Threads => threads.Count;
+
+        public void Write(string stream, long offset, ReadOnlySpan<byte> data)
+        {
+            threads.TryAdd(Environment.CurrentManagedThreadId, true);
+            SpaceFixture.Until(() => threads.Count > 1, "a second thread moves pages");
+            each();
+            to.Write(stream, offset, data);
+        }
+    }
+
+    /// <summary>Private memory of this process.</summary>
+    private sealed unsafe class MappedMemory : IDisposable
+    {
+        private readonly byte* bytes;
+        private readonly int length;
+
+        public MappedMemory(int length)
+        {
+            this.length = length;
+            bytes = (byte*)System.Runtime.InteropServices.NativeMemory.AlignedAlloc((nuint)length, 1 << 21);
+        }
+
+        public long Address => (long)bytes;
+
+        public Span<byte> Bytes => new(bytes, length);
+
+        public Area Area => new(new MemoryMap((ulong)bytes, (ulong)bytes + (ulong)length, 3, false, 0, 0, 0, string.Empty, string.Empty), AreaKind.Anonymous, null);
+
+        public void Dispose() => System.Runtime.InteropServices.NativeMemory.AlignedFree(bytes);
     }
 
     private static SortedDictionary<long, string> Bytes(MemoryPages pages)
