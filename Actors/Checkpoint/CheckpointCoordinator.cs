@@ -29,6 +29,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     private IActorRef _application = ActorRefs.Nobody;
     private int _processNumber;
     private TimeSpan _quiesceBegan;
+    private CollectionPause? _pause;
 
     public CheckpointCoordinator(CheckpointRequest request)
     {
@@ -79,6 +80,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     {
         // Reached with all children gone. Only a crash of this actor leaves a writer here: Finish takes it out of the data.
         _calledOff.Cancel();
+        EndPause();
         StateData.Writer?.Dispose();
         StateData.Rendezvous?.Dispose();
         base.PostStop();
@@ -106,7 +108,16 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         }
 
         SetTimer("phase", new PhaseTimedOut(phase), DeadlineOf(phase, data).Time);
-        _quiesceBegan = phase == CheckpointPhase.Quiesce ? Elapsed : _quiesceBegan;
+        if (phase == CheckpointPhase.Quiesce)
+        {
+            _pause ??= CollectionPause.Begin(data.Processes.Count);
+            _quiesceBegan = Elapsed;
+        }
+        else if (phase is not (CheckpointPhase.Locate or CheckpointPhase.Capture or CheckpointPhase.Release))
+        {
+            EndPause();
+        }
+
         Context.System.EventStream.Publish(new CheckpointProgress(phase, _sink.BytesWritten, Elapsed));
         CheckpointData entered = phase switch
         {
@@ -128,6 +139,12 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
 
     private State<CheckpointPhase, CheckpointData> EnterNext(CheckpointData data) =>
         Enter(_settings.Next(StateName, _request.Message.EndAfterwards), data);
+
+    private void EndPause()
+    {
+        _pause?.Dispose();
+        _pause = null;
+    }
 
     private CheckpointData AskAll(object message, CheckpointData data)
     {
