@@ -43,7 +43,7 @@ internal static class Shell
     /// <summary>Runs a script of the harness in a guest, with Holdfast as it is built now.</summary>
     /// <param name="script">Its name.</param>
     /// <param name="seconds">How long the guest may live.</param>
-    /// <param name="machine">Options of the harness.</param>
+    /// <param name="machine">Options of the harness, which go before our own.</param>
     /// <param name="options">Options of the script.</param>
     /// <param name="binaries">The directory in which the programs are.</param>
     /// <param name="arguments">What comes behind that.</param>
@@ -53,7 +53,7 @@ internal static class Shell
         Assert.True(built.Status == 0, built.ToString());
         return Run(
             Path.Combine(Harness, "run"),
-            [.. machine, "--memory", "2000", "--timeout", $"{seconds}", Path.Combine(Harness, script), .. options, Path.Combine(Root, ".build", "app", "holdfast"), binaries, .. arguments]);
+            ["--memory", "2000", "--timeout", $"{seconds}", .. machine, Path.Combine(Harness, script), .. options, Path.Combine(Root, ".build", "app", "holdfast"), binaries, .. arguments]);
     }
 
     /// <summary>Compiles state programs into a directory of their own, and hands that on.</summary>

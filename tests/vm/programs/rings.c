@@ -67,6 +67,19 @@ static struct ckpt_ring look(int session, const struct uring *ring)
 	return call;
 }
 
+/* A request is in flight until whoever has answered it has put it away, a moment after its completion can be seen. */
+static struct ckpt_ring look_when_quiet(int session, const struct uring *ring)
+{
+	struct ckpt_ring now = look(session, ring);
+
+	for (int i = 0; i < 1000 && now.in_flight; i++) {
+		usleep(1000);
+		now = look(session, ring);
+	}
+	CHECK(!now.in_flight);
+	return now;
+}
+
 static int set(int session, const struct uring *ring, uint32_t sq_head, uint32_t cq_tail)
 {
 	struct ckpt_ring call = { .size = sizeof(call), .flags = CKPT_RING_SET, .fd = ring->fd, .sq_head = sq_head, .cq_tail = cq_tail };
@@ -113,8 +126,8 @@ TEST(requests_in_flight_are_counted_until_they_end)
 	CHECK(write(pipes[1], "ab", 2) == 2);
 	CHECK(syscall(SYS_io_uring_enter, ring.fd, 0, 2, IORING_ENTER_GETEVENTS, NULL, 0) == 0);
 	*word(&ring, ring.made.cq_off.head) += 2;
-	now = look(session, &ring);
-	CHECK(!now.in_flight && now.sq_head == 3 && now.cq_tail == 3);
+	now = look_when_quiet(session, &ring);
+	CHECK(now.sq_head == 3 && now.cq_tail == 3);
 	/* One that ends more than once. */
 	submit(&ring, (struct io_uring_sqe){ .opcode = IORING_OP_POLL_ADD, .fd = pipes[0], .poll32_events = POLLIN, .len = IORING_POLL_ADD_MULTI, .user_data = 4 });
 	CHECK(look(session, &ring).in_flight == 1);
@@ -124,8 +137,8 @@ TEST(requests_in_flight_are_counted_until_they_end)
 	CHECK(now.in_flight == 1 && now.sq_head == 4 && now.cq_tail == 4);
 	submit(&ring, (struct io_uring_sqe){ .opcode = IORING_OP_POLL_REMOVE, .addr = 4, .user_data = 5 });
 	CHECK(syscall(SYS_io_uring_enter, ring.fd, 0, 2, IORING_ENTER_GETEVENTS, NULL, 0) == 0);
-	now = look(session, &ring);
-	CHECK(!now.in_flight && now.sq_head == 5 && now.cq_tail == 6);
+	now = look_when_quiet(session, &ring);
+	CHECK(now.sq_head == 5 && now.cq_tail == 6);
 }
 
 TEST(a_request_that_a_worker_has_is_in_flight)
@@ -140,9 +153,7 @@ TEST(a_request_that_a_worker_has_is_in_flight)
 	CHECK(look(session, &ring).in_flight == 1);
 	CHECK(write(pipes[1], "a", 1) == 1);
 	take(&ring, 1);
-	for (int i = 0; i < 1000 && look(session, &ring).in_flight; i++)
-		usleep(1000);
-	CHECK(!look(session, &ring).in_flight);
+	look_when_quiet(session, &ring);
 }
 
 TEST(what_was_registered_with_a_ring_is_told)
@@ -197,8 +208,8 @@ static void counts_on(int session, uint32_t sq_head, uint32_t cq_tail)
 	/* Waits for all before it: the sums must fit. */
 	submit(&ring, (struct io_uring_sqe){ .opcode = IORING_OP_NOP, .flags = IOSQE_IO_DRAIN, .user_data = 77 });
 	take(&ring, 77);
-	now = look(session, &ring);
-	CHECK(!now.in_flight && now.sq_head == sq_head + 22 && now.cq_tail == cq_tail + 22);
+	now = look_when_quiet(session, &ring);
+	CHECK(now.sq_head == sq_head + 22 && now.cq_tail == cq_tail + 22);
 }
 
 TEST(a_new_ring_counts_on_from_where_it_is_told_to)
