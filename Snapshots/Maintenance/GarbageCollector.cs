@@ -7,7 +7,7 @@ namespace Holdfast.Snapshots;
 /// </summary>
 /// <remarks>
 /// Why nothing that is needed is taken: a reader holds a shared lock on its manifest, and a writer on its parent's; a manifest in the trash
-/// that is locked still counts. A writer holds a lock on its own pack from creation, and a shared one on every pack that it found equal
+/// that is locked still counts. A writer holds a lock on each pack of its own from creation, and a shared one on every pack that it found equal
 /// bytes in, until its manifest is in place. The collector takes a pack only under an exclusive lock, and once it has all its locks it
 /// looks for manifests that appeared meanwhile, while none can move to the trash: first in the trash, where a parent may be that its
 /// writer lets go now, then among the visible ones, where that writer's snapshot is by then. Whoever could have referred to a pack

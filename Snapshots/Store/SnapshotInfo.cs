@@ -26,7 +26,7 @@ public sealed record SnapshotInfo
     /// <summary>Bytes of all its streams, holes not counted.</summary>
     public long LogicalBytes { get; init; }
 
-    /// <summary>Bytes that it added to the store: its pack, with index, and its manifest with tables and structured state.</summary>
+    /// <summary>Bytes that it added to the store: its packs, with their indexes, and its manifest with tables and structured state.</summary>
     public long StoredBytes { get; init; }
 
     /// <summary>Bytes of its streams that it did not take over from its parent.</summary>
