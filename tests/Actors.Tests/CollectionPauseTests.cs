@@ -1,0 +1,39 @@
+using System.Runtime;
+using Holdfast.Actors.Checkpoint;
+
+namespace Holdfast.Actors.Tests;
+
+public sealed class CollectionPauseTests
+{
+    [Fact]
+    public void Garbage_waits_while_many_processes_stand_and_for_one_checkpoint_at_a_time()
+    {
+        Assert.Null(CollectionPause.Begin(1));
+        for (int round = 0; round < 3; round++)
+        {
+            // Another test of this process may have one, for as long as its checkpoint takes.
+            CollectionPause? pause = null;
+            Assert.True(SpinWait.SpinUntil(() => (pause = CollectionPause.Begin(1000)) is not null, TimeSpan.FromSeconds(30)));
+            Assert.Equal(GCLatencyMode.NoGCRegion, GCSettings.LatencyMode);
+            Assert.Null(CollectionPause.Begin(1000));
+            pause!.Dispose();
+            Assert.NotEqual(GCLatencyMode.NoGCRegion, GCSettings.LatencyMode);
+            pause.Dispose();
+        }
+    }
+
+    [Fact]
+    public void More_garbage_than_there_is_room_for_is_collected_all_the_same()
+    {
+        CollectionPause? pause = null;
+        Assert.True(SpinWait.SpinUntil(() => (pause = CollectionPause.Begin(1000)) is not null, TimeSpan.FromSeconds(30)));
+        int before = GC.CollectionCount(0);
+        for (int i = 0; i < 4096 && GC.CollectionCount(0) == before; i++)
+        {
+            GC.KeepAlive(new byte[65_536]);
+        }
+
+        Assert.NotEqual(before, GC.CollectionCount(0));
+        pause!.Dispose();
+    }
+}
