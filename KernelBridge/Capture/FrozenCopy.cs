@@ -96,12 +96,7 @@ internal sealed class FrozenCopy : IDisposable
         catch (Exception e)
         {
             // All that was born, and before the process goes on to wait for its child.
-            if (copy is not null)
-            {
-                copy.Memory.Dispose();
-                End(copy.thread);
-            }
-
+            copy?.Dispose();
             clone ??= copy is null && tracee.Born != 0 ? Tracee.Inherited(tracee.Born, tracee.Born) : null;
             if (clone is not null)
             {
@@ -126,17 +121,14 @@ internal sealed class FrozenCopy : IDisposable
         }
     }
 
-    /// <summary>
-    /// Ends the copy. To give its memory back takes the kernel as long as to copy it took: nobody waits for that, and what is dying is known for what it is (<see cref="IsOne"/>). It is collected by
-    /// another thread, or as this one ends, and reaped by its parent.
-    /// </summary>
+    /// <summary>Ends the copy, and waits for a moment until its parent has reaped it: the next checkpoint finds nothing of it.</summary>
     public void Dispose()
     {
+        End(thread);
         Memory.Dispose();
-        if (!thread.Gone)
+        for (int i = 0; i < 1000 && IsOne(Pid); i++)
         {
-            _ = Libc.kill(thread.Pid, Libc.SIGKILL);
-            ThreadPool.UnsafeQueueUserWorkItem(static ended => End(ended), thread, preferLocal: false);
+            _ = Libc.usleep(i < 20 ? 50u : 1000u);
         }
     }
 
