@@ -160,6 +160,11 @@ internal static class AddressSpaces
             }
 
             FileIdentity? identity = map.Name.StartsWith('/') ? Backing(view, map) : null;
+            if (identity is null && WasUnmapped(view, map, ref identity))
+            {
+                continue;
+            }
+
             if (identity is null && map.Name.StartsWith('/') && !Authority.Own.FollowsMappedFiles)
             {
                 refusals.Add(Refuse(view, map, "memory.unnamed", "nothing but the mapping leads to it, and only root may follow that", "keep a descriptor of it open, or run as root"));
@@ -235,6 +240,26 @@ internal static class AddressSpaces
 
         using PageMap pages = new(pid);
         return pages.IsWriteProtectedAsync(map.Start);
+    }
+
+    /// <summary>
+    /// Whether a process that runs has unmapped an area since its areas were read. Runtimes that write machine code through a second mapping (.NET's <c>doublemapper</c>)
+    /// map it at the same place again and again, so that one which is there once more is followed once more.
+    /// </summary>
+    private static bool WasUnmapped(ProcessView view, MemoryMap map, ref FileIdentity? identity)
+    {
+        using IDisposable kernel = ProcSnapshot.PassOver();
+        for (int again = 0; identity is null && again < 10; again++)
+        {
+            if (!MemoryMap.Read(view.Pid).Any(now => (now.Start, now.End, now.Device, now.Inode) == (map.Start, map.End, map.Device, map.Inode)))
+            {
+                return true;
+            }
+
+            identity = map.Name.StartsWith('/') ? Backing(view, map) : null;
+        }
+
+        return false;
     }
 
     private static FileIdentity? Backing(ProcessView view, MemoryMap map) => MappedFiles.PathOf(view.Pid, map) is { } path ? FileIdentity.TryOf(path) : null;

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Tests.Conformance;
 
 namespace Holdfast.KernelBridge.Tests.Resources;
@@ -106,6 +108,45 @@ public sealed class RefusedResourcesTests : IDisposable
     }
 
     [Fact]
+    public void A_file_that_is_mapped_and_unmapped_all_the_time_is_no_reason_to_refuse()
+    {
+        // As .NET does where it compiles code: always at the same place.
+        const string source = """
+            #define _GNU_SOURCE
+            #include <fcntl.h>
+            #include <stdlib.h>
+            #include <sys/mman.h>
+            #include <unistd.h>
+            int main(void)
+            {
+                int file = memfd_create("code", 0);
+                if (ftruncate(file, 1 << 20) || chdir(getenv("OUT")) || creat("ready", 0600) < 0)
+                    return 1;
+                for (;;) {
+                    void *place = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, file, 4096);
+                    usleep(100);
+                    if (place == MAP_FAILED || munmap(place, 8192))
+                        return 1;
+                    usleep(100);
+                }
+            }
+            """;
+        if (bench.Compile(source) is not { } program)
+        {
+            return;
+        }
+
+        IRunningApplication application = bench.Launch(program);
+        bench.Expect("ready");
+        for (int round = 0; round < 300; round++)
+        {
+            Assert.Empty(ProcessInspection.Of(application.MainPid, PidReference.Of(application.Target.RootPid)).Refusals);
+        }
+
+        bench.Checkpoint(application);
+    }
+
+    [Fact]
     public void An_epoll_entry_whose_file_only_others_hold_is_refused()
     {
         IRunningApplication application = bench.Python(
@@ -120,14 +161,14 @@ public sealed class RefusedResourcesTests : IDisposable
             while True: time.sleep(0.01)
             """);
         bench.Expect("ready");
-        int pidfd = Linux.Libc.pidfd_open(application.MainPid);
-        int copy = Linux.Libc.pidfd_getfd(pidfd, int.Parse(File.ReadAllText(bench.PathOf("number")), System.Globalization.CultureInfo.InvariantCulture));
+        int pidfd = Libc.pidfd_open(application.MainPid);
+        int copy = Libc.pidfd_getfd(pidfd, int.Parse(File.ReadAllText(bench.PathOf("number")), System.Globalization.CultureInfo.InvariantCulture));
         Assert.True(copy >= 0);
         File.WriteAllText(bench.PathOf("go"), string.Empty);
         bench.Expect("closed");
         Assert.Equal(["fd.epoll"], bench.RefusalsOf(application));
-        Assert.Equal(0, Linux.Libc.close(copy));
-        Assert.Equal(0, Linux.Libc.close(pidfd));
+        Assert.Equal(0, Libc.close(copy));
+        Assert.Equal(0, Libc.close(pidfd));
 
         // With the last copy the kernel forgets the entry.
         bench.Checkpoint(application);
@@ -212,10 +253,10 @@ public sealed class RefusedResourcesTests : IDisposable
     {
         (IRunningApplication application, int copy) = WithCopy("n, w = os.pipe()");
         const int F_SETOWN = 8;
-        Assert.Equal(0, Linux.Libc.fcntl(copy, F_SETOWN, Environment.ProcessId));
+        Assert.Equal(0, Libc.fcntl(copy, F_SETOWN, Environment.ProcessId));
         Assert.Equal(["fd.owner"], bench.RefusalsOf(application));
-        Assert.Equal(0, Linux.Libc.fcntl(copy, F_SETOWN, application.MainPid));
-        Assert.Equal(0, Linux.Libc.close(copy));
+        Assert.Equal(0, Libc.fcntl(copy, F_SETOWN, application.MainPid));
+        Assert.Equal(0, Libc.close(copy));
         bench.Checkpoint(application);
     }
 
@@ -233,7 +274,7 @@ public sealed class RefusedResourcesTests : IDisposable
             while True: time.sleep(0.01)
             """);
         bench.Expect("ready");
-        (int copy, _) = Linux.Libc.CopyDescriptor(application.MainPid, int.Parse(File.ReadAllText(bench.PathOf("number")), System.Globalization.CultureInfo.InvariantCulture));
+        (int copy, _) = Libc.CopyDescriptor(application.MainPid, int.Parse(File.ReadAllText(bench.PathOf("number")), System.Globalization.CultureInfo.InvariantCulture));
         Assert.True(copy >= 0);
         return (application, copy);
     }
@@ -245,7 +286,7 @@ public sealed class RefusedResourcesTests : IDisposable
     {
         (IRunningApplication application, int copy) = WithCopy(setup);
         Assert.Equal([code], bench.RefusalsOf(application));
-        Assert.Equal(0, Linux.Libc.close(copy));
+        Assert.Equal(0, Libc.close(copy));
         bench.Checkpoint(application);
     }
 
@@ -261,10 +302,10 @@ public sealed class RefusedResourcesTests : IDisposable
             while True: time.sleep(0.01)
             """);
         bench.Expect("ready");
-        int ours = Linux.Libc.open(bench.PathOf("fifo"), Linux.Libc.O_RDWR | Linux.Libc.O_CLOEXEC, 0);
+        int ours = Libc.open(bench.PathOf("fifo"), Libc.O_RDWR | Libc.O_CLOEXEC, 0);
         Assert.True(ours >= 0);
         Assert.Equal(["fifo.outside"], bench.RefusalsOf(application));
-        Assert.Equal(0, Linux.Libc.close(ours));
+        Assert.Equal(0, Libc.close(ours));
         bench.Checkpoint(application);
     }
 
