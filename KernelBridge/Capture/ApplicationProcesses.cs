@@ -22,8 +22,12 @@ internal static class ApplicationProcesses
             }
             else
             {
-                // A checkpoint may be reading memory while this one looks.
-                generation.RemoveAll(FrozenCopy.IsOne);
+                // A checkpoint may be reading memory while this one looks, or have just done so.
+                foreach (int copy in generation.FindAll(FrozenCopy.IsOne))
+                {
+                    FrozenCopy.AwaitEnd(copy);
+                    generation.Remove(copy);
+                }
             }
 
             found.AddRange(generation);

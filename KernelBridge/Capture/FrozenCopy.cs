@@ -13,7 +13,7 @@ namespace Holdfast.KernelBridge.Capture;
 /// </summary>
 /// <remarks>
 /// Should the tracer die at any moment: the clone's stack holds a signal frame that makes exit_group, so that it never runs the application's code; the copy and it
-/// carry PTRACE_O_EXITKILL as soon as they are seen; the process itself goes on over a frame that waits for the clone, then over the one with its true state.
+/// carry PTRACE_O_EXITKILL as soon as they are seen (and as long as the copy is not on its way out); the process itself goes on over a frame that waits for the clone, then over the one with its true state.
 /// Belongs to the OS thread that stopped the process.
 /// </remarks>
 internal sealed class FrozenCopy : IDisposable
@@ -25,10 +25,12 @@ internal sealed class FrozenCopy : IDisposable
     private const int Options = PtraceCall.OptionSysGood | PtraceCall.OptionTraceClone | PtraceCall.OptionExitKill;
 
     private readonly Tracee thread;
+    private readonly UserRegisters leaving;
 
-    private FrozenCopy(Tracee thread)
+    private FrozenCopy(Tracee thread, in UserRegisters leaving)
     {
         this.thread = thread;
+        this.leaving = leaving;
         Memory = new TargetMemory(thread.Pid);
     }
 
@@ -83,7 +85,7 @@ internal sealed class FrozenCopy : IDisposable
             Must(clone, "close_range", calls.CallElsewhere(clone, ending, new InjectedCall(X64.CloseRange, 0, uint.MaxValue, CLOSE_RANGE_UNSHARE)));
             clone.Born = 0;
             Must(clone, "clone", calls.CallElsewhere(clone, ending, new InjectedCall(X64.Clone, CLONE_VM | CLONE_FILES, ending)));
-            copy = new FrozenCopy(Adopt(clone.Born));
+            copy = new FrozenCopy(Adopt(clone.Born), calls.RegistersOf(new InjectedCall(X64.ExitGroup)));
 
             // The first to go when memory runs out.
             File.WriteAllText($"/proc/{copy.Pid}/oom_score_adj", "1000");
@@ -121,15 +123,28 @@ internal sealed class FrozenCopy : IDisposable
         }
     }
 
-    /// <summary>Ends the copy, and waits for a moment until its parent has reaped it: the next checkpoint finds nothing of it.</summary>
-    public void Dispose()
+    /// <summary>Waits for a moment until a copy that its tracer has let go of is no more.</summary>
+    public static void AwaitEnd(int pid)
     {
-        End(thread);
-        Memory.Dispose();
-        for (int i = 0; i < 1000 && IsOne(Pid); i++)
+        using IDisposable kernel = ProcSnapshot.PassOver();
+        for (int i = 0; i < 1000 && IsOne(pid) && ProcessStatus.TryRead(pid)?.Number("TracerPid") == 0; i++)
         {
             _ = Libc.usleep(i < 20 ? 50u : 1000u);
         }
+    }
+
+    /// <summary>
+    /// Lets go of the copy: the one call that it ever makes ends it. The kernel takes as long as a fork to give its memory back, so that nobody waits for it but the next checkpoint
+    /// (<see cref="AwaitEnd"/>).
+    /// </summary>
+    public void Dispose()
+    {
+        if (thread.Gone || PtraceCall.TrySetRegisters(thread.Tid, leaving) != 0 || PtraceCall.Detach(thread.Tid) != 0)
+        {
+            End(thread);
+        }
+
+        Memory.Dispose();
     }
 
     /// <summary>Takes over a process that the kernel attached at its birth, before its first instruction.</summary>

@@ -137,7 +137,10 @@ internal sealed partial class InjectedCalls : IDisposable
         return (long)PtraceCall.GetRegisters(thread.Tid).Rax;
     }
 
-    private void Enter(long number, ulong a0, ulong a1, ulong a2, ulong a3, ulong a4, ulong a5) => Enter(RegistersOf(new InjectedCall(number, a0, a1, a2, a3, a4, a5), frame));
+    private void Enter(long number, ulong a0, ulong a1, ulong a2, ulong a3, ulong a4, ulong a5) => Enter(RegistersOf(new InjectedCall(number, a0, a1, a2, a3, a4, a5)));
+
+    /// <summary>The registers with which a thread of the process, or of a copy of it, makes a call.</summary>
+    public UserRegisters RegistersOf(InjectedCall call) => RegistersOf(call, frame);
 
     private UserRegisters RegistersOf(InjectedCall call, ulong next)
     {

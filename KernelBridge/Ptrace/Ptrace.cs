@@ -52,6 +52,13 @@ internal static unsafe class PtraceCall
         Must(PTRACE_SETREGSET, tid, X64.NotePrstatus, (long)&vector, "PTRACE_SETREGSET(NT_PRSTATUS)");
     }
 
+    /// <summary>As <see cref="SetRegisters"/>, of a thread that may have been killed: 0 or errno.</summary>
+    public static int TrySetRegisters(int tid, UserRegisters registers)
+    {
+        Libc.Iovec vector = new() { Base = (ulong)&registers, Length = (ulong)sizeof(UserRegisters) };
+        return Try(PTRACE_SETREGSET, tid, X64.NotePrstatus, (long)&vector);
+    }
+
     /// <summary>The extended state (x87, SSE, AVX, …) in the XSAVE standard format, at the size that the kernel uses.</summary>
     public static byte[] GetExtendedState(int tid)
     {
