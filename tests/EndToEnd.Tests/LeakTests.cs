@@ -71,6 +71,13 @@ public sealed class LeakTests(ITestOutputHelper output)
             {
                 after = Counts.Now(application);
                 first ??= after;
+                // What is open for a moment, which is long on a busy machine, goes; what was left behind does not.
+                for (var again = 0; again < 20 && after.Exact != first.Exact; again++)
+                {
+                    Thread.Sleep(250);
+                    after = Counts.Now(application);
+                }
+
                 output.WriteLine($"after {done} rounds: {after}");
             }
         }
