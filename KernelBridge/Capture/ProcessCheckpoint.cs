@@ -405,6 +405,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     public void Dispose()
     {
         Resume();
+        held?.Dispose();
         copy?.Dispose();
         memory.Dispose();
     }

@@ -177,6 +177,7 @@ internal sealed class DeviceProcess(DeviceCheckpoint application, int pid) : IPr
     public void Dispose()
     {
         Resume();
+        held?.Dispose();
         memory.Dispose();
     }
 

@@ -12,8 +12,8 @@ internal static class LargeArrays<T>
     /// <summary>The largest that is kept, in elements; a larger one is made anew each time.</summary>
     private const int Largest = 1 << 20;
 
-    /// <summary>Of each size. More than work at once on the processors there are is rare; what is beyond is made anew.</summary>
-    private const int Kept = 8;
+    /// <summary>Of each size: what the memory of one small process takes, and those with which the processors there are work. What is beyond is made anew.</summary>
+    private const int Kept = 12;
 
     /// <summary>The pool.</summary>
     public static ArrayPool<T> Pool { get; } = ArrayPool<T>.Create(Largest, Kept);

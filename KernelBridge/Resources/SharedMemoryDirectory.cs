@@ -1,3 +1,4 @@
+using System.Text;
 using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Resources;
@@ -77,13 +78,28 @@ internal static class SharedMemoryDirectory
     /// <summary>The device of the file system that is mounted there last; null when none is. See proc(5) on mountinfo.</summary>
     private static string? FileSystem(string process)
     {
-        string? device = null;
-        foreach (string line in (ProcFs.TryText($"/proc/{process}/mountinfo") ?? string.Empty).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        if (ProcFs.TryRent($"/proc/{process}/mountinfo", out int length) is not { } rented)
         {
-            string[] words = line.Split(' ');
-            device = words[4] == Place ? words[2] : device;
+            return null;
         }
 
+        string? device = null;
+        ReadOnlySpan<byte> rest = rented.AsSpan(0, length);
+        for (int at = rest.IndexOf(" /dev/shm "u8); at >= 0; at = rest.IndexOf(" /dev/shm "u8))
+        {
+            // Before the place stand the mount's number, that of what it is mounted on, the device, and which directory of it.
+            ReadOnlySpan<byte> before = rest[(rest[..at].LastIndexOf((byte)'\n') + 1)..at];
+            if (before.Count((byte)' ') == 3)
+            {
+                before = before[(before.IndexOf((byte)' ') + 1)..];
+                before = before[(before.IndexOf((byte)' ') + 1)..];
+                device = Encoding.ASCII.GetString(before[..before.IndexOf((byte)' ')]);
+            }
+
+            rest = rest[(at + 1)..];
+        }
+
+        LargeArrays<byte>.Pool.Return(rented);
         return device;
     }
 }
