@@ -8,6 +8,9 @@ namespace Holdfast.Runtime.Cli;
 /// <summary>The options that every command takes.</summary>
 internal sealed class GlobalOptions
 {
+    /// <summary>The name of <see cref="DetachedReport"/>.</summary>
+    public const string DetachedReportName = "--detached-report";
+
     public Option<string?> Store { get; } = new("--store")
     {
         Description = "The store (default: $HOLDFAST_STORE, else /var/lib/holdfast for root and ~/.local/share/holdfast for others)", HelpName = "DIR", Recursive = true,
@@ -25,7 +28,7 @@ internal sealed class GlobalOptions
     public Option<bool> Verbose { get; } = new("--verbose") { Description = "With an error, everything that is known about it", Recursive = true };
 
     /// <summary>For a detached supervisor: the pipe to the command that started it.</summary>
-    public Option<int?> DetachedReport { get; } = new("--detached-report") { Hidden = true, Recursive = true };
+    public Option<int?> DetachedReport { get; } = new(DetachedReportName) { Hidden = true, Recursive = true };
 
     public IEnumerable<Option> All => [Store, Key, Format, Quiet, Verbose, DetachedReport];
 
@@ -42,6 +45,7 @@ internal static class CommandLine
 {
     public static int Run(string[] arguments)
     {
+        RestoreCommand.GetReady(arguments);
         GlobalOptions globals = new();
         RootCommand root = new("Keeps unmodified Linux applications alive: checkpoints them while they run, restores them when they are lost.");
         foreach (Option option in globals.All)

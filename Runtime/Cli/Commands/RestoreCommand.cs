@@ -12,6 +12,8 @@ namespace Holdfast.Runtime.Cli.Commands;
 /// <summary><c>holdfast restore</c>: brings an application back from a snapshot, and supervises it.</summary>
 internal static class RestoreCommand
 {
+    private const string Name = "restore", Detach = "--detach";
+
     public static Command Build(Executor executor)
     {
         Argument<string?> address = new("NAME[@SNAPSHOT]")
@@ -22,13 +24,13 @@ internal static class RestoreCommand
         Option<string?> from = Options.Text("--from", "DIR", "A directory that 'dump' wrote, with the host's pids");
         Option<string?> to = Options.Text("--to", "PATH", "For a directory, a file or a block image: where it is put; a new path, an empty directory, or, for an image, a device");
         Option<string?> copy = Options.Text("--as", "NAME", "Restores a copy under another name, which may run beside the original");
-        Option<bool> detach = Options.Flag("--detach", "Runs in the background; ends when the application runs again");
+        Option<bool> detach = Options.Flag(Detach, "Runs in the background; ends when the application runs again");
         Option<string?> log = Options.Text("--log", "FILE", "Where what was inherited as standard output and error is appended (with --detach: nowhere by default)");
         Option<string?> files = Options.ChangedFiles();
         Option<string[]> hook = new("--hook") { Description = "Adds an executable that is run before-restore, after-restore, or later before-freeze or after-resume; may be given several times", HelpName = "STAGE=FILE" };
         Option<bool> lazy = Options.Flag("--lazy", "Runs before its memory is loaded: pages come when they are needed, the rest in the background");
         Option<bool> rehearse = Options.Flag("--rehearse", "Builds and verifies everything, then removes it again: nothing runs, nothing is left");
-        DocumentedCommand command = new("restore", "Restores an application from a snapshot: it goes on where it was. With --to, puts a directory, a file or an image back.")
+        DocumentedCommand command = new(Name, "Restores an application from a snapshot: it goes on where it was. With --to, puts a directory, a file or an image back.")
         {
             Examples =
             [
@@ -84,7 +86,7 @@ internal static class RestoreCommand
             int? report = parsed.GetValue(executor.Globals.DetachedReport);
             return parsed.GetValue(detach) && report is null
                 ? Task.FromResult(DetachedOutcome.Show(
-                    session.Output, Detached.Start(["--detached-report", $"{Detached.ReportFd}", .. executor.Arguments], parsed.GetValue(log))))
+                    session.Output, Detached.Start([GlobalOptions.DetachedReportName, $"{Detached.ReportFd}", .. executor.Arguments], parsed.GetValue(log))))
                 : RestoreAsync(session, new RestoreOptions(
                     parsed.GetValue(address), parsed.GetValue(from), parsed.GetValue(detach),
                     parsed.GetValue(detach) ? null : parsed.GetValue(log), ToRule(parsed.GetValue(files)), [.. (parsed.GetValue(hook) ?? []).Select(Hooks.Checked)], parsed.GetValue(copy), report)
@@ -93,9 +95,17 @@ internal static class RestoreCommand
         return command;
     }
 
+    /// <summary>Whoever restores reads an image soon: what describes its form is composed beside, as soon as the process has begun.</summary>
+    public static void GetReady(string[] arguments)
+    {
+        if (arguments.Contains(Name) && (arguments.Contains(GlobalOptions.DetachedReportName) || !arguments.Contains(Detach)))
+        {
+            PtraceBridge.GetReadyToRestore();
+        }
+    }
+
     private static async Task<int> RestoreAsync(Session session, RestoreOptions options)
     {
-        PtraceBridge.GetReadyToRestore();
         (Store? dump, SnapshotReader reader) = Open(session, options.Address, options.From);
         using Store? closed = dump;
         using SnapshotReader open = reader;

@@ -99,7 +99,7 @@ internal static class RunCommand
             ProgramFile.Check(order.Command[0]);
         }
 
-        return DetachedOutcome.Show(session.Output, Detached.Start(["--detached-report", $"{Detached.ReportFd}", .. executor.Arguments], order.Log));
+        return DetachedOutcome.Show(session.Output, Detached.Start([GlobalOptions.DetachedReportName, $"{Detached.ReportFd}", .. executor.Arguments], order.Log));
     }
 
     private static Task<int> SuperviseAsync(Session session, RunOrder order)
