@@ -71,13 +71,8 @@ public sealed class LeakTests(ITestOutputHelper output)
             {
                 after = Counts.Now(application);
                 first ??= after;
-                // What is open for a moment, which is long on a busy machine, goes; what was left behind does not.
-                for (var again = 0; again < 20 && after.Exact != first.Exact; again++)
-                {
-                    Thread.Sleep(250);
-                    after = Counts.Now(application);
-                }
-
+                // What is open for a moment, which is long on a busy machine, goes; what was left behind does not, and fails below.
+                Until.Holds(() => after.Exact == first.Exact || (after = Counts.Now(application)).Exact == first.Exact, TimeSpan.FromSeconds(5));
                 output.WriteLine($"after {done} rounds: {after}");
             }
         }
