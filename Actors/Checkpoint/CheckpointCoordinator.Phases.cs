@@ -89,7 +89,7 @@ internal sealed partial class CheckpointCoordinator
         switch (e.FsmEvent)
         {
             case ResourcesFlushed m:
-                data = data.Answered(m.Pid).With(m.Pid, p => p with { Facts = m.Facts });
+                data = AskNext(data.Answered(m.Pid).With(m.Pid, p => p with { Facts = m.Facts }));
                 return Stay().Using(data.Waiting.IsEmpty
                     ? AskApplication(new LocateShared([.. data.Processes.Values.Select(p => p.Facts!)]), data)
                     : data);
@@ -228,7 +228,7 @@ internal sealed partial class CheckpointCoordinator
                 return Captured(data with { VolumesPending = false });
 
             case StateCaptured m:
-                data = data.Answered(m.Pid).With(m.Pid, p => p with { Image = m.Image });
+                data = AskNext(data.Answered(m.Pid).With(m.Pid, p => p with { Image = m.Image }));
                 return Stay().Using(data.Waiting.IsEmpty
                     ? AskApplication(new AssembleImage([.. data.Processes.Values.Select(p => p.Image!)]), data)
                     : data);
@@ -250,25 +250,8 @@ internal sealed partial class CheckpointCoordinator
 
     private CheckpointData StartPumps(CheckpointData data)
     {
-        data = data with { ToPump = ImmutableQueue.CreateRange(data.Processes.Keys) };
-        for (int i = 0; i < _settings.ParallelPumps; i++)
-        {
-            data = StartNextPump(data);
-        }
-
+        data = AskInTurns(new PumpPages(_sink), _settings.ParallelPumps, data);
         return _settings.Mode == CaptureMode.FrozenCopy ? data : AskApplication(new PumpPages(_sink), data);
-    }
-
-    private CheckpointData StartNextPump(CheckpointData data)
-    {
-        if (data.ToPump.IsEmpty)
-        {
-            return data;
-        }
-
-        CheckpointData rest = data with { ToPump = data.ToPump.Dequeue(out int pid) };
-        rest.Processes[pid].Supervisor.Tell(new PumpPages(_sink));
-        return rest.Await(pid);
     }
 
     private State<CheckpointPhase, CheckpointData> Drain(Event<CheckpointData> e)
@@ -279,7 +262,7 @@ internal sealed partial class CheckpointCoordinator
         }
 
         CheckpointData data = e.StateData.Answered(m.Pid) with { Pages = e.StateData.Pages + m.Counts };
-        data = m.Pid == 0 ? data : StartNextPump(data);
+        data = m.Pid == 0 ? data : AskNext(data);
         return data.Waiting.IsEmpty ? EnterNext(data) : Stay().Using(data);
     }
 
@@ -289,7 +272,7 @@ internal sealed partial class CheckpointCoordinator
         switch (e.FsmEvent)
         {
             case Resumed m:
-                data = data.Answered(m.Pid);
+                data = AskNext(data.Answered(m.Pid));
                 return Stay().Using(data.Waiting.IsEmpty ? AskApplication(new ReadFreezeTime(), data) : data);
 
             case FreezeTimeRead m:

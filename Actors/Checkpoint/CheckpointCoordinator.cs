@@ -18,6 +18,9 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     // The bridge is told less than the phase has, so that its answer, which names the culprit, comes before the phase's own time-out.
     private const double ShareOfBridge = 0.8;
 
+    // Half of those who look at a process wait for what it answers. All at once, hundreds of them would keep each other from the processors, and the processes from answering.
+    private static readonly int atOnce = 4 * Environment.ProcessorCount;
+
     private static readonly TimeSpan holdLonger = TimeSpan.FromSeconds(5);
 
     private readonly CheckpointRequest _request;
@@ -125,10 +128,10 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
             CheckpointPhase.Volumes => StartVolumes(data),
             CheckpointPhase.Rendezvous => StartRendezvous(data),
             CheckpointPhase.Quiesce => AskApplication(new FreezeApplication(ShareOfAttempt), data with { Attempt = 1 }),
-            CheckpointPhase.Locate => AskAll(new FlushResources(phase), data),
-            CheckpointPhase.Capture => AskAll(new CaptureState(), StartVolumeChanges(data)),
+            CheckpointPhase.Locate => AskInTurns(new FlushResources(phase), atOnce, data),
+            CheckpointPhase.Capture => AskInTurns(new CaptureState(), atOnce, StartVolumeChanges(data)),
             CheckpointPhase.Drain => StartPumps(data),
-            CheckpointPhase.Release => AskAll(new LeaveBarrier(_settings.Mode == CaptureMode.FrozenCopy && !_request.Message.EndAfterwards ? _sink : null), data),
+            CheckpointPhase.Release => AskInTurns(new LeaveBarrier(_settings.Mode == CaptureMode.FrozenCopy && !_request.Message.EndAfterwards ? _sink : null), atOnce, data),
             CheckpointPhase.Commit => StartCommit(data),
             CheckpointPhase.End => StartEnd(data),
             CheckpointPhase.Finish => StartFinish(data),
@@ -154,6 +157,30 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         }
 
         return data.AwaitAll();
+    }
+
+    /// <summary>Asks some of the processes, and the others one by one as these answer (<see cref="AskNext"/>).</summary>
+    private static CheckpointData AskInTurns(object question, int atOnce, CheckpointData data)
+    {
+        data = data with { Question = question, ToAsk = ImmutableQueue.CreateRange(data.Processes.Keys) };
+        for (int i = 0; i < atOnce; i++)
+        {
+            data = AskNext(data);
+        }
+
+        return data;
+    }
+
+    private static CheckpointData AskNext(CheckpointData data)
+    {
+        if (data.ToAsk.IsEmpty)
+        {
+            return data;
+        }
+
+        CheckpointData rest = data with { ToAsk = data.ToAsk.Dequeue(out int pid) };
+        rest.Processes[pid].Supervisor.Tell(rest.Question);
+        return rest.Await(pid);
     }
 
     private CheckpointData AskApplication(object message, CheckpointData data)

@@ -34,8 +34,11 @@ internal sealed record CheckpointData
     /// <summary>Everything is being let go, to be stopped again.</summary>
     public bool Retreating { get; init; }
 
-    /// <summary>Processes that pump as soon as another one is done.</summary>
-    public ImmutableQueue<int> ToPump { get; init; } = [];
+    /// <summary>What the processes are asked in turns.</summary>
+    public object? Question { get; init; }
+
+    /// <summary>Processes that are asked it as soon as another one has answered.</summary>
+    public ImmutableQueue<int> ToAsk { get; init; } = [];
 
     public ImmutableList<Refusal> Refusals { get; init; } = [];
 

@@ -7,6 +7,9 @@ namespace Holdfast.KernelBridge.Capture;
 /// <summary>What a checkpoint of an application is through either bridge: all but how its processes are brought to a halt and asked.</summary>
 internal abstract class ApplicationCheckpoint : ICheckpoint
 {
+    // Of small processes whose memory could be copied too: to read a mebibyte takes as long as to copy a few such processes.
+    private const long MostHeldOfCopyable = 8 << 20;
+
     private const long MostHeld = 64 << 20;
 
     private readonly Lock gate = new();
@@ -172,9 +175,11 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
         Target.Scope == ApplicationScope.Space && pid == Target.RootPid ? 1 : Reference.Number(pid);
 
     /// <summary>Asks for memory of this process to hold pages in until the application runs again: not more than <see cref="MostHeld"/> for all of its processes.</summary>
-    public bool TryHold(long bytes)
+    /// <param name="bytes">How many.</param>
+    /// <param name="copyable">A copy would do as well, so that it is asked for no more than <see cref="MostHeldOfCopyable"/>.</param>
+    public bool TryHold(long bytes, bool copyable = false)
     {
-        if (Interlocked.Add(ref toHold, bytes) <= MostHeld)
+        if (Interlocked.Add(ref toHold, bytes) <= (copyable ? MostHeldOfCopyable : MostHeld))
         {
             return true;
         }
@@ -185,7 +190,7 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
 
     public void NoteStop() => Interlocked.CompareExchange(ref firstStop, Libc.Nanoseconds(Libc.CLOCK_MONOTONIC), 0);
 
-    public void NoteResume()
+    public virtual void NoteResume()
     {
         long now = Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
         lock (gate)

@@ -20,8 +20,11 @@ internal sealed class FreezeGuard : IDisposable
     }
 
     /// <summary>Freezes an application's group.</summary>
+    /// <param name="target">The application.</param>
+    /// <param name="deadline">When it must stand.</param>
+    /// <param name="stops">Called each time just before it is made to.</param>
     /// <exception cref="BridgeException"><c>freeze.timeout</c>, naming the tasks that did not stand; the group runs again.</exception>
-    public static FreezeGuard Freeze(ApplicationTarget target, TimeSpan deadline)
+    public static FreezeGuard Freeze(ApplicationTarget target, TimeSpan deadline, Action stops)
     {
         string group = target.CgroupPath!;
         RunningTask last = new(0, 0, "unknown", '?', string.Empty);
@@ -43,6 +46,7 @@ internal sealed class FreezeGuard : IDisposable
                         "it may wait for a child of vfork or for a slow device: try again, or give a longer --timeout");
                 }
 
+                stops();
                 running = CgroupFreezer.Freeze(group, TimeSpan.FromMilliseconds(Math.Clamp(left.TotalMilliseconds, 1, 400)));
                 if (running.Count > 0)
                 {

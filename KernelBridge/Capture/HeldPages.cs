@@ -3,18 +3,15 @@ using Holdfast.KernelBridge.Linux;
 namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>Pages that were read while a small process stood, and are given to the sink when it runs again.</summary>
-/// <remarks>They lie in arrays that are used again: as new ones they would bring on a garbage collection while processes stand.</remarks>
-internal sealed class HeldPages : IPageSink, IDisposable
+internal sealed unsafe class HeldPages : IPageSink, IDisposable
 {
-    private const int BlockSize = 1 << 18;
-
     private readonly Lock gate = new();
-    private readonly List<byte[]> blocks = [];
-    private readonly List<(string Stream, long Offset, byte[] Block, int Start, int Length)> runs = [];
+    private readonly List<nint> blocks = [];
+    private readonly List<(string Stream, long Offset, nint Block, int Start, int Length)> runs = [];
     private readonly List<(string Stream, long Offset, long Length)> kept = [];
 
     // Of the last block.
-    private int used = BlockSize;
+    private int used = HeldBlocks.Size;
 
     /// <inheritdoc/>
     public string? Base { get; set; }
@@ -26,8 +23,8 @@ internal sealed class HeldPages : IPageSink, IDisposable
     {
         while (data.Length > 0)
         {
-            (byte[] block, int start, int length) = Take(stream, offset, data.Length);
-            data[..length].CopyTo(block.AsSpan(start));
+            (nint block, int start, int length) = Take(stream, offset, data.Length);
+            data[..length].CopyTo(Bytes(block, start, length));
             data = data[length..];
             offset += length;
         }
@@ -42,9 +39,9 @@ internal sealed class HeldPages : IPageSink, IDisposable
     /// <summary>Gives them to the sink, and forgets them.</summary>
     public PageCounts PumpTo(IPageSink sink)
     {
-        foreach ((string stream, long offset, byte[] block, int start, int length) in runs)
+        foreach ((string stream, long offset, nint block, int start, int length) in runs)
         {
-            sink.Write(stream, offset, block.AsSpan(start, length));
+            sink.Write(stream, offset, Bytes(block, start, length));
         }
 
         foreach ((string stream, long offset, long length) in kept)
@@ -65,24 +62,26 @@ internal sealed class HeldPages : IPageSink, IDisposable
     {
         runs.Clear();
         kept.Clear();
-        blocks.ForEach(block => LargeArrays<byte>.Pool.Return(block));
+        blocks.ForEach(HeldBlocks.Return);
         blocks.Clear();
-        used = BlockSize;
+        used = HeldBlocks.Size;
     }
 
+    private static Span<byte> Bytes(nint block, int start, int length) => new((byte*)block + start, length);
+
     /// <summary>Room for pages, or for the first of them.</summary>
-    private (byte[] Block, int Start, int Length) Take(string stream, long offset, int wanted)
+    private (nint Block, int Start, int Length) Take(string stream, long offset, int wanted)
     {
         lock (gate)
         {
-            if (used == BlockSize)
+            if (used == HeldBlocks.Size)
             {
-                blocks.Add(LargeArrays<byte>.Pool.Rent(BlockSize));
+                blocks.Add(HeldBlocks.Rent());
                 used = 0;
             }
 
-            int length = Math.Min(wanted, BlockSize - used);
-            (byte[] Block, int Start, int Length) room = (blocks[^1], used, length);
+            int length = Math.Min(wanted, HeldBlocks.Size - used);
+            (nint Block, int Start, int Length) room = (blocks[^1], used, length);
             runs.Add((stream, offset, room.Block, room.Start, length));
             used += length;
             return room;

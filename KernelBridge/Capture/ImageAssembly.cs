@@ -277,8 +277,9 @@ internal sealed class ImageAssembly
                 case AreaKind.File:
                     // VM_MAYWRITE ('mw'): a shared mapping that may become writable by mprotect later.
                     bool writable = area.Shared && source.Map.HasFlag("mw ");
-                    string path = MappedFiles.PathOf(process.HostPid, source.Map) ?? throw new BridgeException("file.unreadable", $"looking at {area.Name}", "it cannot be found");
-                    area.File = Mapped(source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(process, area), writable, source.Deleted, path, area.Shared);
+                    area.File = mappedIndex.TryGetValue(KeyOf(source.Backing!, writable), out int known) ? known : Mapped(
+                        source.Backing!, source.Deleted ? area.Name[..^10] : NameOf(process, area), writable, source.Deleted,
+                        MappedFiles.PathOf(process.HostPid, source.Map) ?? throw new BridgeException("file.unreadable", $"looking at {area.Name}", "it cannot be found"), area.Shared);
                     break;
                 case AreaKind.SharedAnonymous:
                     area.File = Shared(source.Backing!, area.PageSize, new SegmentUser(process.HostPid, area.Start, area.End, area.Offset));
@@ -301,9 +302,11 @@ internal sealed class ImageAssembly
     private static string NameOf(ProcessImage process, AreaImage area) =>
         ProcFs.TryLink(MappedFiles.Link(process.HostPid, area.Start, area.End)) is { } name && !name.EndsWith(" (deleted)", StringComparison.Ordinal) ? name : area.Name;
 
+    private static (ulong Device, ulong Inode, bool Writable) KeyOf(FileIdentity identity, bool writable) => (identity.Device, identity.Inode, writable);
+
     private int Mapped(FileIdentity identity, string path, bool writable, bool deleted, string magicPath, bool shared = false)
     {
-        (ulong, ulong, bool) key = (identity.Device, identity.Inode, writable);
+        (ulong, ulong, bool) key = KeyOf(identity, writable);
         if (!mappedIndex.TryGetValue(key, out int index))
         {
             mappedIndex[key] = index = mapped.Count;

@@ -138,7 +138,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public ProcessFacts Locate()
     {
-        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared);
+        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared, application.Standing);
         foreach (Tracee thread in Inspection.IsZombie ? [] : (IEnumerable<Tracee>)threads.Values)
         {
             stand[thread.Tid] = PtraceCall.GetRegisters(thread.Tid);
@@ -147,7 +147,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         slot = Inspection.IsZombie ? null : FindSlot();
         if (!Inspection.IsZombie && slot is null && StackRoom.TryMake(Inspection, memory))
         {
-            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared);
+            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared, application.Standing);
             slot = FindSlot();
         }
 
@@ -255,24 +255,25 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         HeldPages pages = new() { Base = sink?.Base };
         long size = PrivateMemory;
         long changed = unwritten is { IsVerified: false } known && known.Snapshot == pages.Base ? Math.Max(0, size - known.Length) : size;
-        if ((size <= application.HoldUpTo || changed <= size / WorthCopying) && application.TryHold(changed))
+        (bool small, bool fewChanged) = (size <= application.HoldUpTo, changed <= size / WorthCopying);
+        if ((small || fewChanged) && application.TryHold(changed, copyable: small && !fewChanged))
         {
-            if (tracker is null or { ComparesFlagsAtOnce: true })
+            Hold(areas, pages);
+            return true;
+        }
+
+        if (application.HasSubreaper || filters?.Of(LeadingThread.Tid) is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas, application.MemoryLimits) is not null)
+        {
+            if (!small || !application.TryHold(changed))
             {
-                CompareFlags(Pid);
+                return false;
             }
 
-            pages.Counts = Pump(Pid, memory, areas, pages);
-            held = pages;
+            Hold(areas, pages);
             return true;
         }
 
         pages.Base = null;
-        if (application.HasSubreaper || filters?.Of(LeadingThread.Tid) is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas, application.MemoryLimits) is not null)
-        {
-            return false;
-        }
-
         List<Area> apart = areas.FindAll(IsApart);
         if (!application.TryHold(apart.Sum(area => (long)area.Map.Length)))
         {
@@ -295,6 +296,17 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         pages.Counts = Pump(Pid, memory, apart, pages);
         held = pages;
         return true;
+    }
+
+    private void Hold(List<Area> areas, HeldPages pages)
+    {
+        if (tracker is null or { ComparesFlagsAtOnce: true })
+        {
+            CompareFlags(Pid);
+        }
+
+        pages.Counts = Pump(Pid, memory, areas, pages);
+        held = pages;
     }
 
     public PageCounts PumpPages(IPageSink sink)
@@ -335,7 +347,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             return;
         }
 
-        Dictionary<(ulong, ulong), MemoryMap> now = MemoryMap.ReadWithFlags(pid, much: true).ToDictionary(map => (map.Start, map.End));
+        Dictionary<(ulong, ulong), MemoryMap> now = MemoryMap.ReadWithFlags(pid, Inspection.HasMuchMemory).ToDictionary(map => (map.Start, map.End));
         foreach (MemoryMap map in Inspection.Maps.Where(map => map.Name != "[vsyscall]"))
         {
             // What is not to be copied is not in a copy.

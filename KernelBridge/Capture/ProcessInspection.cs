@@ -41,6 +41,9 @@ internal sealed class ProcessInspection
     /// <summary>All areas of its memory, those of the kernel included.</summary>
     public IReadOnlyList<MemoryMap> Maps { get; private set; } = [];
 
+    /// <summary>smaps takes noticeably long.</summary>
+    public bool HasMuchMemory => View.Status.Kibibytes("VmRSS") > MuchMemory;
+
     /// <summary>The flags of areas are those of an earlier look.</summary>
     public bool FlagsAreAssumed { get; private set; }
 
@@ -53,14 +56,15 @@ internal sealed class ProcessInspection
     /// <param name="pid">As the host sees it.</param>
     /// <param name="reference">A process whose namespaces it must share: the space's init or the tree's root.</param>
     /// <param name="before">
-    /// What it was found to be while it ran: to ask for the flags of its areas takes as long as to fork it, so that those of areas that have not changed are taken
-    /// from there, and have to be compared later.
+    /// What it was found to be while it ran: to ask for the flags of its areas takes as long as to fork it, so that where it has much memory, or is one of many, those of areas that
+    /// have not changed are taken from there, and have to be compared later.
     /// </param>
+    /// <param name="standing">What it has in common with the others, where all of them stand.</param>
     /// <exception cref="BridgeException">It is gone.</exception>
-    public static ProcessInspection Of(int pid, PidReference reference, ProcessInspection? before = null)
+    public static ProcessInspection Of(int pid, PidReference reference, ProcessInspection? before = null, StandingFacts? standing = null)
     {
         // A process that ends, or executes another program, between two of the questions seems to have what it has not: a refusal counts when it is said again.
-        ProcessInspection inspection = Look(pid, reference, before);
+        ProcessInspection inspection = Look(pid, reference, before, standing);
         for (int again = 0; again < 3 && inspection.Refusals.Count > 0; again++)
         {
             // On its way out it has for a while what nobody may look at any more. (Where others go on without the first thread, that is refused by name.)
@@ -71,7 +75,7 @@ internal sealed class ProcessInspection
             }
 
             List<Refusal> refusals = inspection.Refusals;
-            inspection = Look(pid, reference, null);
+            inspection = Look(pid, reference, null, null);
             if (refusals.SequenceEqual(inspection.Refusals) && ProcessStat.Read(pid) is { State: not ('Z' or 'X') } now && now.StartTime == inspection.View.Stat.StartTime)
             {
                 break;
@@ -81,7 +85,7 @@ internal sealed class ProcessInspection
         return inspection;
     }
 
-    private static ProcessInspection Look(int pid, PidReference reference, ProcessInspection? before)
+    private static ProcessInspection Look(int pid, PidReference reference, ProcessInspection? before, StandingFacts? standing)
     {
         ProcessInspection inspection = new(ProcessView.Read(pid, reference)) { PidNamespace = ProcFs.TryLink($"/proc/{pid}/ns/pid") };
         if (inspection.IsZombie)
@@ -91,23 +95,24 @@ internal sealed class ProcessInspection
 
         ThreadLook threads = new(inspection.View);
         inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
-        inspection.LookAtMaps(before);
+        inspection.LookAtMaps(before, standing?.AreMany == true);
         threads.Finish();
         inspection.Threads = threads.Found;
         inspection.Refusals.AddRange(threads.Refusals);
         inspection.Refusals.AddRange(inspection.Descriptors.Select(facts => DescriptorKinds.Check(facts) is { } refusal && facts.IsStillSo() ? refusal : null).OfType<Refusal>());
-        (inspection.Areas, List<Refusal> refused) = AddressSpaces.Recognise(inspection.View, inspection.Maps);
+        inspection.LookAtNamespaces(reference.Pid, standing);
+        (inspection.Areas, List<Refusal> refused) = AddressSpaces.Recognise(
+            inspection.View, inspection.Maps, standing is null ? null : map => standing.Backing(pid, inspection.MountNamespace, map));
         inspection.Refusals.AddRange(refused);
         inspection.Refusals.AddRange(ProcessResources.All.SelectMany(resource => resource.Check(inspection.View)));
-        inspection.LookAtNamespaces(reference.Pid);
         inspection.LookAtKinship(reference.Pid);
         return inspection;
     }
 
-    private void LookAtMaps(ProcessInspection? before)
+    private void LookAtMaps(ProcessInspection? before, bool many)
     {
         // Locked memory is not locked in a copy, with which flags are compared later.
-        if (before is not null && View.Status.Kibibytes("VmRSS") > MuchMemory && View.Status.Kibibytes("VmLck") == 0 && !before.Maps.Any(map => map.HasFlag("lo "))
+        if (before is not null && (many || HasMuchMemory) && View.Status.Kibibytes("VmLck") == 0 && !before.Maps.Any(map => map.HasFlag("lo "))
             && MemoryMap.TryReadWithKnownFlags(View.Pid, before.Maps) is { } maps)
         {
             Maps = maps;
@@ -115,7 +120,7 @@ internal sealed class ProcessInspection
             return;
         }
 
-        Maps = MemoryMap.ReadWithFlags(View.Pid, View.Status.Kibibytes("VmRSS") > MuchMemory);
+        Maps = MemoryMap.ReadWithFlags(View.Pid, HasMuchMemory);
     }
 
     private void LookAtKinship(int reference)
@@ -127,13 +132,15 @@ internal sealed class ProcessInspection
         }
     }
 
-    private void LookAtNamespaces(int reference)
+    private void LookAtNamespaces(int reference, StandingFacts? standing)
     {
+        string? time = null;
         // How pid and mount namespaces lie in each other shows across processes only (PidNamespaces, MountNamespaces).
         foreach (string kind in NamespaceKinds.Where(kind => kind != "pid" || View.Depth == 0))
         {
-            string? own = ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}");
-            string? expected = ProcFs.TryLink($"/proc/{reference}/ns/{kind}");
+            string? own = kind == "pid" ? PidNamespace : ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}");
+            string? expected = standing is null ? ProcFs.TryLink($"/proc/{reference}/ns/{kind}") : standing.Namespace(kind);
+            time = kind == "time" ? own : time;
             if (kind == "mnt")
             {
                 MountNamespace = own == expected ? null : own;
@@ -145,7 +152,7 @@ internal sealed class ProcessInspection
         }
 
         ChildPidNamespace = ProcFs.TryLink($"/proc/{View.Pid}/ns/pid_for_children");
-        if (ProcFs.TryLink($"/proc/{View.Pid}/ns/time") is { } time && ProcFs.TryLink($"/proc/{View.Pid}/ns/time_for_children") is { } later && time != later)
+        if (time is not null && ProcFs.TryLink($"/proc/{View.Pid}/ns/time_for_children") is { } later && time != later)
         {
             Refusals.Add(View.Refuse("process.namespace", "time namespace", "its children will be in another namespace", "start it without one"));
         }

@@ -14,6 +14,7 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
     private IReadOnlyList<int>? frozen;
     private Dictionary<ProcessCheckpoint, SharedPages>? shared;
     private volatile bool keeps;
+    private StandingFacts? standing;
 
     public PtraceCheckpoint(ApplicationTarget target, long holdUpTo, WriteTrackers trackers, WriteTracking tracking)
         : base(target, holdUpTo)
@@ -27,6 +28,15 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
 
     /// <summary>Whether writes to memory are tracked; off where this kernel cannot.</summary>
     public WriteTracking Tracking { get; }
+
+    /// <summary>What its processes have in common while all of them stand.</summary>
+    public StandingFacts Standing => LazyInitializer.EnsureInitialized(ref standing, () =>
+    {
+        lock (gate)
+        {
+            return new StandingFacts(Reference, opened.Count);
+        }
+    });
 
     /// <inheritdoc/>
     /// <remarks>In a frozen control group no process is born, and one outside it is refused: of a frozen application it is asked once.</remarks>
@@ -63,6 +73,12 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
         }
     }
 
+    public override void NoteResume()
+    {
+        standing = null;
+        base.NoteResume();
+    }
+
     public override void Freeze(TimeSpan deadline)
     {
         if (Target.CgroupPath is null || freeze is not null)
@@ -70,8 +86,7 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
             return;
         }
 
-        NoteStop();
-        freeze = FreezeGuard.Freeze(Target, deadline);
+        freeze = FreezeGuard.Freeze(Target, deadline, NoteStop);
     }
 
     public override void Thaw()

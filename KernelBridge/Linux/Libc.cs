@@ -77,6 +77,9 @@ internal static unsafe partial class Libc
     public static partial nint tee(int from, int to, nuint count, uint flags);
 
     [LibraryImport("libc", SetLastError = true)]
+    public static partial nint getdents64(int fd, void* buffer, nuint size);
+
+    [LibraryImport("libc", SetLastError = true)]
     public static partial nint readlink([MarshalAs(UnmanagedType.LPUTF8Str)] string path, byte* buffer, nuint size);
 
     [LibraryImport("libc", SetLastError = true)]

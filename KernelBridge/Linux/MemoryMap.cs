@@ -87,7 +87,7 @@ internal sealed record MemoryMap(
         (Protection, Shared, Device, Inode, Name) == (other.Protection, other.Shared, other.Device, other.Inode, other.Name) && (Inode == 0 || Offset - Start == other.Offset - other.Start);
 
     /// <summary>Whether the flags of an area are those of the same area in a copy of the process: fork(2) unlocks memory, and ends userfaultfd and soft-dirty tracking.</summary>
-    public bool HasFlagsOf(MemoryMap copy) => ProtectionKey == copy.ProtectionKey && Policy == copy.Policy && Kept(Flags).SetEquals(Kept(copy.Flags));
+    public bool HasFlagsOf(MemoryMap copy) => ProtectionKey == copy.ProtectionKey && Policy == copy.Policy && (Flags == copy.Flags || Kept(Flags).SetEquals(Kept(copy.Flags)));
 
     private static HashSet<string> Kept(string flags) =>
         [.. flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag => flag is not ("lo" or "lf" or "sd" or "um" or "uw" or "ui"))];

@@ -65,8 +65,12 @@ internal static class AddressSpaces
     ];
 
     /// <summary>What each area is, and what of them cannot be captured.</summary>
-    public static (List<Area> Areas, List<Refusal> Refusals) Recognise(ProcessView view, IReadOnlyList<MemoryMap> maps)
+    /// <param name="view">The process.</param>
+    /// <param name="maps">Its areas.</param>
+    /// <param name="backing">Tells what backs an area; null to look at each.</param>
+    public static (List<Area> Areas, List<Refusal> Refusals) Recognise(ProcessView view, IReadOnlyList<MemoryMap> maps, Func<MemoryMap, FileIdentity?>? backing = null)
     {
+        backing ??= map => MappedFiles.Identify(view.Pid, map);
         List<Area> areas = [];
         List<Refusal> refusals = [];
         if (ProcFs.TryLink($"/proc/{view.Pid}/exe")?.StartsWith(Memfds.Prefix, StringComparison.Ordinal) == true)
@@ -136,7 +140,7 @@ internal static class AddressSpaces
 
             if (map.Shared && (map.Name is "/dev/zero (deleted)" or HugePages.Anonymous || map.Name.StartsWith("[anon_shmem:", StringComparison.Ordinal)))
             {
-                areas.Add(new Area(map, AreaKind.SharedAnonymous, Backing(view, map) ?? (Authority.Own.FollowsMappedFiles ? null : MappedFiles.Unnamed(map))));
+                areas.Add(new Area(map, AreaKind.SharedAnonymous, backing(map) ?? (Authority.Own.FollowsMappedFiles ? null : MappedFiles.Unnamed(map))));
                 continue;
             }
 
@@ -159,7 +163,7 @@ internal static class AddressSpaces
                 continue;
             }
 
-            FileIdentity? identity = map.Name.StartsWith('/') ? Backing(view, map) : null;
+            FileIdentity? identity = map.Name.StartsWith('/') ? backing(map) : null;
             if (identity is null && WasUnmapped(view, map, ref identity))
             {
                 continue;
@@ -256,13 +260,11 @@ internal static class AddressSpaces
                 return true;
             }
 
-            identity = map.Name.StartsWith('/') ? Backing(view, map) : null;
+            identity = map.Name.StartsWith('/') ? MappedFiles.Identify(view.Pid, map) : null;
         }
 
         return false;
     }
-
-    private static FileIdentity? Backing(ProcessView view, MemoryMap map) => MappedFiles.PathOf(view.Pid, map) is { } path ? FileIdentity.TryOf(path) : null;
 
     private static Refusal Refuse(ProcessView view, MemoryMap map, string code, string why, string remedy = "release it before the checkpoint") =>
         new(code, view.InnerPid, null, $"memory {map.Start:x}-{map.End:x} {map.Name}".TrimEnd(), why, remedy);

@@ -38,6 +38,9 @@ internal static class MappedFiles
         return ProcFs.Numbers($"/proc/{pid}/fd").Select(number => $"/proc/{pid}/fd/{number}").FirstOrDefault(descriptor => Is(descriptor, map));
     }
 
+    /// <summary>What backs an area; null where nothing leads there.</summary>
+    public static FileIdentity? Identify(int pid, MemoryMap map) => PathOf(pid, map) is { } path ? FileIdentity.TryOf(path) : null;
+
     /// <summary>Inodes of shared anonymous memory have no other name, and without the link only what maps says of them is known. Its size is put together from those who map it.</summary>
     public static FileIdentity Unnamed(MemoryMap map) => new(map.Device, map.Inode, FileIdentity.Regular, 0, 0, 0, 0, 0);
 

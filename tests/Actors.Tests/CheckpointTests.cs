@@ -64,6 +64,47 @@ public sealed class CheckpointTests
         harness.AssertEverythingLetGo();
     }
 
+    [Theory]
+    [InlineData(CaptureMode.CopyInsideFreeze)]
+    [InlineData(CaptureMode.FrozenCopy)]
+    public async Task Of_many_processes_that_stand_no_more_are_looked_at_at_once_than_processors_can_be_kept_busy_with(CaptureMode mode)
+    {
+        int many = 12 * Environment.ProcessorCount;
+        FakeBridge bridge = new([.. Enumerable.Range(1, many)]);
+        (int now, int most) = (0, 0);
+        bridge.Before = (call, _) =>
+        {
+            if (call is "Locate" or "CaptureState" or "KeepMemory")
+            {
+                int busy = Interlocked.Increment(ref now);
+                InterlockedMax(ref most, busy);
+                Thread.Sleep(5);
+                Interlocked.Decrement(ref now);
+            }
+        };
+        await using Harness harness = await new Harness(bridge, mode).StartedAsync();
+
+        CheckpointTaken taken = await harness.AskAsync<CheckpointTaken>(new TakeCheckpoint());
+
+        Assert.Equal(many, taken.Processes);
+        Assert.InRange(most, Environment.ProcessorCount, 4 * Environment.ProcessorCount);
+        foreach (string call in (string[])["Stop", "Locate", "CaptureState", "PumpPages", "Resume"])
+        {
+            Assert.Equal(many, bridge.Calls.Count(c => c.StartsWith(call + " ", StringComparison.Ordinal)));
+        }
+
+        harness.AssertEverythingLetGo();
+
+        static void InterlockedMax(ref int most, int value)
+        {
+            for (int before = Volatile.Read(ref most); value > before;)
+            {
+                int seen = Interlocked.CompareExchange(ref most, value, before);
+                before = seen == before ? value : seen;
+            }
+        }
+    }
+
     [Fact]
     public async Task A_process_that_appears_while_others_are_stopped_is_caught_too()
     {

@@ -183,6 +183,58 @@ public sealed class FrozenCopyTests : IDisposable
         Signalled(10)();
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(4)]
+    public void Flags_of_memory_of_one_of_many_small_processes_that_change_at_the_last_moment_are_noticed(int mebibytes)
+    {
+        // The last of them, which is copied as there is no room to hold all, or has too much to be held, gives other advice when it is told to.
+        IRunningApplication application = bench.Python(
+            $$"""
+            import ctypes, os, signal, sys
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            libc = ctypes.CDLL(None, use_errno=True)
+            libc.mmap.restype = ctypes.c_void_p
+            libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+            last = 0
+            for i in range(19):
+                last = os.fork()
+                if last == 0: break
+            size = {{mebibytes}} << 20
+            base = libc.mmap(ctypes.c_void_p(0x200000000000), size, 3, 0x100022, -1, 0)
+            ctypes.memset(base, 1 + i, size)
+            log = open(os.environ['OUT'] + '/log', 'a', buffering=1)
+            print('ready', file=log)
+            if last:
+                open(os.environ['OUT'] + '/last', 'w').write(str(last))
+            advice = 16
+            while True:
+                signal.sigwait([signal.SIGUSR1])
+                if last:
+                    os.kill(last, signal.SIGUSR1)
+                    continue
+                assert ctypes.string_at(base, size) == bytes([1 + i]) * size
+                if i == 18:
+                    assert libc.madvise(base, size, advice) == 0
+                    advice = 33 - advice
+                print('told', file=log)
+            """);
+        bench.ExpectLines("log", 20);
+        Action told = () =>
+        {
+            int before = bench.Lines("log").Length;
+            application.Signal(10);
+            SpaceFixture.Until(() => bench.Lines("log").Length > before, "it did as it was told");
+        };
+        BridgeException refused = Assert.Throws<BridgeException>(() => Driver.Checkpoint(bench.Bridge, application.Target, prepared: told));
+        Assert.Equal("memory.changed", refused.Code);
+        Taken taken = Driver.Checkpoint(bench.Bridge, application.Target);
+        application.Kill();
+        application = bench.Restore(taken);
+        told();
+        Assert.Equal(20, Driver.Processes(bench.Bridge, application.Target).Count);
+    }
+
     public void Dispose() => bench.Dispose();
 
     /// <summary>Copies of this test's applications: their working directory is its own.</summary>

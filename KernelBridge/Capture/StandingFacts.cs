@@ -1,0 +1,51 @@
+using System.Collections.Concurrent;
+using Holdfast.KernelBridge.Linux;
+using Holdfast.KernelBridge.Resources;
+using Holdfast.KernelBridge.Spaces;
+
+namespace Holdfast.KernelBridge.Capture;
+
+/// <summary>
+/// What processes that all stand have in common, and the kernel is asked only once: most of them run one program with the same libraries, and to follow a link of procfs takes
+/// as long as any five other calls. Good from when all stand until the first goes on.
+/// </summary>
+/// <param name="reference">A process whose namespaces are the application's.</param>
+/// <param name="processes">How many there are.</param>
+internal sealed class StandingFacts(PidReference reference, int processes)
+{
+    private const int Many = 16;
+
+    private readonly ConcurrentDictionary<string, string?> namespaces = [];
+    private readonly ConcurrentDictionary<(string? MountNamespace, ulong Device, ulong Inode, string Name), FileIdentity> mapped = [];
+
+    /// <summary>What is done to each while it stands adds up to something.</summary>
+    public bool AreMany => processes >= Many;
+
+    /// <summary>The namespace of the application, as the link in /proc/PID/ns names it; null where that cannot be seen.</summary>
+    /// <param name="kind">One of <see cref="ProcessInspection.NamespaceKinds"/>.</param>
+    public string? Namespace(string kind) => namespaces.GetOrAdd(kind, static (kind, pid) => ProcFs.TryLink($"/proc/{pid}/ns/{kind}"), reference.Pid);
+
+    /// <summary>
+    /// What backs an area. maps shows of a file the inode and the device of its file system, which some of these have several of that inode for (subvolumes of btrfs, layers
+    /// of overlayfs): it is the same file where it has the same name in the same mount namespace too.
+    /// </summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="mountNamespace">Its mount namespace, null for that of the application.</param>
+    /// <param name="map">The area.</param>
+    public FileIdentity? Backing(int pid, string? mountNamespace, MemoryMap map)
+    {
+        // Others than root find the file by other ways in each process.
+        if (!Authority.Own.FollowsMappedFiles)
+        {
+            return MappedFiles.Identify(pid, map);
+        }
+
+        (string?, ulong, ulong, string) file = (mountNamespace, map.Device, map.Inode, map.Name);
+        if (!mapped.TryGetValue(file, out FileIdentity? identity) && (identity = MappedFiles.Identify(pid, map)) is not null)
+        {
+            mapped[file] = identity;
+        }
+
+        return identity;
+    }
+}
