@@ -264,13 +264,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
         if (application.HasSubreaper || filters?.Of(LeadingThread.Tid) is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas, application.MemoryLimits) is not null)
         {
-            if (!small || !application.TryHold(changed))
-            {
-                return false;
-            }
-
-            Hold(areas, pages);
-            return true;
+            return HoldInstead();
         }
 
         pages.Base = null;
@@ -290,12 +284,23 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
         catch (BridgeException e) when (e.Code is "copy.failed" or "inject.stack" or SeccompFilters.Code)
         {
-            return false;
+            return HoldInstead();
         }
 
         pages.Counts = Pump(Pid, memory, apart, pages);
         held = pages;
         return true;
+
+        bool HoldInstead()
+        {
+            if (!small || !application.TryHold(changed))
+            {
+                return false;
+            }
+
+            Hold(areas, pages);
+            return true;
+        }
     }
 
     private void Hold(List<Area> areas, HeldPages pages)

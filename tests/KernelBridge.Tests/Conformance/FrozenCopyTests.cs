@@ -111,6 +111,32 @@ public sealed class FrozenCopyTests : IDisposable
         Assert.All(bench.Lines("log"), line => Assert.StartsWith("round ", line, StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("", true)]
+    [InlineData("subreaper", false)]
+    public void Many_small_processes_go_on_before_their_memory_is_stored_by_copies_or_held_where_none_can_be_made(string mode, bool copied)
+    {
+        IRunningApplication application = bench.Shell($"for i in $(seq 12); do {bench.Compile(Watcher)} 400 {mode} & done; wait");
+        SpaceFixture.Until(() => bench.Lines("log").Count(line => line == "round 1") == 12, "all have written to all their memory");
+        MemoryPages pages = new();
+        (int copies, int stored) = (0, 0);
+        Taken taken = Driver.Checkpoint(bench.Bridge, application.Target, pages, WriteTracking.Off, resumed: () =>
+        {
+            copies = Copies().Count();
+            stored = Enumerable.Range(1, 100).Count(pid => pages.Runs($"mem/{pid}").Any());
+            bench.ExpectLines("log", 24);
+        });
+        // The shell may have more memory than a small process.
+        Assert.InRange(copies, copied ? 5 : 0, copied ? 13 : 0);
+        Assert.InRange(stored, 0, copied ? 0 : 1);
+        Assert.InRange(Enumerable.Range(1, 100).Count(pid => pages.Runs($"mem/{pid}").Any()), 13, 13);
+        SpaceFixture.Until(() => !Copies().Any(), "every copy is gone");
+        application.Kill();
+        bench.Restore(taken);
+        bench.ExpectLines("log", 24);
+        Assert.All(bench.Lines("log"), line => Assert.StartsWith("round ", line, StringComparison.Ordinal));
+    }
+
     [Fact]
     public void A_copy_ends_with_its_tracer_and_the_process_goes_on()
     {
