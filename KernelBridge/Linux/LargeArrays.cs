@@ -12,7 +12,7 @@ internal static class LargeArrays<T>
     /// <summary>The largest that is kept, in elements; a larger one is made anew each time.</summary>
     private const int Largest = 1 << 20;
 
-    /// <summary>Of each size: what the memory of one small process takes, and those with which the processors there are work. What is beyond is made anew.</summary>
+    /// <summary>Of each size: those with which the processors there are work. What is beyond is made anew.</summary>
     private const int Kept = 12;
 
     /// <summary>The pool.</summary>
