@@ -9,7 +9,8 @@ namespace Holdfast.KernelBridge;
 
 /// <summary>The bridge that needs no kernel module: ptrace(2), procfs, pidfd and the cgroup freezer.</summary>
 /// <param name="holdUpTo">
-/// Private memory of a process, in bytes, up to which it is read while the process stands and held here until the sink takes it; more is copied by clone(2).
+/// Private memory of a process, in bytes, up to which it is read while the process stands and held here until the sink takes it, as long as
+/// that is not much for all of them together; more is copied by clone(2).
 /// </param>
 public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKernelBridge
 {

@@ -134,7 +134,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     }
 
     private static bool TracedByUs(int tid) =>
-        ProcessStatus.TryRead(tid)?.Number("TracerPid") is { } tracer && (tracer == 0 || Directory.Exists($"/proc/self/task/{tracer}"));
+        ProcessStatus.TryRead(tid)?.Number("TracerPid") is { } tracer && (tracer == 0 || ProcFs.IsOwnThread(tracer));
 
     public ProcessFacts Locate()
     {

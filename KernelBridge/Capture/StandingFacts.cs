@@ -7,7 +7,7 @@ namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>
 /// What processes that all stand have in common, and the kernel is asked only once: most of them run one program with the same libraries, and to follow a link of procfs takes
-/// as long as any five other calls. Good from when all stand until the first goes on.
+/// longer than to read the line of maps that names the file. Good from when all stand until the first goes on.
 /// </summary>
 /// <param name="reference">A process whose namespaces are the application's.</param>
 /// <param name="processes">How many there are.</param>

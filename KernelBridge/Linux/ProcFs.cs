@@ -164,6 +164,9 @@ internal static unsafe class ProcFs
         return numbers;
     }
 
+    /// <summary>Whether a number is that of a thread of this process.</summary>
+    public static bool IsOwnThread(int tid) => Directory.Exists($"/proc/self/task/{tid}");
+
     /// <summary>The threads of a process.</summary>
     public static List<int> Threads(int pid) => Numbers($"/proc/{pid}/task");
 

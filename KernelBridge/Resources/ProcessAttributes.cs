@@ -46,7 +46,7 @@ internal sealed class ProcessAttributes : IProcessResource
         if (view.Status.Number("TracerPid") is > 0 and int tracer && tracer != Environment.ProcessId)
         {
             // A tracer may be another thread of this process; its number is that of the thread.
-            if (!Directory.Exists($"/proc/self/task/{tracer}"))
+            if (!ProcFs.IsOwnThread(tracer))
             {
                 yield return view.Refuse(Traced, "debugger", $"process {tracer} ({ProcessStat.TryRead(tracer)?.Name}) traces it", "end the debugger");
             }

@@ -27,11 +27,6 @@ public sealed class StandingFactsTests : IDisposable
     [Fact]
     public void A_file_is_looked_at_once_until_somebody_goes_on_and_by_each_name_and_mount_namespace()
     {
-        if (!MappedFiles.MayBeFollowed())
-        {
-            return;
-        }
-
         string path = Path.Combine(root, "file");
         File.WriteAllBytes(path, new byte[4096]);
         using MemoryMappedFile file = MemoryMappedFile.CreateFromFile(path, FileMode.Open);
@@ -44,7 +39,8 @@ public sealed class StandingFactsTests : IDisposable
             longer.SetLength(8192);
         }
 
-        Assert.Equal(4096, standing.Backing(Environment.ProcessId, null, map)!.Size);
+        // Others than root find it by other ways, each time.
+        Assert.Equal(MappedFiles.MayBeFollowed() ? 4096 : 8192, standing.Backing(Environment.ProcessId, null, map)!.Size);
         Assert.Equal(8192, standing.Backing(Environment.ProcessId, "mnt:[1]", map)!.Size);
         Assert.Equal(8192, standing.Backing(Environment.ProcessId, null, map with { Name = path + "2" })!.Size);
         Assert.Equal(8192, new StandingFacts(PidReference.Of(Environment.ProcessId), 1).Backing(Environment.ProcessId, null, map)!.Size);
