@@ -179,20 +179,26 @@ internal sealed record PopGadgets(ulong Rax, ulong Rdi, ulong Rdx, int RdxForm)
     /// <summary>With which answers in registers are kept; null where there are none.</summary>
     public StoreGadgets? Store { get; init; }
 
-    /// <summary>The words on a stack that load the registers and go on to what lies behind.</summary>
-    public IEnumerable<ulong> Load(ulong rax, ulong rdi, ulong rdx) => RdxForm == 0 ? [Rdi, rdi, Rdx, rdx, Rax, rax] : [Rdi, rdi, Rdx, rdx, 0, Rax, rax];
+    /// <summary>Adds the words on a stack that load the registers and go on to what lies behind.</summary>
+    public void Load(List<ulong> words, ulong rax, ulong rdi, ulong rdx) =>
+        words.AddRange(RdxForm == 0 ? (ReadOnlySpan<ulong>)[Rdi, rdi, Rdx, rdx, Rax, rax] : [Rdi, rdi, Rdx, rdx, 0, Rax, rax]);
 
     /// <summary>Whether they stand where they were found.</summary>
     public bool StillThere(TargetMemory memory) => Is(memory, Rax, X64.PopRaxReturn) && Is(memory, Rdi, X64.PopRdiReturn) && Is(memory, Rdx, X64.PopRdxReturns[RdxForm])
         && (Store is null || (Is(memory, Store.Rsi, X64.PopRsiReturn) && Is(memory, Store.Rax, X64.StoreRaxReturns[Store.Form])));
 
-    /// <summary>The words that keep %rax at an address; see <see cref="StoreGadgets"/>.</summary>
-    public IEnumerable<ulong> Keep(ulong address) => Store!.Form switch
+    /// <summary>Adds the words that keep %rax at an address; see <see cref="StoreGadgets"/>.</summary>
+    public void Keep(List<ulong> words, ulong address)
     {
-        0 => [Rdi, address, Store.Rax],
-        1 => [Store.Rsi, address, Store.Rax],
-        _ => RdxForm == 0 ? [Rdx, address, Store.Rax] : [Rdx, address, 0, Store.Rax],
-    };
+        words.Add(Store!.Form switch { 0 => Rdi, 1 => Store.Rsi, _ => Rdx });
+        words.Add(address);
+        if (Store.Form == 2 && RdxForm != 0)
+        {
+            words.Add(0);
+        }
+
+        words.Add(Store.Rax);
+    }
 
     private static bool Is(TargetMemory memory, ulong address, byte[] expected)
     {

@@ -53,8 +53,10 @@ internal sealed class ImageAssembly
     public ApplicationImage Build()
     {
         List<ProcessImage> ordered = ParentsFirst();
+        int reference = ordered[0].HostPid;
+        IReadOnlyList<string>? isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null;
         SystemVImage? systemV = AssembleSystemV(ordered);
-        List<SharedMemoryFolderImage> folders = AssembleSharedMemoryDirectory();
+        List<SharedMemoryFolderImage> folders = isolated?.Contains("shm") == true ? AssembleSharedMemoryDirectory() : [];
         foreach (ProcessImage process in ordered)
         {
             census?.PidNamespaces.Complete(process);
@@ -71,11 +73,10 @@ internal sealed class ImageAssembly
         NameSenders();
         AssembleEpolls(ordered);
         systemV = systemV is null ? null : systemV with { PosixQueues = posixQueues.Images(files.Where(file => file.File is PosixQueueEndImage).Select(file => file.Facts)) };
-        int reference = ordered[0].HostPid;
         return new ApplicationImage
         {
-            Scope = target.Scope, Isolated = target.Scope == ApplicationScope.Space ? HostFacts.IsolatedOf(reference) : null, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = census?.Terminals.Capture(outputs, inputs) ?? [],
-            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, Interfaces = target.Scope == ApplicationScope.Space ? NetworkInterfaces.Capture(reference, []) : [], MountNamespaces = census?.MountNamespaces.Images ?? [], Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
+            Scope = target.Scope, Isolated = isolated, HostName = HostFacts.HostNameOf(reference), Processes = ordered, OpenFiles = [.. files.Select(file => file.File)], Pipes = pipes, Terminals = census?.Terminals.Capture(outputs, inputs) ?? [],
+            MappedFiles = mapped, SharedMemory = shared, GhostFiles = ghosts, SystemV = systemV, SharedMemoryFolders = folders, Interfaces = isolated?.Contains("net") == true ? NetworkInterfaces.Capture(reference, []) : [], MountNamespaces = census?.MountNamespaces.Images ?? [], Host = HostFacts.Of(reference, ordered.First(p => p.Memory is not null)),
         };
     }
 
@@ -359,11 +360,6 @@ internal sealed class ImageAssembly
     private List<SharedMemoryFolderImage> AssembleSharedMemoryDirectory()
     {
         List<SharedMemoryFolderImage> folders = [];
-        if (target.Scope != ApplicationScope.Space || !SharedMemoryDirectory.HasOwn(target.RootPid))
-        {
-            return folders;
-        }
-
         foreach ((string path, FileIdentity identity) in SharedMemoryDirectory.Entries(target.RootPid))
         {
             string seen = SharedMemoryDirectory.Root(target.RootPid) + path;

@@ -46,13 +46,13 @@ internal sealed partial class InjectedCalls
         for (int i = 0; i < firsts.Count; i++)
         {
             Require(new InjectedCall(number, (ulong)firsts[i], 0, answers + (ulong)(i * size), fourth));
-            words.AddRange(pops.Load((ulong)number, (ulong)firsts[i], answers + (ulong)(i * size)));
+            pops.Load(words, (ulong)number, (ulong)firsts[i], answers + (ulong)(i * size));
             words.Add(gadgets.SyscallReturn);
         }
 
         // No signal is waited for; struct timespec behind the empty set.
         Require(new InjectedCall(X64.RtSigtimedwait, nothing, 0, nothing + 8, fourth));
-        words.AddRange(pops.Load(X64.RtSigtimedwait, nothing, nothing + 8));
+        pops.Load(words, X64.RtSigtimedwait, nothing, nothing + 8);
         words.Add(gadgets.SyscallReturn);
         byte[] answered = new byte[firsts.Count * size];
         answered.AsSpan().Fill(0xff);
@@ -80,10 +80,14 @@ internal sealed partial class InjectedCalls
             return;
         }
 
-        prepared = Filters is null && contents.Prepared is { } known && known.Questions == questions && known.End == frame ? known : PrepareAnswers(questions, pops);
+        prepared = Filters is null && contents.Prepared.TryGetValue(frame, out PreparedQuestions? known) && known.Questions == questions ? known : PrepareAnswers(questions, pops);
         if (prepared.Asked.Count > 0)
         {
-            contents.Prepared = Filters is null ? prepared : null;
+            if (Filters is null)
+            {
+                contents.Prepared[frame] = prepared;
+            }
+
             answering = Start(prepared.Words, prepared.Room, 0);
         }
     }
@@ -98,7 +102,7 @@ internal sealed partial class InjectedCalls
         ulong at = frame - (ulong)Words(allowed, pops, 0).Count * 8 - (ulong)length;
         byte[] room = new byte[length];
         BitConverter.TryWriteBytes(room.AsSpan(TimeoutAt), Patience);
-        return new PreparedQuestions(questions, frame, allowed, Words(allowed, pops, at), room, at);
+        return new PreparedQuestions(questions, allowed, Words(allowed, pops, at), room, at);
     }
 
     /// <summary>What the kernel answered.</summary>
@@ -130,14 +134,22 @@ internal sealed partial class InjectedCalls
         foreach (Question question in questions)
         {
             InjectedCall call = question.Call(answer + 8);
-            words.AddRange([pops.Store!.Rsi, call.A1, .. pops.Load((ulong)call.Number, call.A0, call.A2), gadgets.SyscallReturn, .. pops.Keep(answer)]);
+            words.Add(pops.Store!.Rsi);
+            words.Add(call.A1);
+            pops.Load(words, (ulong)call.Number, call.A0, call.A2);
+            words.Add(gadgets.SyscallReturn);
+            pops.Keep(words, answer);
             answer += (ulong)question.Room;
         }
 
-        words.AddRange([.. pops.Load(1, 0, 0), .. pops.Keep(at + DoneAt)]);
+        pops.Load(words, 1, 0, 0);
+        pops.Keep(words, at + DoneAt);
 
         // ppoll(2) of nothing: unlike poll(2) it leaves the restart block alone.
-        words.AddRange([pops.Store!.Rsi, 0, .. pops.Load(X64.Ppoll, 0, at + TimeoutAt), gadgets.SyscallReturn]);
+        words.Add(pops.Store!.Rsi);
+        words.Add(0);
+        pops.Load(words, X64.Ppoll, 0, at + TimeoutAt);
+        words.Add(gadgets.SyscallReturn);
         return words;
     }
 
@@ -223,6 +235,8 @@ internal sealed partial class InjectedCalls
         UserRegisters registers = PtraceCall.GetRegisters(thread.Tid);
         if (registers.Rsp < stack || registers.Rsp > frame)
         {
+            // With its own registers and mask, which are not those of before any more.
+            entered = false;
             throw new BridgeException("inject.late", $"calling into thread {thread.Tid}", $"it was not stopped within {Patience} s, and went on", "try again when the machine is less busy");
         }
     }
@@ -239,9 +253,8 @@ internal sealed record Question(Func<ulong, InjectedCall> Call, int Size = 0)
 
 /// <summary>Words on a stack that lead a thread through several questions.</summary>
 /// <param name="Questions">All that were wanted.</param>
-/// <param name="End">Where the words end.</param>
 /// <param name="Asked">Those that are asked.</param>
 /// <param name="Words">The words.</param>
 /// <param name="Room">What lies before the words: room for the answers.</param>
 /// <param name="At">Where that begins.</param>
-internal sealed record PreparedQuestions(Question[] Questions, ulong End, IReadOnlyList<Question> Asked, List<ulong> Words, byte[] Room, ulong At);
+internal sealed record PreparedQuestions(Question[] Questions, IReadOnlyList<Question> Asked, List<ulong> Words, byte[] Room, ulong At);

@@ -22,7 +22,7 @@ internal sealed partial class InjectedCalls
     {
         ulong address = Math.Max(taken, frame + (ulong)frameLength + 63 & ~63ul);
         taken = address + (ulong)length + 63 & ~63ul;
-        if (taken > slot + SlotSize)
+        if (taken > slotEnd)
         {
             throw new BridgeException("inject.stack", $"calling into thread {thread.Tid}", "its main stack has no room for these calls", "try again");
         }

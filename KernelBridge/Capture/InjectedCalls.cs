@@ -19,19 +19,20 @@ namespace Holdfast.KernelBridge.Capture;
 /// </remarks>
 internal sealed partial class InjectedCalls : IDisposable
 {
-    /// <summary>Bytes of the slot for results, at its beginning.</summary>
+    /// <summary>Bytes of a slot for results, at its beginning.</summary>
     public const int ScratchSize = 1024;
 
-    /// <summary>Bytes of the slot behind them, up to the frame: the stack of calls that are made all at once.</summary>
-    public const int StackSize = 4096;
-
-    /// <summary>Bytes that a slot needs in all: scratch, stack, frame with its extended state.</summary>
+    /// <summary>Bytes of a slot in which any call is made, and reserves memory: scratch, stack, frame with its extended state.</summary>
     public const int SlotSize = 20480;
+
+    /// <summary>Bytes behind the scratch, up to the frame: the stack of calls that are made all at once; in a whole slot, and where a thread only answers what all are asked.</summary>
+    private const int StackSize = 4096, SmallStackSize = 1536;
 
     private readonly Tracee thread;
     private readonly TargetMemory memory;
     private readonly Gadgets gadgets;
     private readonly ulong slot;
+    private readonly ulong slotEnd;
     private readonly SlotContents contents;
     private readonly bool ownContents;
     private readonly UserRegisters original;
@@ -57,33 +58,36 @@ internal sealed partial class InjectedCalls : IDisposable
     /// <param name="signalMask">The mask to return to.</param>
     public InjectedCalls(
         Tracee thread, TargetMemory memory, Gadgets gadgets, ulong slot, in UserRegisters registers, byte[] extendedState, ulong signalMask)
-        : this(thread, memory, gadgets, new SlotContents(memory, slot), registers, extendedState, signalMask) => ownContents = true;
+        : this(thread, memory, gadgets, new SlotContents(memory, slot, SlotSize), null, registers, extendedState, signalMask) => ownContents = true;
 
-    /// <summary>The same, where several threads make calls one after the other: who calls puts the slot back, once for all.</summary>
+    /// <summary>The same, where several threads make calls: who calls puts back what they use, once for all.</summary>
     /// <param name="thread">The thread.</param>
     /// <param name="memory">Its memory.</param>
     /// <param name="gadgets">The instructions to use.</param>
-    /// <param name="contents">The slot.</param>
+    /// <param name="contents">What they use.</param>
+    /// <param name="part">Which of the small slots in it, each of <see cref="SmallSlotSize"/> bytes; null for all of it, as a whole slot.</param>
     /// <param name="registers">The registers to return to.</param>
     /// <param name="extendedState">The extended state to return to.</param>
     /// <param name="signalMask">The mask to return to.</param>
     public InjectedCalls(
-        Tracee thread, TargetMemory memory, Gadgets gadgets, SlotContents contents, in UserRegisters registers, byte[] extendedState, ulong signalMask)
+        Tracee thread, TargetMemory memory, Gadgets gadgets, SlotContents contents, int? part, in UserRegisters registers, byte[] extendedState, ulong signalMask)
     {
         this.thread = thread;
         this.memory = memory;
         this.gadgets = gadgets;
         this.contents = contents;
-        slot = contents.Slot;
+        ulong size = part is null ? (ulong)contents.Length : (ulong)SmallSlotSize(extendedState);
+        slot = contents.Slot + (ulong)(part ?? 0) * size;
+        slotEnd = slot + size;
         original = registers;
         originalMask = signalMask;
-        frame = slot + ScratchSize + StackSize;
+        frame = slot + ScratchSize + (ulong)(part is null ? StackSize : SmallStackSize);
 
         // The chain that ret runs into: the sigreturn sequence with the frame right behind its address, or pop %rax; ret, 15, syscall, frame.
         ulong[] chain = gadgets.SigreturnByPop ? [gadgets.Sigreturn, X64.RtSigreturn] : [];
         ulong frameAddress = frame + (ulong)chain.Length * 8;
         frameLength = chain.Length * 8 + X64.SignalFrameLength(frameAddress, extendedState);
-        if (ScratchSize + StackSize + frameLength > SlotSize)
+        if (frame + (ulong)frameLength > slotEnd || slotEnd > contents.Slot + (ulong)contents.Length)
         {
             throw new BridgeException("inject.frame", $"calling into thread {thread.Tid}", $"its extended state of {extendedState.Length} bytes is larger than known");
         }
@@ -96,6 +100,10 @@ internal sealed partial class InjectedCalls : IDisposable
         X64.SignalFrame(
             all[(chain.Length * 8)..], frameAddress, gadgets.SigreturnByPop ? gadgets.SyscallReturn : gadgets.Sigreturn, Interruption.Resolve(registers), extendedState, signalMask);
     }
+
+    /// <summary>Bytes of a slot in which a thread answers what all are asked.</summary>
+    /// <param name="extendedState">The thread's extended state, of which the kernel has as many bytes for each.</param>
+    public static int SmallSlotSize(byte[] extendedState) => ScratchSize + SmallStackSize + 16 + X64.SignalFrameLength(0, extendedState) + 127 & ~63;
 
     /// <summary>What must allow each call before it is made; null when nothing has to.</summary>
     public SeccompFilters? Filters { get; init; }

@@ -200,44 +200,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
 
         ProcessCapture.FindGuards(inspection, memory);
-        ulong slot = Slot;
-        WaitNotes notes = new(slot + StackRoom.NotesOffset, memory, HostFacts.ClockOffsets(Pid).Monotonic);
-        List<(int Tid, UserRegisters Registers, long Remaining)> waits = [];
-        List<ThreadImage> captured = [];
-        using SlotContents contents = new(memory, slot);
-        ThreadStand? ahead = null;
-        foreach ((int tid, ProcessStatus status) in inspection.Threads)
-        {
-            Tracee thread = threads[tid];
-            ThreadStand stands = ahead ?? ThreadStand.Of(tid);
-            UserRegisters registers = Corrected(tid, status, slot, captured.Count, stands.Rseq);
-            (registers, long? remaining) = TimedWait(tid, status.Innermost("NSpid"), registers, notes, waits);
-            // Read after what is left: a wait may end late, by what lies between the two, never early.
-            long sinceCapture = image.SinceCapture();
-            // So that a thread which is stopped again before it ran is still known to be in the noted wait.
-            UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
-            using InjectedCalls calls = new(thread, memory, gadgets!, contents, goOn, stands.ExtendedState, stands.SignalMask) { Filters = filters?.Of(tid) };
-            corrected.Add(tid);
-            InjectedState state = new(tid, calls, stands, first: tid == Pid);
-
-            // While it answers, the next one is looked at.
-            ahead = captured.Count + 1 < inspection.Threads.Count ? ThreadStand.Of(inspection.Threads[captured.Count + 1].Tid) : null;
-            captured.Add(Resources.Threads.Capture(tid, status, inspection.View.Depth, registers, stands.ExtendedState, stands.SignalMask, state, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture));
-            captured[^1].SeccompFilters = filters?.Own(tid) ?? [];
-            if (tid == Pid)
-            {
-                ProcessCapture.Ask(inspection, state, image);
-                image.SeccompFilters = filters?.Common ?? [];
-                application.SocketQueues.Copy(inspection.Descriptors, application.Sockets, new InjectedSockets(calls));
-                application.TerminalOutput.Copy(inspection.Descriptors, calls);
-                application.TerminalInput.Copy(inspection.Descriptors, index => application.Terminals?.CanBeOpened(index) == true, calls);
-                application.EventSemaphores.Ask(inspection.Descriptors, calls);
-                application.PosixQueues.Copy(application.Reference.Pid, Pid, inspection.Descriptors, calls);
-            }
-        }
-
-        notes.Write(waits);
-        image.Threads = captured;
+        image.Threads = CaptureThreads(image);
         ProcessCapture.Describe(application, inspection, image);
         return image;
     }
@@ -255,7 +218,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         HeldPages pages = new() { Base = sink?.Base };
         long size = PrivateMemory;
         long changed = unwritten is { IsVerified: false } known && known.Snapshot == pages.Base ? Math.Max(0, size - known.Length) : size;
-        (bool small, bool fewChanged) = (size <= application.HoldUpTo, changed <= size / WorthCopying);
+        bool canBeHeld = size <= application.HoldUpTo;
+        // Flags that were assumed are compared while it stands, unless there is a copy to compare them with.
+        (bool small, bool fewChanged) = (canBeHeld && !Inspection.FlagsAreAssumed, changed <= size / WorthCopying);
         if ((small || fewChanged) && application.TryHold(changed, copyable: small && !fewChanged))
         {
             Hold(areas, pages);
@@ -293,7 +258,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
         bool HoldInstead()
         {
-            if (!small || !application.TryHold(changed))
+            if (!canBeHeld || !application.TryHold(changed))
             {
                 return false;
             }
@@ -427,83 +392,11 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         memory.Dispose();
     }
 
-    /// <summary>The registers with which the thread has to go on: where they stand, but for what the stop itself has spoilt.</summary>
-    private UserRegisters Corrected(int tid, ProcessStatus status, ulong slot, int index, RseqConfiguration rseq)
-    {
-        UserRegisters registers = stand[tid];
-        if (Interruption.EndedEarly(registers) && !SignalActions.IsDue(status))
-        {
-            ulong room = StackRoom.Timeout(slot, index);
-            registers = Interruption.Repeat(registers, sleeps?.Elapsed(Pid, tid) ?? TimeSpan.Zero, memory, room);
-        }
-
-        if (rseq.Pointer != 0)
-        {
-            registers = RestartableSequence.Abort(registers, rseq, memory);
-        }
-
-        return registers;
-    }
-
-    /// <summary>Where nothing was captured, as after a refusal, a call that the stop has ended early is made again too.</summary>
-    private void RepeatEndedCall(int tid, int index)
-    {
-        if (corrected.Contains(tid))
-        {
-            return;
-        }
-
-        try
-        {
-            UserRegisters registers = PtraceCall.GetRegisters(tid);
-            if (Interruption.EndedEarly(registers) && ProcessStatus.TryReadThread(Pid, tid) is { } status && !SignalActions.IsDue(status))
-            {
-                PtraceCall.SetRegisters(
-                    tid, Interruption.Repeat(registers, sleeps?.Elapsed(Pid, tid) ?? TimeSpan.Zero, memory, slot is { } room ? StackRoom.Timeout(room, index) : null));
-            }
-        }
-        catch (BridgeException)
-        {
-            // It has ended.
-        }
-    }
-
-    /// <summary>For a thread in a timed wait that only the kernel's restart block knows: which call it is, and what is left of its time.</summary>
-    private (UserRegisters Registers, long? Remaining) TimedWait(
-        int tid, int inner, in UserRegisters registers, WaitNotes notes, List<(int Tid, UserRegisters Registers, long Remaining)> waits)
-    {
-        if (Interruption.RestartCode(registers) != Errno.ERESTART_RESTARTBLOCK || X64.WaitsUntilAbsoluteTime(registers))
-        {
-            return (registers, null);
-        }
-
-        // The kernel does not look at orig_rax when it goes on with a restart block: the number put there is for us and for the image.
-        long? remaining;
-        UserRegisters known = registers;
-        if (registers.OrigRax == X64.RestartSyscall && notes.Find(inner, registers) is { } noted)
-        {
-            known.OrigRax = noted.Number;
-            remaining = noted.Remaining;
-        }
-        else
-        {
-            known.OrigRax = registers.OrigRax == X64.RestartSyscall ? sleeps?.RestartedCall(tid, registers) ?? registers.OrigRax : registers.OrigRax;
-            remaining = X64.WaitsUntilAbsoluteTime(known) ? null : sleeps?.Remaining(Pid, tid, known, registers.OrigRax == X64.RestartSyscall, memory);
-        }
-
-        if (remaining is { } left)
-        {
-            waits.Add((inner, known, left));
-        }
-
-        return (known, remaining);
-    }
-
     /// <summary>Who makes the calls that any thread could: the first, or another where that has ended.</summary>
     private Tracee LeadingThread => threads.GetValueOrDefault(Pid) ?? threads.Values.First();
 
     private ulong Slot => slot ?? throw new BridgeException("inject.stack", $"calling into process {Pid}", "there is no room on its main stack");
 
-    private ulong? FindSlot() =>
-        StackRoom.Find(Inspection!, memory, [.. threads.Keys.Select(tid => stand[tid].Rsp)], stand.TryGetValue(Pid, out UserRegisters first) ? first.Rsp : null);
+    private ulong? FindSlot(bool answers = false) =>
+        StackRoom.Find(Inspection!, memory, [.. threads.Keys.Select(tid => stand[tid].Rsp)], stand.TryGetValue(Pid, out UserRegisters first) ? first.Rsp : null, answers);
 }

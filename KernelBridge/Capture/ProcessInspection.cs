@@ -15,6 +15,9 @@ internal sealed class ProcessInspection
     /// <summary>Resident memory in KiB from which smaps takes noticeably long.</summary>
     private const long MuchMemory = 32 << 10;
 
+    /// <summary>Areas from which smaps takes longer than a copy of a small process: each thread has two.</summary>
+    private const int ManyAreas = 256;
+
     private ProcessInspection(ProcessView view)
     {
         View = view;
@@ -56,8 +59,8 @@ internal sealed class ProcessInspection
     /// <param name="pid">As the host sees it.</param>
     /// <param name="reference">A process whose namespaces it must share: the space's init or the tree's root.</param>
     /// <param name="before">
-    /// What it was found to be while it ran: to ask for the flags of its areas takes as long as to fork it, so that where it has much memory, or is one of many, those of areas that
-    /// have not changed are taken from there, and have to be compared later.
+    /// What it was found to be while it ran: to ask for the flags of its areas takes as long as to fork it, so that where it has much memory or many areas, or is one of many, those
+    /// of areas that have not changed are taken from there, and have to be compared later.
     /// </param>
     /// <param name="standing">What it has in common with the others, where all of them stand.</param>
     /// <exception cref="BridgeException">It is gone.</exception>
@@ -112,7 +115,7 @@ internal sealed class ProcessInspection
     private void LookAtMaps(ProcessInspection? before, bool many)
     {
         // Locked memory is not locked in a copy, with which flags are compared later.
-        if (before is not null && (many || HasMuchMemory) && View.Status.Kibibytes("VmLck") == 0 && !before.Maps.Any(map => map.HasFlag("lo "))
+        if (before is not null && (many || HasMuchMemory || before.Maps.Count > ManyAreas) && View.Status.Kibibytes("VmLck") == 0 && !before.Maps.Any(map => map.HasFlag("lo "))
             && MemoryMap.TryReadWithKnownFlags(View.Pid, before.Maps) is { } maps)
         {
             Maps = maps;

@@ -2,27 +2,32 @@ using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Capture;
 
-/// <summary>What lies in the piece of stack on which injected calls are made (<see cref="InjectedCalls.SlotSize"/> bytes) before any is made; put back at the end.</summary>
+/// <summary>What lies in the piece of stack on which injected calls are made, before any is made; put back at the end.</summary>
 internal sealed class SlotContents : IDisposable
 {
     private readonly TargetMemory memory;
-    private readonly byte[] before = new byte[InjectedCalls.SlotSize];
+    private readonly byte[] before;
     private int used;
 
     /// <summary>Reads them.</summary>
     /// <param name="memory">Of the process, which stands.</param>
     /// <param name="slot">Page-aligned address.</param>
-    public SlotContents(TargetMemory memory, ulong slot)
+    /// <param name="length">Bytes.</param>
+    public SlotContents(TargetMemory memory, ulong slot, int length)
     {
         this.memory = memory;
         Slot = slot;
+        before = new byte[length];
         memory.Read(slot, before);
     }
 
     public ulong Slot { get; }
 
-    /// <summary>Words that lead several threads, one after the other, through the same questions at the same place; by <see cref="InjectedCalls.BeginToAnswer"/>.</summary>
-    public PreparedQuestions? Prepared { get; set; }
+    /// <summary>Bytes.</summary>
+    public int Length => before.Length;
+
+    /// <summary>Words that lead threads through the same questions, by where they end; of <see cref="InjectedCalls.BeginToAnswer"/>.</summary>
+    public Dictionary<ulong, PreparedQuestions> Prepared { get; } = [];
 
     /// <summary>Notes that it is written to up to an address.</summary>
     public void Use(ulong end) => used = Math.Max(used, (int)(end - Slot));

@@ -9,9 +9,6 @@ namespace Holdfast.KernelBridge.Capture;
 /// </summary>
 internal sealed class ThreadLook
 {
-    /// <summary>Fewer take no longer than a second processor takes to begin.</summary>
-    private const int Many = 24;
-
     private readonly ProcessView view;
     private readonly List<int> tids;
     private readonly (ProcessStatus? Status, List<Refusal>? Refusals)[] seen;
@@ -29,7 +26,7 @@ internal sealed class ThreadLook
         seen = new (ProcessStatus?, List<Refusal>?)[tids.Count];
         common = tids.Count > 1 ? [.. ProcessInspection.NamespaceKinds.Select(kind => ProcFs.TryLink($"/proc/{view.Pid}/ns/{kind}"))] : [];
         pidNamespace = tids.Count > 1 ? common[0] : null;
-        other = new Beside(LookAtThem, tids.Count >= Many && ProcSnapshot.Current is null);
+        other = new Beside(LookAtThem, tids.Count >= Beside.Many && ProcSnapshot.Current is null);
     }
 
     /// <summary>Threads with their status, the leader first; known after <see cref="Finish"/>.</summary>

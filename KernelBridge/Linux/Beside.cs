@@ -6,6 +6,9 @@ namespace Holdfast.KernelBridge.Linux;
 /// </summary>
 internal sealed class Beside
 {
+    /// <summary>Fewer files of /proc are read in no more time than a second processor takes to begin.</summary>
+    public const int Many = 24;
+
     private readonly Lazy<bool> work;
 
     /// <summary>Offers it to the pool.</summary>
@@ -21,6 +24,23 @@ internal sealed class Beside
         if (offer)
         {
             _ = Task.Run(Finish);
+        }
+    }
+
+    /// <summary>Reads something in /proc for each of many, by two processors.</summary>
+    public static void ForEach(int count, Action<int> read)
+    {
+        int next = -1;
+        Beside other = new(ReadThem, count >= Many && ProcSnapshot.Current is null);
+        ReadThem();
+        other.Finish();
+
+        void ReadThem()
+        {
+            for (int i = Interlocked.Increment(ref next); i < count; i = Interlocked.Increment(ref next))
+            {
+                read(i);
+            }
         }
     }
 

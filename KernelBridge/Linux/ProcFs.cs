@@ -173,20 +173,10 @@ internal static unsafe class ProcFs
     /// <summary>The children of a process by all its threads, in the order of their birth per thread.</summary>
     public static List<int> Children(int pid)
     {
-        List<int> children = [];
-        foreach (int tid in Threads(pid))
-        {
-            string? text = TryText($"/proc/{pid}/task/{tid}/children");
-            if (text is not null)
-            {
-                foreach (string word in text.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-                {
-                    children.Add(int.Parse(word, CultureInfo.InvariantCulture));
-                }
-            }
-        }
-
-        return children;
+        List<int> tids = Threads(pid);
+        string?[] children = new string?[tids.Count];
+        Beside.ForEach(tids.Count, i => children[i] = TryText($"/proc/{pid}/task/{tids[i]}/children"));
+        return [.. children.SelectMany(text => text?.Split(' ', StringSplitOptions.RemoveEmptyEntries) ?? []).Select(word => int.Parse(word, CultureInfo.InvariantCulture))];
     }
 
     /// <summary>What to say of a file that could not be read, by errno.</summary>

@@ -23,36 +23,51 @@ internal sealed class ProcessStatus
     public long Kibibytes(string name) => TryFind(name, out ReadOnlySpan<byte> value) ? long.Parse(value.IndexOf((byte)' ') is > 0 and var space ? value[..space] : value, CultureInfo.InvariantCulture) : 0;
 
     /// <summary>Numbers separated by white space; empty where there is no such line.</summary>
-    public int[] Numbers(string name) => TryFind(name, out ReadOnlySpan<byte> value)
-        ? [.. Encoding.UTF8.GetString(value).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(word => unchecked((int)long.Parse(word, CultureInfo.InvariantCulture)))]
-        : [];
+    public int[] Numbers(string name)
+    {
+        List<int> numbers = [];
+        for (ReadOnlySpan<byte> rest = TryFind(name, out ReadOnlySpan<byte> value) ? value : []; rest.Length > 0;)
+        {
+            int end = rest.IndexOfAny((byte)' ', (byte)'\t');
+            numbers.Add(Integer(end < 0 ? rest : rest[..end]));
+            rest = end < 0 ? [] : rest[end..].TrimStart(" \t"u8);
+        }
+
+        return [.. numbers];
+    }
 
     /// <summary>The number that the innermost namespace gives (NSpid, NSpgid, NSsid).</summary>
-    public int Innermost(string name) => Numbers(name) is { Length: > 0 } numbers ? numbers[^1] : 0;
+    public int Innermost(string name) => TryFind(name, out ReadOnlySpan<byte> value) && value.Length > 0 ? Integer(value[(value.LastIndexOfAny((byte)' ', (byte)'\t') + 1)..]) : 0;
 
     /// <summary>The number that a pid namespace around the innermost gives (NSpid, NSpgid, NSsid); 0 where it gives none.</summary>
     /// <param name="name">The line.</param>
     /// <param name="depth">How many namespaces further out; 0 is the innermost.</param>
-    public int Above(string name, int depth) => Numbers(name) is var numbers && depth < numbers.Length ? numbers[^(1 + depth)] : 0;
+    public int Above(string name, int depth) => depth == 0 ? Innermost(name) : Numbers(name) is var numbers && depth < numbers.Length ? numbers[^(1 + depth)] : 0;
+
+    // Ids above what an int holds are as the kernel's calls have them: negative.
+    private static int Integer(ReadOnlySpan<byte> digits) => unchecked((int)long.Parse(digits, CultureInfo.InvariantCulture));
 
     /// <summary>Looks for a line when it is asked for: of some fifty lines of every thread few are.</summary>
     private bool TryFind(string name, out ReadOnlySpan<byte> value)
     {
-        for (ReadOnlySpan<byte> rest = text; rest.Length > 0;)
+        // A line feed before it, as all but the first have, and a colon behind it.
+        Span<byte> wanted = stackalloc byte[name.Length + 2];
+        wanted[0] = (byte)'\n';
+        _ = Encoding.ASCII.GetBytes(name, wanted[1..]);
+        wanted[^1] = (byte)':';
+        ReadOnlySpan<byte> all = text;
+        bool isFirst = all.StartsWith(wanted[1..]);
+        int at = isFirst ? -1 : all.IndexOf(wanted);
+        if (at < 0 && !isFirst)
         {
-            int end = rest.IndexOf((byte)'\n');
-            ReadOnlySpan<byte> line = end < 0 ? rest : rest[..end];
-            if (line.Length > name.Length && line[name.Length] == ':' && Ascii.Equals(line[..name.Length], name))
-            {
-                value = Trimmed(line[(name.Length + 1)..]);
-                return true;
-            }
-
-            rest = end < 0 ? [] : rest[(end + 1)..];
+            value = default;
+            return false;
         }
 
-        value = default;
-        return false;
+        ReadOnlySpan<byte> rest = all[(at + wanted.Length)..];
+        int end = rest.IndexOf((byte)'\n');
+        value = Trimmed(end < 0 ? rest : rest[..end]);
+        return true;
     }
 
     private static ReadOnlySpan<byte> Trimmed(ReadOnlySpan<byte> value) => value[Ascii.Trim(value)];

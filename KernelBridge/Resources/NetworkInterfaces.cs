@@ -62,16 +62,11 @@ internal static class NetworkInterfaces
 
     private sealed record Link(int Index, string Name, string Kind, byte[] Hardware, uint Mtu, uint Flags, int Peer, int Master);
 
-    /// <summary>The interfaces of an application; empty where it shares the network of whoever runs this.</summary>
+    /// <summary>The interfaces of an application that does not share the network of whoever runs this.</summary>
     /// <param name="pid">A process of it.</param>
     /// <param name="left">Takes the names of those that are not kept.</param>
     public static IReadOnlyList<InterfaceImage> Capture(int pid, ICollection<string> left)
     {
-        if (!HostFacts.IsolatedOf(pid).Contains("net"))
-        {
-            return [];
-        }
-
         using NetlinkSocket inside = Open(pid);
         using NetlinkSocket outside = Open(Environment.ProcessId);
         List<Link> around = Links(outside);

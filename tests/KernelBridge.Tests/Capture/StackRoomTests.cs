@@ -3,7 +3,7 @@ using Holdfast.KernelBridge.Tests.Conformance;
 namespace Holdfast.KernelBridge.Tests.Capture;
 
 /// <summary>Where calls are injected: only on memory that nobody uses, since what a dead tracer overwrote stays overwritten.</summary>
-public sealed class StackRoomTests : IDisposable
+public sealed class StackRoomTests
 {
     private const string Program =
         """
@@ -15,8 +15,11 @@ public sealed class StackRoomTests : IDisposable
         #include <sys/mman.h>
         #include <unistd.h>
         static char alternate[65536];
-        static void *sleeps(void *nothing) { for (;;) sleep(1000); }
-        static void wait_there(int number) { close(open("ready", O_CREAT | O_WRONLY, 0644)); while (access("go", F_OK)) usleep(5000); }
+        static void *sleeps(void *nothing) {
+            stack_t mine = { .ss_sp = malloc(65536), .ss_size = 65536 }, now;
+            for (sigaltstack(&mine, 0);; usleep(20000)) if (sigaltstack(0, &now) || now.ss_sp != mine.ss_sp) _exit(2);
+        }
+        static void wait_there(int number) { close(open("ready", O_CREAT | O_WRONLY, 0644)); while (access("go", F_OK)) usleep(5000); usleep(100000); }
         static void descend(int depth) {
             volatile char room[4096];
             memset((char *)room, 0x5a, sizeof room);
@@ -29,8 +32,7 @@ public sealed class StackRoomTests : IDisposable
             for (unsigned i = 0; i < sizeof room; i++) if (room[i] != 0x5a) _exit(1);
         }
         int main(void) {
-            pthread_t thread;
-            pthread_create(&thread, 0, sleeps, 0);
+            for (int i = 0; i < THREADS; i++) { pthread_t thread; pthread_create(&thread, 0, sleeps, 0); }
             stack_t stack = { .ss_sp = alternate, .ss_size = sizeof alternate };
             sigaltstack(&stack, 0);
             struct sigaction action = { .sa_handler = wait_there, .sa_flags = SA_ONSTACK };
@@ -41,14 +43,16 @@ public sealed class StackRoomTests : IDisposable
         }
         """;
 
-    private readonly Bench bench = new(new PtraceBridge());
-
+    /// <summary>Many threads answer side by side where a shallow stack leaves room for them, and by turns in the room that a deep one is made to grow by.</summary>
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void A_thread_on_an_alternate_stack_is_captured_again_and_again_whatever_it_has_left_on_the_main_one(bool deep)
+    [InlineData(false, 1)]
+    [InlineData(false, 80)]
+    [InlineData(true, 1)]
+    [InlineData(true, 80)]
+    public void A_thread_on_an_alternate_stack_is_captured_again_and_again_whatever_it_has_left_on_the_main_one(bool deep, int others)
     {
-        if (bench.Compile(Program, flags: [deep ? "-DDEEP=1" : "-DDEEP=0", "-DBLOCKED=0"]) is not { } program)
+        using Bench bench = new(new PtraceBridge());
+        if (bench.Compile(Program, flags: [deep ? "-DDEEP=1" : "-DDEEP=0", "-DBLOCKED=0", $"-DTHREADS={others}"]) is not { } program)
         {
             return;
         }
@@ -67,7 +71,8 @@ public sealed class StackRoomTests : IDisposable
     [Fact]
     public void A_deep_stack_that_cannot_grow_is_not_touched()
     {
-        if (bench.Compile(Program, flags: ["-DDEEP=1", "-DBLOCKED=1"]) is not { } program)
+        using Bench bench = new(new PtraceBridge());
+        if (bench.Compile(Program, flags: ["-DDEEP=1", "-DBLOCKED=1", "-DTHREADS=1"]) is not { } program)
         {
             return;
         }
@@ -79,6 +84,4 @@ public sealed class StackRoomTests : IDisposable
         File.WriteAllText(bench.PathOf("go"), string.Empty);
         Assert.Equal(0, Bench.Finish(application));
     }
-
-    public void Dispose() => bench.Dispose();
 }
