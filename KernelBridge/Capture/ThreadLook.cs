@@ -14,8 +14,7 @@ internal sealed class ThreadLook
     private readonly (ProcessStatus? Status, List<Refusal>? Refusals)[] seen;
     private readonly string?[] common;
     private readonly string? pidNamespace;
-    private readonly Beside other;
-    private int next = -1;
+    private readonly Beside looks;
 
     /// <summary>Begins to look.</summary>
     public ThreadLook(ProcessView view)
@@ -26,7 +25,7 @@ internal sealed class ThreadLook
         seen = new (ProcessStatus?, List<Refusal>?)[tids.Count];
         common = tids.Count > 1 ? [.. ProcessInspection.NamespaceKinds.Select(kind => ProcFs.TryLink($"/proc/{view.Pid}/ns/{kind}"))] : [];
         pidNamespace = tids.Count > 1 ? common[0] : null;
-        other = new Beside(LookAtThem, tids.Count >= Beside.Many && ProcSnapshot.Current is null);
+        looks = Beside.Each(tids.Count, LookAt);
     }
 
     /// <summary>Threads with their status, the leader first; known after <see cref="Finish"/>.</summary>
@@ -36,20 +35,13 @@ internal sealed class ThreadLook
     public IEnumerable<Refusal> Refusals => [.. SeccompFilters.Check(view, Found), .. seen.SelectMany(thread => thread.Refusals ?? [])];
 
     /// <summary>Looks at what is left, and waits until all is seen.</summary>
-    public void Finish()
-    {
-        LookAtThem();
-        other.Finish();
-    }
+    public void Finish() => looks.Finish();
 
-    private void LookAtThem()
+    private void LookAt(int i)
     {
-        for (int i = Interlocked.Increment(ref next); i < seen.Length; i = Interlocked.Increment(ref next))
+        if (ProcessStatus.TryReadThread(view.Pid, tids[i]) is { } status && !IsWorker(view.Pid, tids[i], status))
         {
-            if (ProcessStatus.TryReadThread(view.Pid, tids[i]) is { } status && !IsWorker(view.Pid, tids[i], status))
-            {
-                seen[i] = (status, tids[i] == view.Pid ? null : Compare(tids[i], status.Above("NSpid", view.Depth)));
-            }
+            seen[i] = (status, tids[i] == view.Pid ? null : Compare(tids[i], status.Above("NSpid", view.Depth)));
         }
     }
 

@@ -7,9 +7,12 @@ namespace Holdfast.KernelBridge.Linux;
 internal sealed class Beside
 {
     /// <summary>Fewer files of /proc are read in no more time than a second processor takes to begin.</summary>
-    public const int Many = 24;
+    private const int Many = 24;
 
     private readonly Lazy<bool> work;
+
+    // Where several can do parts of it at the same time: what is left is done by who waits.
+    private readonly Action? share;
 
     /// <summary>Offers it to the pool.</summary>
     /// <param name="work">Must not need the thread that it was offered by.</param>
@@ -23,27 +26,34 @@ internal sealed class Beside
         });
         if (offer)
         {
-            _ = Task.Run(Finish);
+            _ = Task.Run(() => this.work.Value);
         }
     }
 
-    /// <summary>Reads something in /proc for each of many, by two processors.</summary>
-    public static void ForEach(int count, Action<int> read)
+    private Beside(bool offer, Action share)
+        : this(share, offer) => this.share = share;
+
+    /// <summary>Begins to look at something in /proc for each of several; where they are many, two processors do.</summary>
+    /// <param name="count">How many.</param>
+    /// <param name="look">Looks at one, counted.</param>
+    public static Beside Each(int count, Action<int> look)
     {
         int next = -1;
-        Beside other = new(ReadThem, count >= Many && ProcSnapshot.Current is null);
-        ReadThem();
-        other.Finish();
+        return new Beside(count >= Many && ProcSnapshot.Current is null, LookAtThem);
 
-        void ReadThem()
+        void LookAtThem()
         {
             for (int i = Interlocked.Increment(ref next); i < count; i = Interlocked.Increment(ref next))
             {
-                read(i);
+                look(i);
             }
         }
     }
 
     /// <summary>Returns when it is done; throws what it threw.</summary>
-    public void Finish() => _ = work.Value;
+    public void Finish()
+    {
+        share?.Invoke();
+        _ = work.Value;
+    }
 }

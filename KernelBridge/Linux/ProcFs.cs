@@ -175,7 +175,7 @@ internal static unsafe class ProcFs
     {
         List<int> tids = Threads(pid);
         string?[] children = new string?[tids.Count];
-        Beside.ForEach(tids.Count, i => children[i] = TryText($"/proc/{pid}/task/{tids[i]}/children"));
+        Beside.Each(tids.Count, i => children[i] = TryText($"/proc/{pid}/task/{tids[i]}/children")).Finish();
         return [.. children.SelectMany(text => text?.Split(' ', StringSplitOptions.RemoveEmptyEntries) ?? []).Select(word => int.Parse(word, CultureInfo.InvariantCulture))];
     }
 
