@@ -66,6 +66,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     protected override void PreStart()
     {
         base.PreStart();
+        Context.System.EventStream.Publish(new CheckpointProgress(CheckpointPhase.Prepare, 0, TimeSpan.Zero));
         SetTimer("phase", new PhaseTimedOut(CheckpointPhase.Prepare), _settings.Deadline(CheckpointPhase.Prepare));
         SetTimer("limit", new CheckpointTimedOut(), Limit);
         SetTimer("progress", new ReportProgress(), _settings.ProgressInterval, true);

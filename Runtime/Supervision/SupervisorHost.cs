@@ -27,6 +27,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     private readonly Session _session;
     private readonly SnapshotStore _store;
     private readonly ApplicationSnapshots _snapshots;
+    private readonly IdleCollection _garbage;
     private readonly Lock _gate = new();
     private ProtectionHost? _protection;
     private bool _runs;
@@ -63,8 +64,9 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
             tracks && session.Settings.Storage.Incremental ? session.Settings.Checkpoints : session.Settings.Checkpoints with { TrackWrites = WriteTracking.Off },
             session.Settings.Restores, _time);
         _supervisor = _node.System.ActorOf(ApplicationSupervisor.Props(services, every), "application");
-        _node.Subscribe<CheckpointProgress>(p => _progress?.Invoke(p.Phase.ToString(), p.BytesWritten));
-        _node.Subscribe<RestoreProgress>(p => _progress?.Invoke(p.Step.ToString(), p.BytesRead));
+        _garbage = new IdleCollection(_time);
+        _node.Subscribe<CheckpointProgress>(p => Report(p.Phase.ToString(), p.BytesWritten, p.Phase == CheckpointPhase.Finish));
+        _node.Subscribe<RestoreProgress>(p => Report(p.Step.ToString(), p.BytesRead, p.Step == RestoreStep.Finish));
         _node.Subscribe<LoadingReported>(p =>
         {
             _progress?.Invoke("Loading", p.Progress.Loaded);
@@ -81,6 +83,20 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
 
     /// <summary>Calls back when a checkpoint that nobody waits for is over.</summary>
     public void OnPeriodicCheckpoint(Action<object> handler) => _node.Subscribe<PeriodicCheckpointDone>(m => handler(m.Outcome));
+
+    private void Report(string step, long bytes, bool isLast)
+    {
+        if (isLast)
+        {
+            _garbage.Over();
+        }
+        else
+        {
+            _garbage.Busy();
+        }
+
+        _progress?.Invoke(step, bytes);
+    }
 
     public void OnProgress(Action<string, long>? handler) => _progress = handler;
 
@@ -279,6 +295,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     public async ValueTask DisposeAsync()
     {
         await _node.DisposeAsync().ConfigureAwait(false);
+        _garbage.Dispose();
         _reader?.Dispose();
         _snapshots.Dispose();
     }
