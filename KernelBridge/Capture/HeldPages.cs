@@ -10,8 +10,8 @@ internal sealed unsafe class HeldPages : IPageSink, IDisposable
     private readonly List<(string Stream, long Offset, nint Block, int Start, int Length)> runs = [];
     private readonly List<(string Stream, long Offset, long Length)> kept = [];
 
-    // Of the last block.
-    private int used = HeldBlocks.Size;
+    // Of the last block: bytes that are taken, and bytes that have memory behind them.
+    private int used = HeldBlocks.Size, present;
 
     /// <inheritdoc/>
     public string? Base { get; set; }
@@ -76,11 +76,16 @@ internal sealed unsafe class HeldPages : IPageSink, IDisposable
         {
             if (used == HeldBlocks.Size)
             {
-                blocks.Add(HeldBlocks.Rent());
+                blocks.Add(HeldBlocks.Rent(out present));
                 used = 0;
             }
 
             int length = Math.Min(wanted, HeldBlocks.Size - used);
+            if (used + length > present)
+            {
+                present = HeldBlocks.MakePresent(blocks[^1], present, used + length);
+            }
+
             (nint Block, int Start, int Length) room = (blocks[^1], used, length);
             runs.Add((stream, offset, room.Block, room.Start, length));
             used += length;

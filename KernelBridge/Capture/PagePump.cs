@@ -16,13 +16,24 @@ internal sealed class PagePump : IDisposable
     /// <summary>What was not written to is left out of the question what the page tables hold where that much lies together: the kernel looks at each page for its answer.</summary>
     private const ulong WorthPassing = 64 * PageSize;
 
-    /// <summary>What one thread moves at a time: it lies together in the store. Less is moved before a second thread has started.</summary>
+    /// <summary>What one thread moves at a time: it lies together in the store.</summary>
     private const ulong ShareSize = 8 << 20;
+
+    /// <summary>Of the first few that are found, so that both threads have about as much to do where there is little.</summary>
+    private const ulong FirstShareSize = 1 << 20;
+
+    /// <summary>How many of these there are.</summary>
+    private const int FirstShares = 16;
+
+    /// <summary>Fewer are moved before a second thread has started.</summary>
+    private const int WorthHelp = 4;
 
     private readonly TargetMemory memory;
     private readonly PageMap map;
+    private readonly Queue<List<FoundPages>> few = new();
     private List<FoundPages> found = [];
     private ulong foundBytes;
+    private int shares;
     private byte[]? buffer;
     private PageHelper? helper;
 
@@ -179,6 +190,11 @@ internal sealed class PagePump : IDisposable
         PageCounts counts = Move(found);
         found.Clear();
         foundBytes = 0;
+        while (few.TryDequeue(out List<FoundPages>? own))
+        {
+            counts += Move(own);
+        }
+
         while (helper?.Next() is { } share)
         {
             counts += Move(share);
@@ -194,16 +210,29 @@ internal sealed class PagePump : IDisposable
         PageCounts counts = default;
         for (ulong length; start < end; start += length)
         {
-            length = Math.Min(end - start, ShareSize - foundBytes);
+            ulong size = shares < FirstShares ? FirstShareSize : ShareSize;
+            length = Math.Min(end - start, size - foundBytes);
             found.Add(new FoundPages(start, length, stream, sink, keepZeros));
             foundBytes += length;
-            if (foundBytes == ShareSize)
+            if (foundBytes == size)
             {
-                helper ??= new PageHelper(ChunkSize, Move);
-                counts += helper.Add(found) is { } share ? Move(share) : default;
+                few.Enqueue(found);
+                counts += ++shares < WorthHelp ? default : Share();
                 found = [];
                 foundBytes = 0;
             }
+        }
+
+        return counts;
+    }
+
+    private PageCounts Share()
+    {
+        PageCounts counts = default;
+        helper ??= new PageHelper(ChunkSize, Move);
+        while (few.TryDequeue(out List<FoundPages>? full))
+        {
+            counts += helper.Add(full) is { } share ? Move(share) : default;
         }
 
         return counts;

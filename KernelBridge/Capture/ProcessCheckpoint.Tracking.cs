@@ -14,6 +14,9 @@ internal sealed partial class ProcessCheckpoint
     private UnwrittenPages? unwritten;
     private bool scanned;
 
+    // Knows the flags that were assumed before the process was stopped.
+    private WriteTracker? longKnown;
+
     /// <summary>Bytes of memory that the process has for itself.</summary>
     private long PrivateMemory => (Inspection!.View.Status.Kibibytes("RssAnon") + Inspection.View.Status.Kibibytes("VmSwap") + Inspection.View.Status.Kibibytes("HugetlbPages")) * 1024;
 
@@ -74,9 +77,29 @@ internal sealed partial class ProcessCheckpoint
     }
 
     /// <summary>
+    /// Its areas as they were at the last checkpoint. While it runs, their flags need not be asked for again: to do so for each page of much memory is most of what is done before it
+    /// stands, and those that are assumed for a checkpoint are compared afterwards in either case.
+    /// </summary>
+    /// <returns>Null when nothing is known.</returns>
+    private IReadOnlyList<MemoryMap>? KnownAreas()
+    {
+        longKnown = application.Tracking != WriteTracking.Off && ProcessStat.TryRead(Pid) is { } stat && application.Trackers.Find(Pid, stat) is { Base: not null, ComparesFlagsAtOnce: false } known ? known : null;
+        return longKnown?.Areas;
+    }
+
+    /// <summary>Its areas are as they were found: their flags were asked for while it stood, or have been compared since.</summary>
+    private void NoteAreas()
+    {
+        if (tracker is not null)
+        {
+            tracker.Areas = Inspection!.Maps;
+        }
+    }
+
+    /// <summary>
     /// Flags that were assumed are compared with those of the process after it went on: what changed between the look before it was stopped and the one now would
     /// show, unless it was changed and changed back meanwhile. To ask while it stands would take several times as long as all else that is done to it then.
-    /// A program of which that was seen to change has its flags compared while it stands from then on.
+    /// A program of which that was seen to change is asked for them before each checkpoint from then on (<see cref="KnownAreas"/>), and when that does not do, while it stands.
     /// </summary>
     /// <exception cref="BridgeException">They have changed (<c>memory.changed</c>).</exception>
     private void CompareFlagsAfterwards(WriteTracker known)
@@ -107,7 +130,11 @@ internal sealed partial class ProcessCheckpoint
 
             if (!seen)
             {
-                known.ComparesFlagsAtOnce = true;
+                if (!prepared!.FlagsAreAssumed)
+                {
+                    known.ComparesFlagsAtOnce = true;
+                }
+
                 throw FlagsChanged(map);
             }
         }

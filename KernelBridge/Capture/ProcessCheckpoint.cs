@@ -43,7 +43,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public IReadOnlyList<Refusal> Prepare()
     {
-        ProcessInspection inspection = ProcessInspection.Of(Pid, application.Reference);
+        ProcessInspection inspection = ProcessInspection.Of(Pid, application.Reference, KnownAreas());
         prepared = inspection;
         if (!inspection.IsZombie)
         {
@@ -138,7 +138,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public ProcessFacts Locate()
     {
-        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared, application.Standing);
+        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, application.Standing);
         foreach (Tracee thread in Inspection.IsZombie ? [] : (IEnumerable<Tracee>)threads.Values)
         {
             stand[thread.Tid] = PtraceCall.GetRegisters(thread.Tid);
@@ -147,7 +147,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         slot = Inspection.IsZombie ? null : FindSlot();
         if (!Inspection.IsZombie && slot is null && StackRoom.TryMake(Inspection, memory))
         {
-            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared, application.Standing);
+            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, application.Standing);
             slot = FindSlot();
         }
 
@@ -291,6 +291,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         {
             CompareFlags(Pid);
             FindUnwritten();
+            NoteAreas();
             return Pump(Pid, memory, areas, sink, application.SharedOf(this));
         }
 
@@ -306,6 +307,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             copy = null;
         }
 
+        NoteAreas();
         return counts;
     }
 
@@ -329,8 +331,12 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         }
     }
 
-    private BridgeException FlagsChanged(MemoryMap map) => new(
-        "memory.changed", $"comparing memory of process {Pid} at {map.Start:x}-{map.End:x}", "its flags changed just before it was stopped (madvise(2), for one)", "try again");
+    private BridgeException FlagsChanged(MemoryMap map)
+    {
+        longKnown?.NoteChangedFlags();
+        return new(
+            "memory.changed", $"comparing memory of process {Pid} at {map.Start:x}-{map.End:x}", "its flags changed before it was stopped (madvise(2), for one)", "try again");
+    }
 
     /// <summary>Where its memory is as it was when the process stood, from now until it is pumped.</summary>
     /// <param name="copies">Whether processes may go on meanwhile, so that only a copy keeps it.</param>

@@ -59,12 +59,12 @@ internal sealed class ProcessInspection
     /// <param name="pid">As the host sees it.</param>
     /// <param name="reference">A process whose namespaces it must share: the space's init or the tree's root.</param>
     /// <param name="before">
-    /// What it was found to be while it ran: to ask for the flags of its areas takes as long as to fork it, so that where it has much memory or many areas, or is one of many, those
+    /// Its areas when they were looked at before: to ask for their flags takes as long as to fork it, so that where it has much memory or many areas, or is one of many, those
     /// of areas that have not changed are taken from there, and have to be compared later.
     /// </param>
     /// <param name="standing">What it has in common with the others, where all of them stand.</param>
     /// <exception cref="BridgeException">It is gone.</exception>
-    public static ProcessInspection Of(int pid, PidReference reference, ProcessInspection? before = null, StandingFacts? standing = null)
+    public static ProcessInspection Of(int pid, PidReference reference, IReadOnlyList<MemoryMap>? before = null, StandingFacts? standing = null)
     {
         // A process that ends, or executes another program, between two of the questions seems to have what it has not: a refusal counts when it is said again.
         ProcessInspection inspection = Look(pid, reference, before, standing);
@@ -88,7 +88,7 @@ internal sealed class ProcessInspection
         return inspection;
     }
 
-    private static ProcessInspection Look(int pid, PidReference reference, ProcessInspection? before, StandingFacts? standing)
+    private static ProcessInspection Look(int pid, PidReference reference, IReadOnlyList<MemoryMap>? before, StandingFacts? standing)
     {
         ProcessInspection inspection = new(ProcessView.Read(pid, reference)) { PidNamespace = ProcFs.TryLink($"/proc/{pid}/ns/pid") };
         if (inspection.IsZombie)
@@ -112,11 +112,11 @@ internal sealed class ProcessInspection
         return inspection;
     }
 
-    private void LookAtMaps(ProcessInspection? before, bool many)
+    private void LookAtMaps(IReadOnlyList<MemoryMap>? before, bool many)
     {
         // Locked memory is not locked in a copy, with which flags are compared later.
-        if (before is not null && (many || HasMuchMemory || before.Maps.Count > ManyAreas) && View.Status.Kibibytes("VmLck") == 0 && !before.Maps.Any(map => map.HasFlag("lo "))
-            && MemoryMap.TryReadWithKnownFlags(View.Pid, before.Maps) is { } maps)
+        if (before is not null && (many || HasMuchMemory || before.Count > ManyAreas) && View.Status.Kibibytes("VmLck") == 0 && !before.Any(map => map.HasFlag("lo "))
+            && MemoryMap.TryReadWithKnownFlags(View.Pid, before) is { } maps)
         {
             Maps = maps;
             FlagsAreAssumed = true;

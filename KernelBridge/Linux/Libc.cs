@@ -17,7 +17,7 @@ internal static unsafe partial class Libc
 
     public const int PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4;
 
-    public const int MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MADV_GUARD_INSTALL = 102;
+    public const int MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MADV_FREE = 8, MADV_POPULATE_WRITE = 23, MADV_GUARD_INSTALL = 102;
 
     public const int KCMP_FILE = 0, KCMP_VM = 1, KCMP_FILES = 2, KCMP_FS = 3, KCMP_SIGHAND = 4, KCMP_EPOLL_TFD = 7;
 

@@ -22,6 +22,8 @@ internal sealed class WriteTracker : IDisposable
     private readonly IWriteNotes notes;
     private readonly (ulong, ulong, ulong, ulong) program;
 
+    private bool changesFlags;
+
     // What scans since the base have reported: each of them makes the kernel forget it.
     private PageRanges written = new();
 
@@ -36,6 +38,20 @@ internal sealed class WriteTracker : IDisposable
 
     /// <summary>Whether the flags of its areas have been seen to change at the wrong moment, so that they are asked for while it stands.</summary>
     public bool ComparesFlagsAtOnce { get; set; }
+
+    /// <summary>Its areas at the last checkpoint, with flags; null when there was none, or when flags have been seen to change from one checkpoint to the next.</summary>
+    public IReadOnlyList<MemoryMap>? Areas
+    {
+        get;
+        set => field = changesFlags ? null : value;
+    }
+
+    /// <summary>The flags of its areas are not those of <see cref="Areas"/>: they are not relied on any more.</summary>
+    public void NoteChangedFlags()
+    {
+        changesFlags = true;
+        Areas = null;
+    }
 
     /// <summary>Why writes of a process cannot all be noticed.</summary>
     /// <returns>Null when they can.</returns>

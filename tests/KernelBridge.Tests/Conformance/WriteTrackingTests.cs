@@ -153,6 +153,45 @@ public sealed class WriteTrackingTests : IDisposable
         Assert.True(second.Counts.BytesKept > 8 << 20);
     }
 
+    [Fact]
+    public void Flags_of_memory_that_change_from_one_checkpoint_to_the_next_are_noticed_once_and_asked_for_then()
+    {
+        // So much that its flags are not asked for while it stands.
+        IRunningApplication application = bench.Python(
+            """
+            import ctypes, os, signal
+            libc = ctypes.CDLL(None, use_errno=True)
+            libc.mmap.restype = ctypes.c_void_p
+            libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            size = 64 << 20
+            base = libc.mmap(ctypes.c_void_p(0x200000000000), size, 3, 0x100022, -1, 0)
+            ctypes.memset(base, 1, size)
+            log = open(os.environ['OUT'] + '/log', 'a', buffering=1)
+            advice = 16
+            while True:
+                print('ready', file=log)
+                signal.sigwait([signal.SIGUSR1])
+                assert libc.madvise(base, size, advice) == 0
+                advice = 33 - advice
+            """);
+        bench.ExpectTotal("log", 1);
+        Taken taken = Take(application, null, WriteTracking.On);
+        for (int round = 1; round < 4; round++)
+        {
+            application.Signal(10);
+            bench.ExpectTotal("log", 1 + round);
+            if (round == 1)
+            {
+                Assert.Equal("memory.changed", Assert.Throws<BridgeException>(() => Take(application, taken, WriteTracking.On)).Code);
+            }
+
+            taken = Take(application, taken, WriteTracking.On);
+            Assert.Equal(round % 2 == 1, taken.Decode().Processes.Single().Memory!.Areas.Single(area => area.Start == (ulong)First).Flags.Contains("dd"));
+            Assert.InRange(taken.Counts.BytesKept, 60L << 20, 80L << 20);
+        }
+    }
+
     public void Dispose() => bench.Dispose();
 
     private static byte At(Taken taken, long address)
