@@ -14,6 +14,7 @@ internal static class HostFacts
     private static readonly Lazy<string> kernelRelease = new(() => ProcFs.Text("/proc/sys/kernel/osrelease").Trim());
     private static readonly Lazy<string> machineId = new(() => ProcFs.TryText("/etc/machine-id")?.Trim() is { Length: > 0 } id ? id : ProcFs.Text("/proc/sys/kernel/random/boot_id").Trim());
     private static readonly Lazy<IReadOnlyList<string>> cpuFlags = new(ReadCpuFlags);
+    private static readonly Lazy<(long Monotonic, long Boottime)> ownOffsets = new(() => NamespaceOffsets("self"));
 
     public static HostImage Of(int pid, ProcessImage process)
     {
@@ -60,7 +61,7 @@ internal static class HostFacts
     /// <summary>How far the clocks of a process's time namespace are ahead of those that are read here, nanoseconds.</summary>
     public static (long Monotonic, long Boottime) ClockOffsets(int pid)
     {
-        ((long monotonic, long boottime), (long ownMonotonic, long ownBoottime)) = (NamespaceOffsets($"{pid}"), NamespaceOffsets("self"));
+        ((long monotonic, long boottime), (long ownMonotonic, long ownBoottime)) = (NamespaceOffsets($"{pid}"), ownOffsets.Value);
         return (monotonic - ownMonotonic, boottime - ownBoottime);
     }
 

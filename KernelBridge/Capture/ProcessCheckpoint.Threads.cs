@@ -15,7 +15,7 @@ internal sealed partial class ProcessCheckpoint
     private List<ThreadImage> CaptureThreads(ProcessImage image)
     {
         ulong slot = Slot;
-        WaitNotes notes = new(slot + StackRoom.NotesOffset, memory, HostFacts.ClockOffsets(Pid).Monotonic);
+        WaitNotes notes = new(slot + StackRoom.NotesOffset, memory, image.CapturedAt - image.CapturedAtHost);
         List<(int Tid, UserRegisters Registers, long Remaining)> waits = [];
         IReadOnlyList<(int Tid, ProcessStatus Status)> all = Inspection!.Threads;
         List<ThreadImage> captured = new(all.Count);

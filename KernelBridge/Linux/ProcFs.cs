@@ -140,19 +140,23 @@ internal static unsafe class ProcFs
         // struct linux_dirent64 of include/linux/dirent.h. (System.IO.Enumeration asks of each link what it leads to: two calls for every descriptor of a process.)
         const int size = 8 << 10, lengthAt = 16, nameAt = 19;
         List<int> numbers = [];
-        byte* buffer = stackalloc byte[size];
+        byte[] rented = LargeArrays<byte>.Pool.Rent(size);
         nint count;
-        while ((count = Libc.getdents64(fd, buffer, size)) > 0)
+        fixed (byte* buffer = rented)
         {
-            for (byte* entry = buffer; entry < buffer + count; entry += *(ushort*)(entry + lengthAt))
+            while ((count = Libc.getdents64(fd, buffer, size)) > 0)
             {
-                if (int.TryParse(MemoryMarshal.CreateReadOnlySpanFromNullTerminated(entry + nameAt), NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+                for (byte* entry = buffer; entry < buffer + count; entry += *(ushort*)(entry + lengthAt))
                 {
-                    numbers.Add(number);
+                    if (int.TryParse(MemoryMarshal.CreateReadOnlySpanFromNullTerminated(entry + nameAt), NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+                    {
+                        numbers.Add(number);
+                    }
                 }
             }
         }
 
+        LargeArrays<byte>.Pool.Return(rented);
         _ = Libc.close(fd);
         if (count < 0)
         {

@@ -62,10 +62,16 @@ internal static unsafe class PtraceCall
     /// <summary>The extended state (x87, SSE, AVX, …) in the XSAVE standard format, at the size that the kernel uses.</summary>
     public static byte[] GetExtendedState(int tid)
     {
-        byte* buffer = stackalloc byte[MostExtendedState];
-        Libc.Iovec vector = new() { Base = (ulong)buffer, Length = MostExtendedState };
-        Must(PTRACE_GETREGSET, tid, X64.NoteExtendedState, (long)&vector, "PTRACE_GETREGSET(NT_X86_XSTATE)");
-        return new ReadOnlySpan<byte>(buffer, (int)vector.Length).ToArray();
+        // Not on the stack: of a thread that is new, each page of it would be mapped as zeros by the probe of the method's prologue, and then replaced, which interrupts all processors.
+        byte[] buffer = LargeArrays<byte>.Pool.Rent(MostExtendedState);
+        fixed (byte* p = buffer)
+        {
+            Libc.Iovec vector = new() { Base = (ulong)p, Length = MostExtendedState };
+            Must(PTRACE_GETREGSET, tid, X64.NoteExtendedState, (long)&vector, "PTRACE_GETREGSET(NT_X86_XSTATE)");
+            byte[] state = buffer[..(int)vector.Length];
+            LargeArrays<byte>.Pool.Return(buffer);
+            return state;
+        }
     }
 
     public static void SetExtendedState(int tid, byte[] state)

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Collections.Concurrent;
 using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
@@ -287,10 +288,29 @@ internal sealed record Area(MemoryMap Map, AreaKind Kind, FileIdentity? Backing)
     /// <summary>Whether the process has pages of its own here, to be stored with it.</summary>
     public bool HasPrivatePages => Kind is AreaKind.Anonymous || (Kind is AreaKind.File && !Map.Shared);
 
+    // Most areas of all processes have one of a few sets of flags.
+    private static readonly ConcurrentDictionary<(string Flags, bool IsSystemV), string[]> toSetAgain = [];
+
+    /// <summary>What of VmFlags is set again: it is the same list for the same flags.</summary>
+    private static string[] FlagsToSetAgain(string flags, bool isSystemV)
+    {
+        if (toSetAgain.TryGetValue((flags, isSystemV), out string[]? known))
+        {
+            return known;
+        }
+
+        string[] again =
+        [
+            .. flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag =>
+                flag is "gd" or "lo" or "lf" or "nr" or "dp" or HugePages.Flag || (flag == "mw" && isSystemV) || AddressSpaces.Advices.Any(a => a.Flag == flag)),
+        ];
+        return toSetAgain.Count < 1024 ? toSetAgain.GetOrAdd((flags, isSystemV), again) : again;
+    }
+
     public AreaImage ToImage() => new()
     {
         Start = Map.Start, End = Map.End, Protection = Map.Protection, Kind = Kind, Shared = Map.Shared, Offset = Map.Offset, Name = Map.Name,
-        Flags = [.. Map.Flags.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(flag => flag is "gd" or "lo" or "lf" or "nr" or "dp" or HugePages.Flag || (flag == "mw" && Kind == AreaKind.SystemV) || AddressSpaces.Advices.Any(a => a.Flag == flag))],
+        Flags = FlagsToSetAgain(Map.Flags, Kind == AreaKind.SystemV),
         Guards = Guards, Source = this, PageSize = Map.HasFlag(HugePages.Flag + " ") ? Map.HugePageSize : 0,
         ProtectionKey = Map.ProtectionKey, Policy = NumaMaps.Parse(Map.Policy) is { } policy ? new MemoryPolicyImage(policy.Mode, policy.Nodes) : null,
     };

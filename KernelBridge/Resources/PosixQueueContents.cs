@@ -17,6 +17,7 @@ internal sealed class PosixQueueContents
     private readonly Dictionary<long, List<PosixMessageImage>> messages = [];
     private readonly Dictionary<long, string> failures = [];
     private List<PosixQueueState>? named;
+    private bool? hasOwnNamespace;
 
     /// <summary>Bytes from one record to the next.</summary>
     public static int Stride(PosixQueueState state) => QueueTurn.RecordHeader + ((state.MessageSize + 15) & ~15);
@@ -29,7 +30,7 @@ internal sealed class PosixQueueContents
     public void Copy(int rootPid, int pid, IReadOnlyList<DescriptorFacts> descriptors, InjectedCalls calls)
     {
         using Lock.Scope scope = gate.EnterScope();
-        if (!IpcNamespace.HasOwn(rootPid))
+        if (!(hasOwnNamespace ??= IpcNamespace.HasOwn(rootPid)))
         {
             return;
         }
