@@ -230,23 +230,20 @@ internal sealed partial class CheckpointCoordinator
             case StateCaptured m:
                 data = AskNext(data.Answered(m.Pid).With(m.Pid, p => p with { Image = m.Image }));
                 return Stay().Using(data.Waiting.IsEmpty
-                    ? AskApplication(new AssembleImage([.. data.Processes.Values.Select(p => p.Image!)]), data)
+                    ? Assemble(data)
                     : data);
 
-            case ImageAssembled m when _settings.Mode == CaptureMode.FrozenCopy:
-                // Shared memory has no copy-on-write copy: it is pumped before anybody may write to it again.
-                return Stay().Using(AskApplication(new PumpPages(_sink), data with { Image = m.Image }));
-
             case ImageAssembled m:
-                return Captured(data.Answered(0) with { Image = m.Image });
-
-            case PagesStored { Pid: 0 } m:
-                return Captured(data.Answered(0) with { Pages = data.Pages + m.Counts });
+                return Captured(data.Answered(0) with { Image = m.Image, Pages = data.Pages + m.Pages });
 
             default:
                 return null!;
         }
     }
+
+    private CheckpointData Assemble(CheckpointData data) =>
+        // Shared memory has no copy-on-write copy: it is pumped before anybody may write to it again.
+        AskApplication(new AssembleImage([.. data.Processes.Values.Select(p => p.Image!)], _settings.Mode == CaptureMode.FrozenCopy ? _sink : null), data);
 
     private CheckpointData StartPumps(CheckpointData data)
     {

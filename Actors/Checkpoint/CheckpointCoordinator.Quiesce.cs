@@ -18,15 +18,10 @@ internal sealed partial class CheckpointCoordinator
         CheckpointData data = e.StateData;
         switch (e.FsmEvent)
         {
-            case ApplicationFrozen:
-                return Stay().Using(AskApplication(new FindProcesses(), data));
-
             case ProcessesFound m:
-                data = data.Answered(0);
-                bool stable = m.Pids.All(pid => data.Processes.TryGetValue(pid, out ProcessEntry? p) && p.Threads is not null);
-                data = data.Processes.Keys.Except(m.Pids).Aggregate(data, Drop);
+                data = DropGone(data.Answered(0), m.Pids);
                 data = m.Pids.Where(pid => !data.Processes.ContainsKey(pid)).Aggregate(data, Open);
-                return Stay().Using(stable ? AskApplication(new ThawApplication(), data) : StopThoseThatRun(data));
+                return Caught(StopThoseThatRun(data));
 
             case StepFailed m when StoodTooLate(m.Cause) && (data.Retreating || data.Attempt < Attempts):
                 return data.Retreating ? Stay() : Stay().Using(Retreat(data));
@@ -52,11 +47,11 @@ internal sealed partial class CheckpointCoordinator
             case ProcessGone m:
                 return Caught(Drop(data, m.Pid));
 
-            case ApplicationThawed when data.Processes.IsEmpty:
-                return Abort(data, new OperationFailure(StateName.ToString(), "application.gone", "the application ended before it was caught"));
-
-            case ApplicationThawed:
-                return EnterNext(data.Answered(0));
+            case AllStand m:
+                data = DropGone(data.Answered(0), m.Pids);
+                return data.Processes.IsEmpty
+                    ? Abort(data, new OperationFailure(StateName.ToString(), "application.gone", "the application ended before it was caught"))
+                    : EnterNext(data);
 
             default:
                 return null!;
@@ -74,9 +69,12 @@ internal sealed partial class CheckpointCoordinator
         return data;
     }
 
+    private CheckpointData DropGone(CheckpointData data, IReadOnlyList<int> found) => data.Processes.Keys.Except(found).Aggregate(data, Drop);
+
     // Only an enumeration that begins after all known processes stand can show that the set is stable.
-    private State<CheckpointPhase, CheckpointData> Caught(CheckpointData data) =>
-        Stay().Using(data.Waiting.IsEmpty ? AskApplication(new FindProcesses(), data) : data);
+    private State<CheckpointPhase, CheckpointData> Caught(CheckpointData data) => Stay().Using(data.Waiting.IsEmpty
+        ? AskApplication(new ThawIfAllStand(data.Processes.Values.Where(p => p.Threads is not null).Select(p => p.Pid).ToHashSet()), data)
+        : data);
 
     private static bool StoodTooLate(Exception cause) => cause is BridgeException { Code: "freeze.timeout" };
 

@@ -103,9 +103,14 @@ internal sealed record FindProcesses;
 
 internal sealed record ProcessesFound(IReadOnlyList<int> Pids);
 
+/// <summary>Answered by <see cref="ProcessesFound"/>: what is frozen.</summary>
 internal sealed record FreezeApplication(TimeSpan Deadline);
 
-internal sealed record ApplicationFrozen;
+/// <param name="Standing">Processes that stand: when there are no others it is thawed. Otherwise it is not, and the answer is <see cref="ProcessesFound"/>.</param>
+internal sealed record ThawIfAllStand(IReadOnlySet<int> Standing);
+
+/// <param name="Pids">What is left of those that stand; they are held by their own threads.</param>
+internal sealed record AllStand(IReadOnlyList<int> Pids);
 
 internal sealed record ThawApplication;
 
@@ -115,9 +120,13 @@ internal sealed record LocateShared(IReadOnlyList<ProcessFacts> Facts);
 
 internal sealed record SharedLocated(IReadOnlyList<Refusal> Refusals);
 
-internal sealed record AssembleImage(IReadOnlyList<ProcessImage> Processes);
+/// <param name="Processes">Their images.</param>
+/// <param name="PumpTo">Where shared memory goes at once; null when it is pumped later.</param>
+internal sealed record AssembleImage(IReadOnlyList<ProcessImage> Processes, IPageSink? PumpTo);
 
-internal sealed record ImageAssembled(ApplicationImage Image);
+/// <param name="Image">The whole.</param>
+/// <param name="Pages">What was pumped.</param>
+internal sealed record ImageAssembled(ApplicationImage Image, PageCounts Pages);
 
 internal sealed record ReadFreezeTime;
 
