@@ -15,7 +15,7 @@ internal static class HeldBlocks
     /// <summary>As many as 16 MiB: what a few small processes take, or what one writes to from one checkpoint to the next.</summary>
     private const int Kept = 64;
 
-    /// <summary>Bytes that are asked for at once.</summary>
+    /// <summary>Bytes that are asked for at once; <see cref="Size"/> is a multiple.</summary>
     private const int Piece = 1 << 16;
 
     private static readonly ConcurrentStack<nint> free = [];
@@ -42,12 +42,11 @@ internal static class HeldBlocks
     /// </summary>
     /// <param name="block">The piece.</param>
     /// <param name="present">How many bytes have been made present already.</param>
-    /// <param name="wanted">How many are to be.</param>
+    /// <param name="wanted">How many are to be: more than that, up to <see cref="Size"/>.</param>
     /// <returns>How many are now.</returns>
     public static int MakePresent(nint block, int present, int wanted)
     {
-        int end = Math.Min(Size, Math.Max(wanted, present + Piece));
-        end = (end + Piece - 1) / Piece * Piece;
+        int end = (wanted + Piece - 1) / Piece * Piece;
         // Kernels before 5.14 do not know how: it is done by the faults then.
         _ = Libc.madvise(block + present, (nuint)(end - present), Libc.MADV_POPULATE_WRITE);
         return end;

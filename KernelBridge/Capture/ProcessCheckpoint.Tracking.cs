@@ -14,8 +14,8 @@ internal sealed partial class ProcessCheckpoint
     private UnwrittenPages? unwritten;
     private bool scanned;
 
-    // Knows the flags that were assumed before the process was stopped.
-    private WriteTracker? longKnown;
+    // The tracker whose areas were taken for those of the process before it was stopped.
+    private WriteTracker? knewAreas;
 
     /// <summary>Bytes of memory that the process has for itself.</summary>
     private long PrivateMemory => (Inspection!.View.Status.Kibibytes("RssAnon") + Inspection.View.Status.Kibibytes("VmSwap") + Inspection.View.Status.Kibibytes("HugetlbPages")) * 1024;
@@ -83,8 +83,8 @@ internal sealed partial class ProcessCheckpoint
     /// <returns>Null when nothing is known.</returns>
     private IReadOnlyList<MemoryMap>? KnownAreas()
     {
-        longKnown = application.Tracking != WriteTracking.Off && ProcessStat.TryRead(Pid) is { } stat && application.Trackers.Find(Pid, stat) is { Base: not null, ComparesFlagsAtOnce: false } known ? known : null;
-        return longKnown?.Areas;
+        knewAreas = application.Tracking != WriteTracking.Off && ProcessStat.TryRead(Pid) is { } stat && application.Trackers.Find(Pid, stat) is { Base: not null, ComparesFlagsAtOnce: false } known ? known : null;
+        return knewAreas?.Areas;
     }
 
     /// <summary>Its areas are as they were found: their flags were asked for while it stood, or have been compared since.</summary>

@@ -333,7 +333,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     private BridgeException FlagsChanged(MemoryMap map)
     {
-        longKnown?.NoteChangedFlags();
+        knewAreas?.NoteChangedFlags();
         return new(
             "memory.changed", $"comparing memory of process {Pid} at {map.Start:x}-{map.End:x}", "its flags changed before it was stopped (madvise(2), for one)", "try again");
     }

@@ -65,8 +65,8 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
             session.Settings.Restores, _time);
         _supervisor = _node.System.ActorOf(ApplicationSupervisor.Props(services, every), "application");
         _garbage = new IdleCollection(_time);
-        _node.Subscribe<CheckpointProgress>(p => Report(p.Phase.ToString(), p.BytesWritten, p.Phase == CheckpointPhase.Finish));
-        _node.Subscribe<RestoreProgress>(p => Report(p.Step.ToString(), p.BytesRead, p.Step == RestoreStep.Finish));
+        _node.Subscribe<CheckpointProgress>(Report);
+        _node.Subscribe<RestoreProgress>(p => _progress?.Invoke(p.Step.ToString(), p.BytesRead));
         _node.Subscribe<LoadingReported>(p =>
         {
             _progress?.Invoke("Loading", p.Progress.Loaded);
@@ -84,9 +84,9 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     /// <summary>Calls back when a checkpoint that nobody waits for is over.</summary>
     public void OnPeriodicCheckpoint(Action<object> handler) => _node.Subscribe<PeriodicCheckpointDone>(m => handler(m.Outcome));
 
-    private void Report(string step, long bytes, bool isLast)
+    private void Report(CheckpointProgress progress)
     {
-        if (isLast)
+        if (progress.Phase == CheckpointPhase.Finish)
         {
             _garbage.Over();
         }
@@ -95,7 +95,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
             _garbage.Busy();
         }
 
-        _progress?.Invoke(step, bytes);
+        _progress?.Invoke(progress.Phase.ToString(), progress.BytesWritten);
     }
 
     public void OnProgress(Action<string, long>? handler) => _progress = handler;
@@ -120,6 +120,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
             _protection?.Begin(_supervisor);
         }
 
+        _garbage.Over();
         return started;
     }
 
