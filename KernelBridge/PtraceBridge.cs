@@ -19,8 +19,14 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
 
     private readonly WriteTrackers trackers = new();
 
+    /// <summary>All threads are asked themselves, even where the kernel would tell of them.</summary>
+    internal bool AsksThreads { get; init; }
+
     /// <summary>Begins to do, on another thread, what the first restore of this process has to do once: a command can do something else meanwhile.</summary>
     public static void GetReadyToRestore() => _ = Task.Run(ApplicationImage.GetReady);
+
+    /// <summary>The same for the first checkpoint.</summary>
+    public static void GetReadyToCheckpoint() => _ = Task.Run(() => TaskIterator.Own);
 
     /// <inheritdoc/>
     public string Name => "ptrace";
@@ -49,7 +55,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public IRunningApplication? Find(ApplicationTarget target) => ApplicationFinder.Find(target);
 
     /// <inheritdoc/>
-    public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) => new PtraceCheckpoint(target, holdUpTo, trackers, tracking);
+    public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) => new PtraceCheckpoint(target, holdUpTo, trackers, tracking) { AsksThreads = AsksThreads };
 
     /// <inheritdoc/>
     public long PrivateMemory(ApplicationTarget target) =>

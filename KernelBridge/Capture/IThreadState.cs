@@ -4,8 +4,8 @@ using Holdfast.KernelBridge.Resources;
 namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>
-/// What a thread that stands is asked and procfs does not show: of the thread itself, by calls made inside it (<see cref="InjectedState"/>), or of the kernel module
-/// (<see cref="CharDevice.DeviceThread"/>). What belongs to the process is asked of its first thread.
+/// What is asked of a thread that stands and procfs does not show: of the thread itself, by calls made inside it (<see cref="InjectedState"/>), of the kernel
+/// (<see cref="RecordedState"/>), or of the kernel module (<see cref="CharDevice.DeviceThread"/>).
 /// </summary>
 internal interface IThreadState
 {
@@ -35,6 +35,16 @@ internal interface IThreadState
 
     /// <summary>get_mempolicy(2); null for the default policy.</summary>
     MemoryPolicyImage? MemoryPolicy { get; }
+
+    /// <summary>Signals that wait for the thread, with their siginfo of 128 bytes each, oldest first.</summary>
+    IReadOnlyList<byte[]> PendingSignals { get; }
+}
+
+/// <summary>What belongs to the process, and is asked of its first thread.</summary>
+internal interface IProcessState : IThreadState
+{
+    /// <summary>Signals that wait for the process, as <see cref="IThreadState.PendingSignals"/>.</summary>
+    IReadOnlyList<byte[]> SharedSignals { get; }
 
     /// <summary>brk(2).</summary>
     ulong Break { get; }
@@ -69,10 +79,6 @@ internal interface IThreadState
     /// <param name="view">The process.</param>
     /// <param name="areas">Its memory.</param>
     IReadOnlyList<AioContextImage> AioContexts(ProcessView view, IReadOnlyList<Area> areas);
-
-    /// <summary>Signals that wait, with their siginfo of 128 bytes each, oldest first.</summary>
-    /// <param name="shared">For the process; else for the thread.</param>
-    IReadOnlyList<byte[]> PendingSignals(bool shared);
 
     /// <summary>rt_sigaction(2) for several signals.</summary>
     IReadOnlyList<SignalActions.KernelAction> SignalActions(IReadOnlyList<int> signals);

@@ -7,7 +7,7 @@ using Holdfast.KernelBridge.Resources;
 namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>What a thread is asked by calls made inside it, and by ptrace.</summary>
-internal sealed unsafe class InjectedState : IThreadState
+internal sealed unsafe class InjectedState : IProcessState
 {
     private const int PR_GET_PDEATHSIG = 2, PR_GET_DUMPABLE = 3, PR_GET_SECUREBITS = 27, PR_GET_TIMERSLACK = 30, PR_MCE_KILL_GET = 34, PR_GET_CHILD_SUBREAPER = 37, PR_GET_TID_ADDRESS = 40,
         PR_GET_THP_DISABLE = 42, PR_GET_IO_FLUSHER = 58, PR_GET_MDWE = 66, PR_GET_MEMORY_MERGE = 68, MEMBARRIER_GET_REGISTRATIONS = 512;
@@ -30,7 +30,6 @@ internal sealed unsafe class InjectedState : IThreadState
 
     private readonly int tid;
     private readonly InjectedCalls calls;
-    private readonly IReadOnlyList<byte[]> pending;
 
     /// <summary>Begins to ask; what needs no call in the thread is better done before the first answer is read.</summary>
     /// <param name="tid">As the host sees it.</param>
@@ -42,12 +41,14 @@ internal sealed unsafe class InjectedState : IThreadState
         this.tid = tid;
         this.calls = calls;
         Rseq = stand.Rseq;
-        pending = stand.PendingSignals;
+        PendingSignals = stand.PendingSignals;
         SharedSignals = first ? PtraceCall.PeekSignals(tid, shared: true) : [];
         calls.BeginToAnswer(first ? ofProcess : ofThread);
     }
 
-    private IReadOnlyList<byte[]> SharedSignals { get; }
+    public IReadOnlyList<byte[]> PendingSignals { get; }
+
+    public IReadOnlyList<byte[]> SharedSignals { get; }
 
     public AlternateStack AlternateStack => Ask<AlternateStack>(alternateStack);
 
@@ -93,8 +94,6 @@ internal sealed unsafe class InjectedState : IThreadState
     public IReadOnlyList<int> ProtectionKeys(int pid, IReadOnlyList<Area> areas) => Resources.ProtectionKeys.Capture(pid, areas, calls);
 
     public IReadOnlyList<AioContextImage> AioContexts(ProcessView view, IReadOnlyList<Area> areas) => Resources.AioContexts.Capture(view, areas, calls);
-
-    public IReadOnlyList<byte[]> PendingSignals(bool shared) => shared ? SharedSignals : pending;
 
     public IReadOnlyList<SignalActions.KernelAction> SignalActions(IReadOnlyList<int> signals)
     {

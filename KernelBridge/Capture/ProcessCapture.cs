@@ -50,7 +50,7 @@ internal static class ProcessCapture
     /// <param name="inspection">The process.</param>
     /// <param name="state">What its first thread is asked.</param>
     /// <param name="image">Where it goes.</param>
-    public static void Ask(ProcessInspection inspection, IThreadState state, ProcessImage image)
+    public static void Ask(ProcessInspection inspection, IProcessState state, ProcessImage image)
     {
         foreach (IProcessResource resource in ProcessResources.All)
         {

@@ -9,8 +9,9 @@ namespace Holdfast.KernelBridge.Capture;
 internal sealed partial class ProcessCheckpoint
 {
     /// <summary>
-    /// Captures them. The first is asked alone, since what belongs to the process is asked of it and may take long. Of the others several answer at the same time, each in a
-    /// slot of its own: nobody waits for one to be woken up, nor for another processor to have time for it.
+    /// Captures them. The first is asked alone, since what belongs to the process is asked of it and may take long. Of the others the kernel tells what it knows, and they
+    /// stand; where it does not tell, several answer at the same time, each in a slot of its own: nobody waits for one to be woken up, nor for another processor to have
+    /// time for it.
     /// </summary>
     private List<ThreadImage> CaptureThreads(ProcessImage image)
     {
@@ -18,40 +19,63 @@ internal sealed partial class ProcessCheckpoint
         WaitNotes notes = new(slot + StackRoom.NotesOffset, memory, image.CapturedAt - image.CapturedAtHost);
         List<(int Tid, UserRegisters Registers, long Remaining)> waits = [];
         IReadOnlyList<(int Tid, ProcessStatus Status)> all = Inspection!.Threads;
-        List<ThreadImage> captured = new(all.Count);
+        ThreadImage[] captured = new ThreadImage[all.Count];
         int smallSlot;
         using (SlotContents contents = new(memory, slot, InjectedCalls.SlotSize))
         using (AskedThread first = Begin(0, contents, null))
         {
-            smallSlot = InjectedCalls.SmallSlotSize(first.Stand.ExtendedState);
-            captured.Add(Capture(first));
+            smallSlot = InjectedCalls.SmallSlotSize(first.Thread.Stand.ExtendedState);
+            captured[0] = Capture(first.Thread, first.State);
             AskOfProcess(first, image);
         }
 
-        if (all.Count > 1)
+        List<int> toAsk = [];
+        for (int i = 1; i < all.Count; i++)
+        {
+            if (!application.AsksThreads && Inspection.Records is { } records && records.TryGetValue(all[i].Tid, out TaskRecord record) && record.MemoryPolicy == 0)
+            {
+                StandingThread thread = Look(i);
+                captured[i] = Capture(thread, new RecordedState(record, thread.Stand, captured[0].Credentials.Dumpable));
+                GoOnWith(thread);
+            }
+            else
+            {
+                toAsk.Add(i);
+            }
+        }
+
+        if (toAsk.Count > 0)
+        {
+            Ask(toAsk);
+        }
+
+        notes.Write(waits);
+        return [.. captured];
+
+        void Ask(List<int> indices)
         {
             ulong? room = FindSlot(answers: true);
-            int places = Math.Clamp((room is null ? InjectedCalls.SlotSize : StackRoom.AnswersSize) / smallSlot, 1, all.Count - 1);
+            int places = Math.Clamp((room is null ? InjectedCalls.SlotSize : StackRoom.AnswersSize) / smallSlot, 1, indices.Count);
             using SlotContents contents = new(memory, room is { } at ? at + StackRoom.AnswersOffset : slot, places * smallSlot);
-            List<AskedThread> asked = new(all.Count - 1);
+            List<AskedThread> asked = new(indices.Count);
             try
             {
-                for (int i = 0; i < all.Count - 1 + places; i++)
+                for (int i = 0; i < indices.Count + places; i++)
                 {
                     if (i >= places)
                     {
                         asked[i - places].Dispose();
                     }
 
-                    if (i + 1 < all.Count)
+                    if (i < indices.Count)
                     {
-                        asked.Add(Begin(i + 1, contents, i % places));
+                        asked.Add(Begin(indices[i], contents, i % places));
                     }
 
                     // It is asked to stop when its answers are read: some time before it is waited for.
                     if (i - (places / 2) is >= 0 and var answered && answered < asked.Count)
                     {
-                        captured.Add(Capture(asked[answered]));
+                        captured[indices[answered]] = Capture(asked[answered].Thread, asked[answered].State);
                     }
                 }
             }
@@ -61,10 +85,7 @@ internal sealed partial class ProcessCheckpoint
             }
         }
 
-        notes.Write(waits);
-        return captured;
-
-        AskedThread Begin(int index, SlotContents contents, int? part)
+        StandingThread Look(int index)
         {
             (int tid, ProcessStatus status) = all[index];
             ThreadStand stands = ThreadStand.Of(tid);
@@ -72,14 +93,17 @@ internal sealed partial class ProcessCheckpoint
             (registers, long? remaining) = TimedWait(tid, status.Innermost("NSpid"), registers, notes, waits);
             // Read after what is left: a wait may end late, by what lies between the two, never early.
             long sinceCapture = image.SinceCapture();
-            // So that a thread which is stopped again before it ran is still known to be in the noted wait.
-            UserRegisters goOn = remaining is null ? registers : registers with { OrigRax = X64.RestartSyscall };
-            InjectedCalls calls = new(threads[tid], memory, gadgets!, contents, part, goOn, stands.ExtendedState, stands.SignalMask) { Filters = filters?.Of(tid) };
-            corrected.Add(tid);
+            return new StandingThread(tid, status, stands, registers, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture);
+        }
+
+        AskedThread Begin(int index, SlotContents contents, int? part)
+        {
+            StandingThread thread = Look(index);
+            InjectedCalls calls = new(threads[thread.Tid], memory, gadgets!, contents, part, thread.GoOn, thread.Stand.ExtendedState, thread.Stand.SignalMask) { Filters = filters?.Of(thread.Tid) };
+            corrected.Add(thread.Tid);
             try
             {
-                InjectedState state = new(tid, calls, stands, first: index == 0);
-                return new AskedThread(tid, status, stands, registers, remaining is null or SleepNotes.Forever ? remaining : remaining + sinceCapture, calls, state);
+                return new AskedThread(thread, calls, new InjectedState(thread.Tid, calls, thread.Stand, first: index == 0));
             }
             catch (BridgeException)
             {
@@ -89,12 +113,24 @@ internal sealed partial class ProcessCheckpoint
         }
     }
 
-    private ThreadImage Capture(AskedThread thread)
+    private ThreadImage Capture(StandingThread thread, IThreadState state)
     {
         ThreadImage image = Resources.Threads.Capture(
-            thread.Tid, thread.Status, Inspection!.View.Depth, thread.Registers, thread.Stand.ExtendedState, thread.Stand.SignalMask, thread.State, thread.Remaining);
+            thread.Tid, thread.Status, Inspection!.View.Depth, thread.Registers, thread.Stand.ExtendedState, thread.Stand.SignalMask, state, thread.Remaining);
         image.SeccompFilters = filters?.Own(thread.Tid) ?? [];
         return image;
+    }
+
+    /// <summary>Gives a thread that stands where it was stopped what it has to go on with.</summary>
+    private void GoOnWith(StandingThread thread)
+    {
+        UserRegisters registers = thread.GoOn;
+        if (!registers.Equals(stand[thread.Tid]))
+        {
+            PtraceCall.SetRegisters(thread.Tid, registers);
+        }
+
+        corrected.Add(thread.Tid);
     }
 
     /// <summary>Asks the first thread what belongs to the process.</summary>
@@ -182,15 +218,23 @@ internal sealed partial class ProcessCheckpoint
         return (known, remaining);
     }
 
-    /// <summary>A thread that is asked, or was: until it is disposed of it stands, or runs, in calls of ours.</summary>
+    /// <summary>A thread that stands where it was stopped.</summary>
     /// <param name="Tid">As the host sees it.</param>
     /// <param name="Status">Its status.</param>
     /// <param name="Stand">What ptrace has told of it.</param>
     /// <param name="Registers">Corrected for what the stop did.</param>
     /// <param name="Remaining">What is left of a timed wait, nanoseconds; null when it is in none.</param>
+    private sealed record StandingThread(int Tid, ProcessStatus Status, ThreadStand Stand, UserRegisters Registers, long? Remaining)
+    {
+        /// <summary>The registers with which it goes on: one that is stopped again before it ran is still known to be in the noted wait.</summary>
+        public UserRegisters GoOn => Remaining is null ? Registers : Registers with { OrigRax = X64.RestartSyscall };
+    }
+
+    /// <summary>A thread that is asked, or was: until it is disposed of it stands, or runs, in calls of ours.</summary>
+    /// <param name="Thread">The thread.</param>
     /// <param name="Calls">Calls inside it.</param>
     /// <param name="State">What it is asked.</param>
-    private sealed record AskedThread(int Tid, ProcessStatus Status, ThreadStand Stand, UserRegisters Registers, long? Remaining, InjectedCalls Calls, InjectedState State) : IDisposable
+    private sealed record AskedThread(StandingThread Thread, InjectedCalls Calls, InjectedState State) : IDisposable
     {
         public void Dispose() => Calls.Dispose();
 

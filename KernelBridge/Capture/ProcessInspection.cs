@@ -53,6 +53,9 @@ internal sealed class ProcessInspection
     /// <summary>Threads with their status, the leader first.</summary>
     public List<(int Tid, ProcessStatus Status)> Threads { get; private set; } = [];
 
+    /// <summary>What the kernel knows of the threads; null where it does not tell.</summary>
+    public IReadOnlyDictionary<int, TaskRecord>? Records { get; private set; }
+
     public List<Refusal> Refusals { get; } = [];
 
     /// <summary>Looks at a process.</summary>
@@ -100,7 +103,7 @@ internal sealed class ProcessInspection
         inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
         inspection.LookAtMaps(before, standing?.AreMany == true);
         threads.Finish();
-        inspection.Threads = threads.Found;
+        (inspection.Threads, inspection.Records) = (threads.Found, threads.Records);
         inspection.Refusals.AddRange(threads.Refusals);
         inspection.Refusals.AddRange(inspection.Descriptors.Select(facts => DescriptorKinds.Check(facts) is { } refusal && facts.IsStillSo() ? refusal : null).OfType<Refusal>());
         inspection.LookAtNamespaces(reference.Pid, standing);

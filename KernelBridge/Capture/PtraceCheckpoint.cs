@@ -23,6 +23,9 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
         Tracking = tracking == WriteTracking.Off || WriteTrackers.Obstacle is not null ? WriteTracking.Off : tracking;
     }
 
+    /// <summary>All threads are asked themselves, even where the kernel would tell of them.</summary>
+    public bool AsksThreads { get; init; }
+
     /// <summary>What is known from earlier checkpoints.</summary>
     public WriteTrackers Trackers { get; }
 

@@ -14,6 +14,7 @@ internal sealed class ThreadLook
     private readonly (ProcessStatus? Status, List<Refusal>? Refusals)[] seen;
     private readonly string?[] common;
     private readonly string? pidNamespace;
+    private readonly TaskRecord? leader;
     private readonly Beside looks;
 
     /// <summary>Begins to look.</summary>
@@ -25,11 +26,16 @@ internal sealed class ThreadLook
         seen = new (ProcessStatus?, List<Refusal>?)[tids.Count];
         common = tids.Count > 1 ? [.. ProcessInspection.NamespaceKinds.Select(kind => ProcFs.TryLink($"/proc/{view.Pid}/ns/{kind}"))] : [];
         pidNamespace = tids.Count > 1 ? common[0] : null;
+        Records = tids.Count > 1 && ProcSnapshot.Current is null ? TaskIterator.Own?.Threads(view.Pid) : null;
+        leader = Records?.TryGetValue(view.Pid, out TaskRecord record) == true ? record : null;
         looks = Beside.Each(tids.Count, LookAt);
     }
 
     /// <summary>Threads with their status, the leader first; known after <see cref="Finish"/>.</summary>
     public List<(int Tid, ProcessStatus Status)> Found => [.. tids.Zip(seen).Where(pair => pair.Second.Status is not null).Select(pair => (pair.First, pair.Second.Status!))];
+
+    /// <summary>What the kernel knows of them, by their numbers; null where it does not tell, or the process has one only.</summary>
+    public IReadOnlyDictionary<int, TaskRecord>? Records { get; }
 
     /// <summary>What is in the way of a capture; known after <see cref="Finish"/>.</summary>
     public IEnumerable<Refusal> Refusals => [.. SeccompFilters.Check(view, Found), .. seen.SelectMany(thread => thread.Refusals ?? [])];
@@ -39,15 +45,20 @@ internal sealed class ThreadLook
 
     private void LookAt(int i)
     {
-        if (ProcessStatus.TryReadThread(view.Pid, tids[i]) is { } status && !IsWorker(view.Pid, tids[i], status))
+        if ((Composed(tids[i]) ?? ProcessStatus.TryReadThread(view.Pid, tids[i])) is { } status && !IsWorker(view.Pid, tids[i], status))
         {
-            seen[i] = (status, tids[i] == view.Pid ? null : Compare(tids[i], status.Above("NSpid", view.Depth)));
+            seen[i] = (status, tids[i] == view.Pid || SharesAll(tids[i]) ? null : Compare(tids[i], status.Above("NSpid", view.Depth)));
         }
     }
 
     /// <summary>Those of io_uring (iou-wrk) are listed among the threads of a process, and never see user space: the kernel makes and ends them.</summary>
     private static bool IsWorker(int pid, int tid, ProcessStatus status) =>
         status["Name"]?.StartsWith("iou-", StringComparison.Ordinal) == true && ProcessStat.TryReadThread(pid, tid)?.IsKernelWorker == true;
+
+    private ProcessStatus? Composed(int tid) => tid != view.Pid && leader is { } first && Records!.TryGetValue(tid, out TaskRecord own) ? ProcessStatus.TryCompose(view.Status, first, own) : null;
+
+    private bool SharesAll(int tid) =>
+        leader is { } first && Records!.TryGetValue(tid, out TaskRecord own) && (own.Namespaces, own.Directories, own.Descriptors) == (first.Namespaces, first.Directories, first.Descriptors);
 
     private List<Refusal>? Compare(int tid, int inner)
     {

@@ -10,7 +10,7 @@ namespace Holdfast.KernelBridge.CharDevice;
 /// <summary>What CKPT_STATE says of a thread that stands, and of the process that it belongs to.</summary>
 /// <param name="process">Its process.</param>
 /// <param name="record">The record of the thread.</param>
-internal sealed class DeviceThread(DeviceState process, CkptStructures.Thread record) : IThreadState
+internal sealed class DeviceThread(DeviceState process, CkptStructures.Thread record) : IProcessState
 {
     /// <summary>Bytes of <c>struct robust_list_head</c>, the only length that the kernel takes.</summary>
     private const ulong RobustListLength = 24;
@@ -118,17 +118,17 @@ internal sealed class DeviceThread(DeviceState process, CkptStructures.Thread re
 
     public IReadOnlyList<AioContextImage> AioContexts(ProcessView view, IReadOnlyList<Area> areas) => Resources.AioContexts.Capture(view, areas, process.Rings);
 
-    public IReadOnlyList<byte[]> PendingSignals(bool shared)
+    public IReadOnlyList<byte[]> PendingSignals
     {
-        if (shared)
+        get
         {
-            return process.Signals;
+            // What a tracer has sent to make it stand is his; all else had been taken from the queue and comes first.
+            bool taken = HeldByTracer is { } signal && !(Number(signal) == Libc.SIGSTOP && Code(signal) == SI_KERNEL);
+            return taken ? [HeldByTracer!, .. Signals] : Signals;
         }
-
-        // What a tracer has sent to make it stand is his; all else had been taken from the queue and comes first.
-        bool taken = HeldByTracer is { } signal && !(Number(signal) == Libc.SIGSTOP && Code(signal) == SI_KERNEL);
-        return taken ? [HeldByTracer!, .. Signals] : Signals;
     }
+
+    public IReadOnlyList<byte[]> SharedSignals => process.Signals;
 
     public IReadOnlyList<SignalActions.KernelAction> SignalActions(IReadOnlyList<int> signals) =>
         [.. signals.Select(signal => process.Actions.TryGetValue((uint)signal, out CkptStructures.Action action)

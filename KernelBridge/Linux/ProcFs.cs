@@ -7,6 +7,9 @@ namespace Holdfast.KernelBridge.Linux;
 /// <summary>Reads procfs; see proc(5).</summary>
 internal static unsafe class ProcFs
 {
+    /// <summary>Threads of a process whose children are asked for one by one: to ask for what the kernel knows of all takes as long as that of so many.</summary>
+    private const int MostAskedForChildren = 8;
+
     /// <summary>The whole of a file, or null when it (or its process) is not there or may not be read.</summary>
     public static byte[]? TryRead(string path)
     {
@@ -179,7 +182,10 @@ internal static unsafe class ProcFs
     {
         List<int> tids = Threads(pid);
         string?[] children = new string?[tids.Count];
-        Beside.Each(tids.Count, i => children[i] = TryText($"/proc/{pid}/task/{tids[i]}/children")).Finish();
+
+        // Hardly ever has more than one a child.
+        IReadOnlyDictionary<int, TaskRecord>? records = tids.Count > MostAskedForChildren && ProcSnapshot.Current is null ? TaskIterator.Own?.Threads(pid) : null;
+        Beside.Each(tids.Count, i => children[i] = records?.TryGetValue(tids[i], out TaskRecord known) == true && !known.HasChildren ? null : TryText($"/proc/{pid}/task/{tids[i]}/children")).Finish();
         return [.. children.SelectMany(text => text?.Split(' ', StringSplitOptions.RemoveEmptyEntries) ?? []).Select(word => int.Parse(word, CultureInfo.InvariantCulture))];
     }
 

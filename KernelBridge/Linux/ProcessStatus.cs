@@ -7,8 +7,13 @@ namespace Holdfast.KernelBridge.Linux;
 internal sealed class ProcessStatus
 {
     private readonly byte[] text;
+    private readonly ProcessStatus? rest;
 
-    private ProcessStatus(byte[] text) => this.text = text;
+    private ProcessStatus(byte[] text, ProcessStatus? rest = null)
+    {
+        this.text = text;
+        this.rest = rest;
+    }
 
     /// <summary>The value of a line, or null where this kernel has none of that name.</summary>
     public string? this[string name] => TryFind(name, out ReadOnlySpan<byte> value) ? Encoding.UTF8.GetString(value) : null;
@@ -61,16 +66,36 @@ internal sealed class ProcessStatus
         if (at < 0 && !isFirst)
         {
             value = default;
-            return false;
+            return rest?.TryFind(name, out value) == true;
         }
 
-        ReadOnlySpan<byte> rest = all[(at + wanted.Length)..];
-        int end = rest.IndexOf((byte)'\n');
-        value = Trimmed(end < 0 ? rest : rest[..end]);
+        ReadOnlySpan<byte> behind = all[(at + wanted.Length)..];
+        int end = behind.IndexOf((byte)'\n');
+        value = Trimmed(end < 0 ? behind : behind[..end]);
         return true;
     }
 
     private static ReadOnlySpan<byte> Trimmed(ReadOnlySpan<byte> value) => value[Ascii.Trim(value)];
+
+    /// <summary>
+    /// That of another thread of a process, where the kernel has told all that is different: its name and numbers, and its signals. Lines that are of no use to a checkpoint
+    /// are those of the first one (its state, processors, and how often it was rescheduled).
+    /// </summary>
+    /// <param name="first">The status of the first thread.</param>
+    /// <param name="leader">What the kernel has told of that.</param>
+    /// <param name="thread">What it has told of the other.</param>
+    /// <returns>Null where it has to be read: its credentials are not those of the first, for one.</returns>
+    public static ProcessStatus? TryCompose(ProcessStatus first, in TaskRecord leader, in TaskRecord thread)
+    {
+        // The kernel escapes these two.
+        if ((thread.Credentials, thread.Seccomp, thread.NoNewPrivileges) != (leader.Credentials, leader.Seccomp, leader.NoNewPrivileges)
+            || thread.Numbers is not { } numbers || thread.Name is var name && name.AsSpan().ContainsAny((byte)'\n', (byte)'\\'))
+        {
+            return null;
+        }
+
+        return new ProcessStatus([.. "Name:\t"u8, .. name, .. Encoding.ASCII.GetBytes($"\nNSpid:\t{string.Join('\t', numbers)}\nSigPnd:\t{thread.PendingSignals:x16}\nSigBlk:\t{thread.BlockedSignals:x16}\n")], first);
+    }
 
     public static ProcessStatus? TryRead(int pid) => ProcFs.TryRead($"/proc/{pid}/status") is { Length: > 0 } text ? new ProcessStatus(text) : null;
 

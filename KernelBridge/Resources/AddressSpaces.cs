@@ -216,7 +216,7 @@ internal static class AddressSpaces
     }
 
     /// <summary>The memory image of a stopped process: everything but contents.</summary>
-    public static MemoryImage Capture(ProcessView view, IReadOnlyList<Area> areas, IThreadState state)
+    public static MemoryImage Capture(ProcessView view, IReadOnlyList<Area> areas, IProcessState state)
     {
         ProcessStat stat = ProcessStat.Read(view.Pid);
         string executable = ProcFs.Link($"/proc/{view.Pid}/exe");

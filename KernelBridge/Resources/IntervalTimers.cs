@@ -10,7 +10,7 @@ internal sealed class IntervalTimers : IProcessResource
 {
     public IEnumerable<Refusal> Check(ProcessView view) => [];
 
-    public void Capture(ProcessView view, IThreadState state, ProcessImage image)
+    public void Capture(ProcessView view, IProcessState state, ProcessImage image)
     {
         List<IntervalTimerImage> timers = [];
         for (int which = 0; which < 3; which++)

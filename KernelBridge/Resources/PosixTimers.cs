@@ -49,7 +49,7 @@ internal sealed partial class PosixTimers : IProcessResource
         }
     }
 
-    public void Capture(ProcessView view, IThreadState state, ProcessImage image)
+    public void Capture(ProcessView view, IProcessState state, ProcessImage image)
     {
         List<TimerFacts> timers = Read(view.Pid);
         if (timers.Count == 0)

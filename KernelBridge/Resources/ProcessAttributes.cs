@@ -65,7 +65,7 @@ internal sealed class ProcessAttributes : IProcessResource
         }
     }
 
-    public void Capture(ProcessView view, IThreadState state, ProcessImage image)
+    public void Capture(ProcessView view, IProcessState state, ProcessImage image)
     {
         image.Attributes = new AttributesImage
         {

@@ -17,7 +17,7 @@ internal interface IProcessResource
     /// <param name="view">What procfs says.</param>
     /// <param name="state">What its first thread is asked.</param>
     /// <param name="image">Where it goes.</param>
-    void Capture(ProcessView view, IThreadState state, ProcessImage image);
+    void Capture(ProcessView view, IProcessState state, ProcessImage image);
 
     /// <summary>Composes what brings it back, run by the process's first thread after its descriptors and memory stand.</summary>
     /// <param name="image">The process.</param>

@@ -35,7 +35,7 @@ internal sealed class ResourceLimits : IProcessResource
             : new Refusal("rights.limit", process.Pid, null, $"limit '{Names[above.Resource]}'", "its hard limit is above that of this session, and only root may raise it", "restore from a session with that limit (ulimit -H), or as root");
     }
 
-    public void Capture(ProcessView view, IThreadState state, ProcessImage image) => image.Limits = Read(view.Pid);
+    public void Capture(ProcessView view, IProcessState state, ProcessImage image) => image.Limits = Read(view.Pid);
 
     /// <summary>This process's own soft limit.</summary>
     public static ulong Own(int resource) => Read(Environment.ProcessId).Find(limit => limit.Resource == resource)?.Soft ?? 0;

@@ -16,7 +16,7 @@ internal sealed class SignalActions : IProcessResource
 
     public IEnumerable<Refusal> Check(ProcessView view) => [];
 
-    public void Capture(ProcessView view, IThreadState state, ProcessImage image)
+    public void Capture(ProcessView view, IProcessState state, ProcessImage image)
     {
         List<SignalActionImage> actions = [];
         IReadOnlyList<KernelAction> all = state.SignalActions(Known);
@@ -30,7 +30,7 @@ internal sealed class SignalActions : IProcessResource
         }
 
         image.SignalActions = actions;
-        image.PendingSignals = state.PendingSignals(shared: true);
+        image.PendingSignals = state.SharedSignals;
     }
 
     public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)

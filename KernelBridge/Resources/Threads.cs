@@ -69,7 +69,7 @@ internal static unsafe class Threads
             Nice = nice,
             IoPriority = priority,
             Affinity = bytes > 0 ? affinity[..(int)bytes] : [],
-            PendingSignals = state.PendingSignals(shared: false),
+            PendingSignals = state.PendingSignals,
             RemainingWait = remaining,
             Credentials = Credentials.Capture(status, state),
             MemoryPolicy = state.MemoryPolicy,

@@ -21,7 +21,7 @@ internal sealed class WorkingDirectories : IProcessResource
         return [];
     }
 
-    public void Capture(ProcessView view, IThreadState state, ProcessImage image) => image.Directories = new DirectoriesImage(
+    public void Capture(ProcessView view, IProcessState state, ProcessImage image) => image.Directories = new DirectoriesImage(
         ProcFs.Link($"/proc/{view.Pid}/cwd"), ProcFs.Link($"/proc/{view.Pid}/root"), Convert.ToInt32(view.Status["Umask"] ?? "022", 8));
 
     public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)

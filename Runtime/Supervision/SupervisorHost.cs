@@ -24,6 +24,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
     private readonly ApplicationRecord _template;
     private readonly TimeProvider _time = TimeProvider.System;
     private readonly bool _keepsRecord;
+    private readonly bool _tracks;
     private readonly Session _session;
     private readonly SnapshotStore _store;
     private readonly ApplicationSnapshots _snapshots;
@@ -51,6 +52,7 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         _directory = directory;
         _template = template;
         _keepsRecord = keepsRecord;
+        _tracks = tracks;
         _session = session;
         _store = snapshots;
         _snapshots = new ApplicationSnapshots(snapshots, template.Name)
@@ -121,6 +123,11 @@ internal sealed class SupervisorHost : IApplicationControl, IApplicationHost
         }
 
         _garbage.Over();
+        if (_tracks)
+        {
+            PtraceBridge.GetReadyToCheckpoint();
+        }
+
         return started;
     }
 
