@@ -5,13 +5,14 @@ namespace Holdfast.Runtime.Cli;
 /// <summary>Shows on a terminal how far long work is: the phase, what passed, and at what rate.</summary>
 internal sealed class ProgressLine(Output output)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(300);
+    /// <summary>What is over before needs no progress.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(300);
+
     private readonly long _began = TimeProvider.System.GetTimestamp();
 
     public void Show(string phase, long bytes)
     {
         TimeSpan elapsed = TimeProvider.System.GetElapsedTime(_began);
-        // What is over at once needs no progress.
         if (!output.ShowsProgress || elapsed < Patience)
         {
             return;

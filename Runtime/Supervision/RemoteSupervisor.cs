@@ -79,12 +79,15 @@ internal sealed class RemoteSupervisor : IApplicationControl
     {
         try
         {
+            // It waits before it asks: what .NET starts for that the first time, it would start while the application stands.
+            Task<SupervisorReply?> next = Frames.ReceiveAsync(_socket, ProtocolJson.Default.SupervisorReply, cancellation);
             await Frames.SendAsync(_socket, request, ProtocolJson.Default.SupervisorRequest).ConfigureAwait(false);
-            while (await Frames.ReceiveAsync(_socket, ProtocolJson.Default.SupervisorReply, cancellation).ConfigureAwait(false) is { } reply)
+            while (await next.ConfigureAwait(false) is { } reply)
             {
                 if (reply.Phase is not null)
                 {
                     progress?.Invoke(reply.Phase, reply.Bytes);
+                    next = Frames.ReceiveAsync(_socket, ProtocolJson.Default.SupervisorReply, cancellation);
                     continue;
                 }
 

@@ -127,7 +127,7 @@ internal sealed class SupervisorServer : IDisposable
         string? live = null;
         try
         {
-            live = await _control.TakeLiveAsync((phase, bytes) => SendProgress(socket, phase, bytes), gone.Token).ConfigureAwait(false);
+            live = await _control.TakeLiveAsync(Progress(socket), gone.Token).ConfigureAwait(false);
             await SendAsync(socket, new SupervisorReply(Live: live)).ConfigureAwait(false);
         }
         catch (Exception e) when (e is not SocketException)
@@ -167,7 +167,7 @@ internal sealed class SupervisorServer : IDisposable
                         return new SupervisorReply(Checkpoint: await _control.CheckpointAsync(
                             new CheckpointOrder(
                                 request.EndAfterwards, time, request.Full, request.KeepConnectionsMilliseconds is { } keep ? TimeSpan.FromMilliseconds(keep) : null),
-                            (phase, bytes) => SendProgress(socket, phase, bytes), gone.Token).ConfigureAwait(false));
+                            Progress(socket), gone.Token).ConfigureAwait(false));
                     }
 
                 case "stop":
@@ -211,6 +211,22 @@ internal sealed class SupervisorServer : IDisposable
         {
             // The answer was sent.
         }
+    }
+
+    /// <summary>
+    /// Tells of progress, once it has taken long enough to be shown: before that, the other end would be woken up while the application stands, and take the processors that
+    /// it waits for.
+    /// </summary>
+    private static Action<string, long> Progress(Socket socket)
+    {
+        long began = TimeProvider.System.GetTimestamp();
+        return (phase, bytes) =>
+        {
+            if (TimeProvider.System.GetElapsedTime(began) >= ProgressLine.Patience)
+            {
+                SendProgress(socket, phase, bytes);
+            }
+        };
     }
 
     // Progress may be lost: a peer that does not read must not hold up the supervisor, and frames must not be torn.
