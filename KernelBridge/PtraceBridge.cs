@@ -18,6 +18,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public const long DefaultHold = 2 << 20;
 
     private readonly WriteTrackers trackers = new();
+    private readonly AreaFlags flags = new();
 
     /// <summary>All threads are asked themselves, even where the kernel would tell of them.</summary>
     internal bool AsksThreads { get; init; }
@@ -55,7 +56,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public IRunningApplication? Find(ApplicationTarget target) => ApplicationFinder.Find(target);
 
     /// <inheritdoc/>
-    public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) => new PtraceCheckpoint(target, holdUpTo, trackers, tracking) { AsksThreads = AsksThreads };
+    public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) => new PtraceCheckpoint(target, holdUpTo, trackers, flags, tracking) { AsksThreads = AsksThreads };
 
     /// <inheritdoc/>
     public long PrivateMemory(ApplicationTarget target) =>

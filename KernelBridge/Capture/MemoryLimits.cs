@@ -5,7 +5,7 @@ using Holdfast.KernelBridge.Spaces;
 namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>
-/// What the memory controller allows processes; see Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst. A group is looked at once: dozens of processes of
+/// What the memory controller allows processes; see Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst. What a group has left is asked once: dozens of processes of
 /// an application are in the same one, and stand while they are asked for. Several threads may use it at once.
 /// </summary>
 internal sealed class MemoryLimits
@@ -13,7 +13,11 @@ internal sealed class MemoryLimits
     private readonly Lock gate = new();
 
     // By /proc/PID/cgroup.
+    private readonly Dictionary<string, List<LimitedGroup>> limited = [];
     private readonly Dictionary<string, long> left = [];
+
+    /// <summary>Looks for the limits above a process, so that where there are none nothing has to be asked while it stands.</summary>
+    public void LookAbove(int pid) => _ = Above(GroupsOf(pid));
 
     /// <summary>
     /// Whether every group above a process has room for so many bytes more, beside those that were taken before; takes them. In the worst case an application writes to
@@ -21,12 +25,13 @@ internal sealed class MemoryLimits
     /// </summary>
     public bool TryTake(int pid, long bytes)
     {
-        string groups = ProcFs.TryText($"/proc/{pid}/cgroup") ?? string.Empty;
+        string groups = GroupsOf(pid);
+        List<LimitedGroup> above = Above(groups);
         lock (gate)
         {
             if (!left.TryGetValue(groups, out long room))
             {
-                room = Room(groups);
+                room = above.Select(group => group.Room).DefaultIfEmpty(long.MaxValue).Min();
             }
 
             left[groups] = room < bytes ? room : room - bytes;
@@ -34,11 +39,20 @@ internal sealed class MemoryLimits
         }
     }
 
-    /// <summary>What all groups above a process have left; <see cref="long.MaxValue"/> without a limit.</summary>
-    private static long Room(string groups)
+    private static string GroupsOf(int pid) => ProcFs.TryText($"/proc/{pid}/cgroup") ?? string.Empty;
+
+    private List<LimitedGroup> Above(string groups)
+    {
+        lock (gate)
+        {
+            return limited.TryGetValue(groups, out List<LimitedGroup>? known) ? known : limited[groups] = [.. Find(groups)];
+        }
+    }
+
+    /// <summary>The groups above a process that have a limit.</summary>
+    private static IEnumerable<LimitedGroup> Find(string groups)
     {
         string[] mounts = File.ReadAllLines("/proc/self/mountinfo");
-        long room = long.MaxValue;
         foreach (string line in groups.Split('\n'))
         {
             // Hierarchy, controllers, path: cgroups(7).
@@ -49,24 +63,17 @@ internal sealed class MemoryLimits
                 continue;
             }
 
-            IEnumerable<string> roots = second ? CgroupTree.FindMounts(mounts) : CgroupTree.FindMounts(mounts, "memory");
-            room = Math.Min(room, roots.Select(root => Room(root, root + parts[2].TrimEnd('/'), second)).DefaultIfEmpty(long.MaxValue).Min());
+            foreach (string root in second ? CgroupTree.FindMounts(mounts) : CgroupTree.FindMounts(mounts, "memory"))
+            {
+                for (string? at = root + parts[2].TrimEnd('/'); at is not null && at.Length >= root.Length; at = Path.GetDirectoryName(at))
+                {
+                    if (Number(at, second ? "memory.max" : "memory.limit_in_bytes") is { } most)
+                    {
+                        yield return new LimitedGroup(at, second, most);
+                    }
+                }
+            }
         }
-
-        return room;
-    }
-
-    private static long Room(string root, string group, bool second)
-    {
-        long room = long.MaxValue;
-        for (string? at = group; at is not null && at.Length >= root.Length; at = Path.GetDirectoryName(at))
-        {
-            long? most = Number(at, second ? "memory.max" : "memory.limit_in_bytes");
-            long? now = Number(at, second ? "memory.current" : "memory.usage_in_bytes");
-            room = Math.Min(room, most is null || now is null ? long.MaxValue : most.Value - (now.Value - Cached(at, second)));
-        }
-
-        return room;
     }
 
     private static long Cached(string group, bool second)
@@ -86,4 +93,9 @@ internal sealed class MemoryLimits
     /// <summary>The number in a file of a group; null for <c>max</c>, or without that controller.</summary>
     private static long? Number(string group, string file) =>
         ProcFs.TryText(Path.Combine(group, file)) is { } text && long.TryParse(text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out long number) ? number : null;
+
+    private sealed record LimitedGroup(string Directory, bool IsOfSecond, long Most)
+    {
+        public long Room => Number(Directory, IsOfSecond ? "memory.current" : "memory.usage_in_bytes") is { } now ? Most - (now - Cached(Directory, IsOfSecond)) : long.MaxValue;
+    }
 }

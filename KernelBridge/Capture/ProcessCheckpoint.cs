@@ -43,12 +43,13 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public IReadOnlyList<Refusal> Prepare()
     {
-        ProcessInspection inspection = ProcessInspection.Of(Pid, application.Reference, KnownAreas());
+        ProcessInspection inspection = ProcessInspection.Of(Pid, application.Reference, KnownAreas(), flags: application.Flags);
         prepared = inspection;
         if (!inspection.IsZombie)
         {
             gadgets = Gadgets.Find(inspection.Areas.Select(area => area.Map), memory);
             sleeps = SleepNotes.Take(Pid);
+            application.MemoryLimits.LookAbove(Pid);
         }
 
         return inspection.Refusals;
@@ -138,7 +139,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public ProcessFacts Locate()
     {
-        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, application.Standing);
+        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, application.Standing, application.Flags);
         foreach (Tracee thread in Inspection.IsZombie ? [] : (IEnumerable<Tracee>)threads.Values)
         {
             stand[thread.Tid] = PtraceCall.GetRegisters(thread.Tid);
@@ -147,7 +148,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         slot = Inspection.IsZombie ? null : FindSlot();
         if (!Inspection.IsZombie && slot is null && StackRoom.TryMake(Inspection, memory))
         {
-            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, application.Standing);
+            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, application.Standing, application.Flags);
             slot = FindSlot();
         }
 
@@ -319,7 +320,9 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             return;
         }
 
-        Dictionary<(ulong, ulong), MemoryMap> now = MemoryMap.ReadWithFlags(pid, Inspection.HasMuchMemory).ToDictionary(map => (map.Start, map.End));
+        List<MemoryMap> said = MemoryMap.ReadWithFlags(pid, Inspection.HasMuchMemory);
+        application.Flags.Learn(pid, said);
+        Dictionary<(ulong, ulong), MemoryMap> now = said.ToDictionary(map => (map.Start, map.End));
         foreach (MemoryMap map in Inspection.Maps.Where(map => map.Name != "[vsyscall]"))
         {
             // What is not to be copied is not in a copy.

@@ -47,6 +47,9 @@ internal sealed class ProcessInspection
     /// <summary>smaps takes noticeably long.</summary>
     public bool HasMuchMemory => View.Status.Kibibytes("VmRSS") > MuchMemory;
 
+    /// <summary>Its memory is more than is held while it stands, so that as a rule there will be a copy to compare flags with.</summary>
+    private bool IsCopied => View.Status.Kibibytes("RssAnon") << 10 > PtraceBridge.DefaultHold;
+
     /// <summary>The flags of areas are those of an earlier look.</summary>
     public bool FlagsAreAssumed { get; private set; }
 
@@ -62,15 +65,17 @@ internal sealed class ProcessInspection
     /// <param name="pid">As the host sees it.</param>
     /// <param name="reference">A process whose namespaces it must share: the space's init or the tree's root.</param>
     /// <param name="before">
-    /// Its areas when they were looked at before: to ask for their flags takes as long as to fork it, so that where it has much memory or many areas, or is one of many, those
+    /// Its areas when they were looked at before: to ask for their flags takes as long as to fork it, so that where it will be copied or has many areas, or is one of many, those
     /// of areas that have not changed are taken from there, and have to be compared later.
     /// </param>
     /// <param name="standing">What it has in common with the others, where all of them stand.</param>
+    /// <param name="flags">What is known of flags of areas; where that is enough, they are neither asked for nor assumed.</param>
     /// <exception cref="BridgeException">It is gone.</exception>
-    public static ProcessInspection Of(int pid, PidReference reference, IReadOnlyList<MemoryMap>? before = null, StandingFacts? standing = null)
+    public static ProcessInspection Of(
+        int pid, PidReference reference, IReadOnlyList<MemoryMap>? before = null, StandingFacts? standing = null, AreaFlags? flags = null)
     {
         // A process that ends, or executes another program, between two of the questions seems to have what it has not: a refusal counts when it is said again.
-        ProcessInspection inspection = Look(pid, reference, before, standing);
+        ProcessInspection inspection = Look(pid, reference, before, standing, flags);
         for (int again = 0; again < 3 && inspection.Refusals.Count > 0; again++)
         {
             // On its way out it has for a while what nobody may look at any more. (Where others go on without the first thread, that is refused by name.)
@@ -81,7 +86,7 @@ internal sealed class ProcessInspection
             }
 
             List<Refusal> refusals = inspection.Refusals;
-            inspection = Look(pid, reference, null, null);
+            inspection = Look(pid, reference, null, null, flags);
             if (refusals.SequenceEqual(inspection.Refusals) && ProcessStat.Read(pid) is { State: not ('Z' or 'X') } now && now.StartTime == inspection.View.Stat.StartTime)
             {
                 break;
@@ -91,7 +96,7 @@ internal sealed class ProcessInspection
         return inspection;
     }
 
-    private static ProcessInspection Look(int pid, PidReference reference, IReadOnlyList<MemoryMap>? before, StandingFacts? standing)
+    private static ProcessInspection Look(int pid, PidReference reference, IReadOnlyList<MemoryMap>? before, StandingFacts? standing, AreaFlags? flags)
     {
         ProcessInspection inspection = new(ProcessView.Read(pid, reference)) { PidNamespace = ProcFs.TryLink($"/proc/{pid}/ns/pid") };
         if (inspection.IsZombie)
@@ -101,7 +106,7 @@ internal sealed class ProcessInspection
 
         ThreadLook threads = new(inspection.View);
         inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
-        inspection.LookAtMaps(before, standing?.AreMany == true);
+        inspection.LookAtMaps(before, standing, flags);
         threads.Finish();
         (inspection.Threads, inspection.Records) = (threads.Found, threads.Records);
         inspection.Refusals.AddRange(threads.Refusals);
@@ -115,10 +120,16 @@ internal sealed class ProcessInspection
         return inspection;
     }
 
-    private void LookAtMaps(IReadOnlyList<MemoryMap>? before, bool many)
+    private void LookAtMaps(IReadOnlyList<MemoryMap>? before, StandingFacts? standing, AreaFlags? flags)
     {
+        if (flags?.TryRead(View.Pid) is { } exact)
+        {
+            Maps = exact;
+            return;
+        }
+
         // Locked memory is not locked in a copy, with which flags are compared later.
-        if (before is not null && (many || HasMuchMemory || before.Count > ManyAreas) && View.Status.Kibibytes("VmLck") == 0 && !before.Any(map => map.HasFlag("lo "))
+        if (before is not null && (standing?.AreMany == true || IsCopied || before.Count > ManyAreas) && View.Status.Kibibytes("VmLck") == 0 && !before.Any(map => map.HasFlag("lo "))
             && MemoryMap.TryReadWithKnownFlags(View.Pid, before) is { } maps)
         {
             Maps = maps;
@@ -127,6 +138,10 @@ internal sealed class ProcessInspection
         }
 
         Maps = MemoryMap.ReadWithFlags(View.Pid, HasMuchMemory);
+        if (standing is not null)
+        {
+            flags?.Learn(View.Pid, Maps);
+        }
     }
 
     private void LookAtKinship(int reference)

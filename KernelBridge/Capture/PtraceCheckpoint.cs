@@ -16,10 +16,11 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
     private volatile bool keeps;
     private StandingFacts? standing;
 
-    public PtraceCheckpoint(ApplicationTarget target, long holdUpTo, WriteTrackers trackers, WriteTracking tracking)
+    public PtraceCheckpoint(ApplicationTarget target, long holdUpTo, WriteTrackers trackers, AreaFlags flags, WriteTracking tracking)
         : base(target, holdUpTo)
     {
         Trackers = trackers;
+        Flags = flags;
         Tracking = tracking == WriteTracking.Off || WriteTrackers.Obstacle is not null ? WriteTracking.Off : tracking;
     }
 
@@ -28,6 +29,9 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
 
     /// <summary>What is known from earlier checkpoints.</summary>
     public WriteTrackers Trackers { get; }
+
+    /// <summary>What is known of what flags of areas mean.</summary>
+    public AreaFlags Flags { get; }
 
     /// <summary>Whether writes to memory are tracked; off where this kernel cannot.</summary>
     public WriteTracking Tracking { get; }

@@ -1,0 +1,77 @@
+using System.Collections.Concurrent;
+
+namespace Holdfast.KernelBridge.Linux;
+
+/// <summary>
+/// What the flags that this kernel has for areas of memory mean, as learnt from it: the same bits of <c>vm_flags</c> are the same letters of VmFlags in smaps (show_smap_vma_flags of
+/// fs/proc/task_mmu.c), which looks at every page to say them. Where all bits that a process has are known, its flags are had for the price of /proc/PID/maps. Several threads may use it at once.
+/// </summary>
+internal sealed class AreaFlags
+{
+    // It belongs to no process and is in no list of areas.
+    private const string Vsyscall = "[vsyscall]";
+
+    // Null for bits of which it was said differently, which should not be.
+    private readonly ConcurrentDictionary<ulong, (string Flags, int ProtectionKey)?> known = [];
+    private string? ofVsyscall;
+
+    /// <summary>The areas of a process with their flags and policies, as smaps and numa_maps would say them.</summary>
+    /// <param name="pid">The process.</param>
+    /// <returns>
+    /// Null where they have to be asked: the kernel does not tell, something is not known yet, an area has huge pages (hugetlb) or a NUMA policy of its own, or an area came or went
+    /// meanwhile.
+    /// </returns>
+    public List<MemoryMap>? TryRead(int pid)
+    {
+        if (known.IsEmpty || ProcSnapshot.Current is not null || TaskIterator.Own?.Areas(pid) is not { } areas)
+        {
+            return null;
+        }
+
+        List<MemoryMap> maps = MemoryMap.Read(pid);
+        int at = 0;
+        for (int i = 0; i < maps.Count; i++)
+        {
+            MemoryMap map = maps[i];
+            if (map.Name == Vsyscall && ofVsyscall is { } flags)
+            {
+                maps[i] = map with { Flags = flags };
+            }
+            else if (at < areas.Count && areas[at] is { Policy: 0 } area && (area.Start, area.End) == (map.Start, map.End) && known.TryGetValue(area.Flags, out var meaning) && meaning is { } said)
+            {
+                maps[i] = map with { Flags = said.Flags, ProtectionKey = said.ProtectionKey };
+                at++;
+            }
+            else
+            {
+                return null;
+            }
+        }
+
+        return at == areas.Count ? maps : null;
+    }
+
+    /// <summary>Learns from a process that stands, or never runs.</summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="maps">Its areas, as smaps has just said them.</param>
+    public void Learn(int pid, IReadOnlyList<MemoryMap> maps)
+    {
+        if (ProcSnapshot.Current is not null || !TaskIterator.IsReady || TaskIterator.Own?.Areas(pid) is not { } areas)
+        {
+            return;
+        }
+
+        Dictionary<(ulong, ulong), ulong> bits = areas.ToDictionary(area => (area.Start, area.End), area => area.Flags);
+        foreach (MemoryMap map in maps)
+        {
+            if (map.Name == Vsyscall)
+            {
+                ofVsyscall = map.Flags;
+            }
+            else if (map.HugePageSize == 0 && bits.TryGetValue((map.Start, map.End), out ulong flags))
+            {
+                _ = known.AddOrUpdate(flags, (map.Flags, map.ProtectionKey), (_, before) => before == (map.Flags, map.ProtectionKey) ? before : null);
+            }
+        }
+    }
+}
