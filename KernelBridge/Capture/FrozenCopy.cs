@@ -80,18 +80,37 @@ internal sealed class FrozenCopy : IDisposable
             clone = Adopt(tracee.Born);
             using TargetMemory memory = new(clone.Pid);
             memory.Write(calls.Scratch, Encoding.ASCII.GetBytes(Name + '\0'));
-            Must(clone, "setsid", calls.CallElsewhere(clone, ending, new InjectedCall(X64.Setsid)));
-            Must(clone, "prctl", calls.CallElsewhere(clone, ending, new InjectedCall(X64.Prctl, PR_SET_NAME, calls.Scratch)));
-            Must(clone, "close_range", calls.CallElsewhere(clone, ending, new InjectedCall(X64.CloseRange, 0, uint.MaxValue, CLOSE_RANGE_UNSHARE)));
-            clone.Born = 0;
-            Must(clone, "clone", calls.CallElsewhere(clone, ending, new InjectedCall(X64.Clone, CLONE_VM | CLONE_FILES, ending)));
-            copy = new FrozenCopy(Adopt(clone.Born), calls.RegistersOf(new InjectedCall(X64.ExitGroup)));
+            (string Name, InjectedCall Call)[] steps =
+            [
+                ("setsid", new InjectedCall(X64.Setsid)), ("prctl", new InjectedCall(X64.Prctl, PR_SET_NAME, calls.Scratch)),
+                ("close_range", new InjectedCall(X64.CloseRange, 0, uint.MaxValue, CLOSE_RANGE_UNSHARE)), ("clone", new InjectedCall(X64.Clone, CLONE_VM | CLONE_FILES, ending)),
+            ];
+            ulong? results = calls.PrepareElsewhere(clone, memory, [.. steps.Select(step => step.Call), new InjectedCall(X64.ExitGroup)]);
+            if (results is null)
+            {
+                clone.Born = 0;
+                foreach ((string name, InjectedCall call) in steps)
+                {
+                    Must(clone, name, calls.CallElsewhere(clone, ending, call));
+                }
+            }
+            else if (!clone.RunToBirth())
+            {
+                throw new BridgeException("copy.failed", $"copying process {tracee.Pid}", "its copy ended");
+            }
 
-            // The first to go when memory runs out.
-            File.WriteAllText($"/proc/{copy.Pid}/oom_score_adj", "1000");
+            copy = new FrozenCopy(Adopt(clone.Born), calls.RegistersOf(new InjectedCall(X64.ExitGroup)));
+            for (int i = 0; results is { } at && i < steps.Length - 1; i++)
+            {
+                Must(copy.thread, steps[i].Name, copy.Memory.Read<long>(at + (ulong)(i * 8)));
+            }
+
             calls.PutBackIn(copy.Memory);
             End(clone);
             clone = null;
+
+            // The first to go when memory runs out.
+            File.WriteAllText($"/proc/{copy.Pid}/oom_score_adj", "1000");
             long waited = calls.Next();
             return waited == child ? copy : throw new BridgeException("copy.failed", $"copying process {tracee.Pid}", $"it waited for {child} and got {waited}");
         }

@@ -183,6 +183,15 @@ internal sealed record PopGadgets(ulong Rax, ulong Rdi, ulong Rdx, int RdxForm)
     public void Load(List<ulong> words, ulong rax, ulong rdi, ulong rdx) =>
         words.AddRange(RdxForm == 0 ? (ReadOnlySpan<ulong>)[Rdi, rdi, Rdx, rdx, Rax, rax] : [Rdi, rdi, Rdx, rdx, 0, Rax, rax]);
 
+    /// <summary>Adds the words that make a call of three arguments and go on behind it; takes <see cref="Store"/>.</summary>
+    public void Call(List<ulong> words, InjectedCall call, ulong syscallReturn)
+    {
+        words.Add(Store!.Rsi);
+        words.Add(call.A1);
+        Load(words, (ulong)call.Number, call.A0, call.A2);
+        words.Add(syscallReturn);
+    }
+
     /// <summary>Whether they stand where they were found.</summary>
     public bool StillThere(TargetMemory memory) => Is(memory, Rax, X64.PopRaxReturn) && Is(memory, Rdi, X64.PopRdiReturn) && Is(memory, Rdx, X64.PopRdxReturns[RdxForm])
         && (Store is null || (Is(memory, Store.Rsi, X64.PopRsiReturn) && Is(memory, Store.Rax, X64.StoreRaxReturns[Store.Form])));

@@ -134,10 +134,7 @@ internal sealed partial class InjectedCalls
         foreach (Question question in questions)
         {
             InjectedCall call = question.Call(answer + 8);
-            words.Add(pops.Store!.Rsi);
-            words.Add(call.A1);
-            pops.Load(words, (ulong)call.Number, call.A0, call.A2);
-            words.Add(gadgets.SyscallReturn);
+            pops.Call(words, call, gadgets.SyscallReturn);
             pops.Keep(words, answer);
             answer += (ulong)question.Room;
         }
@@ -146,10 +143,7 @@ internal sealed partial class InjectedCalls
         pops.Keep(words, at + DoneAt);
 
         // ppoll(2) of nothing: unlike poll(2) it leaves the restart block alone.
-        words.Add(pops.Store!.Rsi);
-        words.Add(0);
-        pops.Load(words, X64.Ppoll, 0, at + TimeoutAt);
-        words.Add(gadgets.SyscallReturn);
+        pops.Call(words, new InjectedCall(X64.Ppoll, 0, 0, at + TimeoutAt), gadgets.SyscallReturn);
         return words;
     }
 

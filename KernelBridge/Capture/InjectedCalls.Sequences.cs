@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Machine;
 using Holdfast.KernelBridge.Ptrace;
@@ -91,6 +92,36 @@ internal sealed partial class InjectedCalls
 
         clone.RunToSyscallStop();
         return (long)PtraceCall.GetRegisters(clone.Tid).Rax;
+    }
+
+    /// <summary>
+    /// Lets a process that was cloned from this one go through several calls by itself, without a stop for each, as in <see cref="BeginToAnswer"/>; it only has to be let run. With the last
+    /// of them it must end.
+    /// </summary>
+    /// <param name="clone">The process, which stands.</param>
+    /// <param name="cloned">Its memory.</param>
+    /// <param name="calls">The calls, of three arguments at most.</param>
+    /// <returns>Where the results will be, 8 bytes each, in the order of the calls; null where this program lacks the instructions: then they have to be made one by one.</returns>
+    public ulong? PrepareElsewhere(Tracee clone, TargetMemory cloned, params ReadOnlySpan<InjectedCall> calls)
+    {
+        if (gadgets.Pops is not { Store: not null } pops)
+        {
+            return null;
+        }
+
+        ulong results = Reserve(calls.Length * 8);
+        List<ulong> words = [];
+        for (int i = 0; i < calls.Length; i++)
+        {
+            Require(calls[i]);
+            pops.Call(words, calls[i], gadgets.SyscallReturn);
+            pops.Keep(words, results + (ulong)(i * 8));
+        }
+
+        ulong row = Reserve(words.Count * 8);
+        cloned.Write(row, MemoryMarshal.AsBytes(CollectionsMarshal.AsSpan(words)));
+        PtraceCall.SetRegisters(clone.Tid, original with { OrigRax = ulong.MaxValue, Rip = words[0], Rsp = row + 8, R10 = 0, R8 = 0, R9 = 0 });
+        return results;
     }
 
     /// <summary>Puts back, in a copy of the process's memory, what these calls have changed so far.</summary>

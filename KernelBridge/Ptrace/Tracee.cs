@@ -254,6 +254,25 @@ internal sealed class Tracee
         return status;
     }
 
+    /// <summary>Runs until it has made a process or a thread under PTRACE_O_TRACECLONE, which is <see cref="Born"/> then.</summary>
+    /// <returns>False when it ended instead.</returns>
+    public bool RunToBirth()
+    {
+        for (Born = 0; Born == 0;)
+        {
+            int error = PtraceCall.Continue(Tid, Delivered());
+            WaitStatus status = error == 0 ? Wait() : throw ThreadGone();
+            if (status.Ended)
+            {
+                return false;
+            }
+
+            Note(status);
+        }
+
+        return true;
+    }
+
     /// <summary>Waits for the next stop of a thread that runs already.</summary>
     public WaitStatus Wait()
     {
