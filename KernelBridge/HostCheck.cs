@@ -37,6 +37,11 @@ internal static class HostCheck
         rows.Add(new CheckRow(
             "tracking of writes", obstacle is null ? CheckVerdict.Yes : CheckVerdict.Caveat,
             obstacle is null ? Capture.WriteTrackers.BySoftDirtyBits ? "soft-dirty bits" : "userfaultfd write protection and PAGEMAP_SCAN" : $"{obstacle}: every checkpoint reads all memory, and stores what differs"));
+        bool told = TaskIterator.Own is not null;
+        rows.Add(new CheckRow(
+            "bpf iterators", told ? CheckVerdict.Yes : CheckVerdict.Caveat,
+            told ? "the kernel tells of threads and areas of memory" : "this kernel, or these rights, do not allow them: threads are asked one by one, and stand longer",
+            told ? "" : "use Linux 6.1 or later as root, outside pid namespaces"));
         Refusal? lazy = UserFault.Check();
         rows.Add(new CheckRow("lazy restore", lazy is null ? CheckVerdict.Yes : CheckVerdict.Caveat, lazy?.Why ?? "memory can come on demand (userfaultfd)", lazy?.Remedy ?? ""));
         return rows;

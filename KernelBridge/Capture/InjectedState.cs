@@ -30,14 +30,17 @@ internal sealed unsafe class InjectedState : IProcessState
 
     private readonly int tid;
     private readonly InjectedCalls calls;
+    private readonly TaskIterator? iterator;
 
     /// <summary>Begins to ask; what needs no call in the thread is better done before the first answer is read.</summary>
     /// <param name="tid">As the host sees it.</param>
     /// <param name="calls">Calls in it.</param>
     /// <param name="stand">What ptrace has told of it.</param>
     /// <param name="first">It is the first of its process, and asked what belongs to that.</param>
-    public InjectedState(int tid, InjectedCalls calls, ThreadStand stand, bool first)
+    /// <param name="iterator">Tells of the process what the kernel knows; null where the thread is to be asked all.</param>
+    public InjectedState(int tid, InjectedCalls calls, ThreadStand stand, bool first, TaskIterator? iterator = null)
     {
+        this.iterator = iterator;
         this.tid = tid;
         this.calls = calls;
         Rseq = stand.Rseq;
@@ -97,6 +100,11 @@ internal sealed unsafe class InjectedState : IProcessState
 
     public IReadOnlyList<SignalActions.KernelAction> SignalActions(IReadOnlyList<int> signals)
     {
+        if (iterator?.Actions(tid) is { } known)
+        {
+            return [.. signals.Select(signal => known[signal - 1])];
+        }
+
         byte[]? all = calls.AskAll(X64.RtSigaction, signals, sizeof(SignalActions.KernelAction));
         return all is not null
             ? MemoryMarshal.Cast<byte, SignalActions.KernelAction>(all).ToArray()

@@ -103,7 +103,7 @@ internal sealed partial class ProcessCheckpoint
             corrected.Add(thread.Tid);
             try
             {
-                return new AskedThread(thread, calls, new InjectedState(thread.Tid, calls, thread.Stand, first: index == 0));
+                return new AskedThread(thread, calls, new InjectedState(thread.Tid, calls, thread.Stand, first: index == 0, application.AsksThreads ? null : TaskIterator.IfReady));
             }
             catch (BridgeException)
             {

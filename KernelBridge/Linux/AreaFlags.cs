@@ -56,7 +56,7 @@ internal sealed class AreaFlags
     /// <param name="maps">Its areas, as smaps has just said them.</param>
     public void Learn(int pid, IReadOnlyList<MemoryMap> maps)
     {
-        if (ProcSnapshot.Current is not null || !TaskIterator.IsReady || TaskIterator.Own?.Areas(pid) is not { } areas)
+        if (ProcSnapshot.Current is not null || TaskIterator.IfReady?.Areas(pid) is not { } areas)
         {
             return;
         }

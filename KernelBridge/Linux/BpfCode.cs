@@ -80,6 +80,29 @@ internal sealed class BpfCode
         Add(CallFunction, number: BPF_FUNC_probe_read_kernel);
     }
 
+    /// <summary>The record is a block of memory, larger than the stack of a program: it is written piece by piece.</summary>
+    /// <param name="from">The register that points to the structure in which it lies.</param>
+    /// <param name="offset">Where.</param>
+    /// <param name="size">Bytes, a multiple of the length that was given for the record: that is a piece.</param>
+    /// <param name="file">As for <see cref="Finish"/>.</param>
+    public void CopyBlock(int from, int offset, int size, int file)
+    {
+        stored = length;
+        for (int done = 0; done < size; done += length)
+        {
+            Add(Move, 1, Stack);
+            Add(AddNumber, 1, number: -length);
+            Add(MoveNumber, 2, number: length);
+            Add(Move, 3, from);
+            Add(AddNumber, 3, number: offset + done);
+            Add(CallFunction, number: BPF_FUNC_probe_read_kernel);
+            if (done + length < size)
+            {
+                Write(file);
+            }
+        }
+    }
+
     /// <summary>Ends it: all fields are written.</summary>
     /// <param name="file">Where the pointer to the file lies in <c>struct bpf_iter_meta</c>, which comes first in what the kernel hands over.</param>
     public byte[] Finish(int file)
@@ -89,15 +112,20 @@ internal sealed class BpfCode
             throw new InvalidOperationException($"A record of {stored} bytes, not of {length}.");
         }
 
+        Write(file);
+        Add(MoveNumber, 0);
+        Add(Exit);
+        return [.. code];
+    }
+
+    private void Write(int file)
+    {
         Load(1, Context, 0);
         Load(1, 1, file);
         Add(Move, 2, Stack);
         Add(AddNumber, 2, number: -length);
         Add(MoveNumber, 3, number: length);
         Add(CallFunction, number: BPF_FUNC_seq_write);
-        Add(MoveNumber, 0);
-        Add(Exit);
-        return [.. code];
     }
 
     // struct bpf_insn: operation, two registers, offset, number.

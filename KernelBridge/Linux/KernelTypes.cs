@@ -46,21 +46,29 @@ internal sealed unsafe class KernelTypes : IDisposable
         }
 
         places = (int*)NativeMemory.Alloc((nuint)((end - first) / TypeLength) + 2, sizeof(int));
-        count = 1;
-        (byte[][] structureNames, byte[][] functionNames) = (Ascii(ofStructures), Ascii(ofFunctions));
-        for (int at = first; at <= end - TypeLength; at += Length(at))
+        try
         {
-            switch (Info(at).Kind)
+            (byte[][] structureNames, byte[][] functionNames) = (Ascii(ofStructures), Ascii(ofFunctions));
+            count = 1;
+            for (int at = first; at <= end - TypeLength; at += Length(at))
             {
-                case Struct when Array.FindIndex(structureNames, name => IsNamed(at, name)) is >= 0 and var wanted:
-                    structures[ofStructures[wanted]] = at;
-                    break;
-                case Function when Array.FindIndex(functionNames, name => IsNamed(at, name)) is >= 0 and var wanted:
-                    functions[ofFunctions[wanted]] = count;
-                    break;
-            }
+                switch (Info(at).Kind)
+                {
+                    case Struct when Array.FindIndex(structureNames, name => IsNamed(at, name)) is >= 0 and var wanted:
+                        structures[ofStructures[wanted]] = at;
+                        break;
+                    case Function when Array.FindIndex(functionNames, name => IsNamed(at, name)) is >= 0 and var wanted:
+                        functions[ofFunctions[wanted]] = count;
+                        break;
+                }
 
-            places[count++] = at;
+                places[count++] = at;
+            }
+        }
+        catch
+        {
+            NativeMemory.Free(places);
+            throw;
         }
 
         static byte[][] Ascii(string[] names) => [.. names.Select(Encoding.ASCII.GetBytes)];

@@ -1,10 +1,11 @@
 using System.Runtime.InteropServices;
+using Holdfast.KernelBridge.Resources;
 using Holdfast.KernelBridge.Spaces;
 
 namespace Holdfast.KernelBridge.Linux;
 
 /// <summary>
-/// What the kernel knows of the threads of a process, or of the areas of its memory, all in one read(2), without a call inside any of them and without a look at their pages: by
+/// What the kernel knows of the threads of a process, of the areas of its memory, or of what it does on signals, all in one read(2), without a call inside any of them and without a look at their pages: by
 /// programs of bpf(2), made here for the structures of the running kernel (<see cref="KernelTypes"/>), that only read.
 /// </summary>
 internal sealed class TaskIterator
@@ -18,18 +19,22 @@ internal sealed class TaskIterator
     /// <summary>sizeof(struct upid).</summary>
     private const int NumberLength = 16;
 
+    /// <summary>_NSIG.</summary>
+    private const int Signals = 64;
+
     private static readonly Lazy<TaskIterator?> own = new(TryMake);
 
     private readonly BpfIterator tasks;
     private readonly BpfIterator? areas;
+    private readonly BpfIterator? actions;
 
-    private TaskIterator(BpfIterator tasks, BpfIterator? areas) => (this.tasks, this.areas) = (tasks, areas);
+    private TaskIterator(BpfIterator tasks, BpfIterator? areas, BpfIterator? actions) => (this.tasks, this.areas, this.actions) = (tasks, areas, actions);
 
     /// <summary>That of this process; null where the kernel or the rights of this process do not allow it (CAP_BPF and CAP_PERFMON, and kernel lockdown).</summary>
     public static TaskIterator? Own => own.Value;
 
-    /// <summary>It has been asked for before, so that it costs nothing to ask for it again.</summary>
-    public static bool IsReady => own.IsValueCreated;
+    /// <summary>The same where it has been asked for before, so that it costs nothing to ask for it again; else null.</summary>
+    public static TaskIterator? IfReady => own.IsValueCreated ? Own : null;
 
     /// <summary>Asks for the threads of a process.</summary>
     /// <param name="pid">The process.</param>
@@ -54,10 +59,15 @@ internal sealed class TaskIterator
     /// <param name="pid">The process.</param>
     public List<AreaRecord>? Areas(int pid) => areas?.Run<AreaRecord>(pid, all: false);
 
+    /// <summary>Asks what a process does on signals.</summary>
+    /// <param name="pid">The process.</param>
+    /// <returns>64 times what <c>struct sigaction</c> of the kernel has, from signal 1 on; null where the kernel does not tell.</returns>
+    public List<SignalActions.KernelAction>? Actions(int pid) => actions?.Run<SignalActions.KernelAction>(pid, all: false) is { Count: Signals } all ? all : null;
+
     private static TaskIterator? TryMake()
     {
         if (!Authority.Own.IsOfHost || ProcFs.TryLink("/proc/self/ns/pid") != FirstPidNamespace
-            || KernelTypes.TryRead(["task_struct", "seccomp", "sigpending", "list_head", "cred", "pid", "vm_area_struct", "bpf_iter_meta"], [OverTasks, OverAreas]) is not { } types)
+            || KernelTypes.TryRead(["task_struct", "seccomp", "sigpending", "list_head", "cred", "pid", "vm_area_struct", "sighand_struct", "bpf_iter_meta"], [OverTasks, OverAreas]) is not { } types)
         {
             return null;
         }
@@ -67,7 +77,7 @@ internal sealed class TaskIterator
             try
             {
                 return types.Offset("bpf_iter_meta", "seq") is { } file && Load(types, OverTasks, TaskCode(types), file) is { } tasks
-                    && new TaskIterator(tasks, Load(types, OverAreas, AreaCode(types), file)) is var made && made.Threads(Environment.ProcessId)?.ContainsKey(Environment.ProcessId) == true
+                    && new TaskIterator(tasks, Load(types, OverAreas, AreaCode(types), file), Load(types, OverTasks, ActionCode(types, file), file)) is var made && made.Threads(Environment.ProcessId)?.ContainsKey(Environment.ProcessId) == true
                     ? made
                     : null;
             }
@@ -151,6 +161,21 @@ internal sealed class TaskIterator
         }
 
         CopyPolicy(code, types.Offset("vm_area_struct", "vm_policy"));
+        return code;
+    }
+
+    /// <summary>What copies the <c>struct k_sigaction</c> of all signals, which for user space is <c>struct sigaction</c>; null where the kernel lacks something.</summary>
+    private static unsafe BpfCode? ActionCode(KernelTypes types, int file)
+    {
+        if (types.Offset("task_struct", "sighand") is not { } handlers || types.Offset("sighand_struct", "action") is not { } actions)
+        {
+            return null;
+        }
+
+        // struct bpf_iter__task: meta, task.
+        BpfCode code = new(8 * sizeof(SignalActions.KernelAction), 8);
+        code.Load(BpfCode.Kept, BpfCode.Thing, handlers);
+        code.CopyBlock(BpfCode.Kept, actions, Signals * sizeof(SignalActions.KernelAction), file);
         return code;
     }
 

@@ -48,6 +48,12 @@ public sealed class TaskIteratorTests(ITestOutputHelper output) : IDisposable
         for i in range(12): threading.Thread(target=body, args=(i,), daemon=True).start()
         barrier.wait()
         open(out + '/told', 'w').write('\n'.join(told.values()))
+        import signal
+        signal.signal(signal.SIGUSR1, lambda *a: None); signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.siginterrupt(signal.SIGUSR1, False)
+        def action(number):
+            words = (ctypes.c_ulong * 4)(); libc.syscall(13, number, None, words, 8); return ' '.join(str(word) for word in words)
+        must(libc.syscall(13, 17, (ctypes.c_ulong * 4)(0, 2, 0, 1 << 40), None, 8))
+        open(out + '/actions', 'w').write('\n'.join(action(number) for number in range(1, 65)))
         open(out + '/ready', 'w')
         time.sleep(1000)
         """;
@@ -109,6 +115,9 @@ public sealed class TaskIteratorTests(ITestOutputHelper output) : IDisposable
             }
 
             Assert.Single(children);
+            Assert.Equal(
+                File.ReadAllLines(bench.PathOf("actions")),
+                iterator.Actions(pid)!.Select(action => string.Create(CultureInfo.InvariantCulture, $"{action.Handler} {action.Flags} {action.Restorer} {action.Mask}")));
         }
         finally
         {
