@@ -7,6 +7,9 @@ internal sealed unsafe class BpfIterator
 {
     private const int SysBpf = 321, BPF_PROG_LOAD = 5, BPF_LINK_CREATE = 28, BPF_ITER_CREATE = 33, BPF_PROG_TYPE_TRACING = 26, BPF_TRACE_ITER = 28;
 
+    /// <summary>More records than there can be: PID_MAX_LIMIT, and far more areas than vm.max_map_count is ever set to.</summary>
+    private const int Most = 1 << 22;
+
     private readonly int program;
 
     private BpfIterator(int program) => this.program = program;
@@ -39,8 +42,12 @@ internal sealed unsafe class BpfIterator
     /// <summary>Runs it.</summary>
     /// <param name="pid">The process.</param>
     /// <param name="all">For all of its threads; else for the first.</param>
+    /// <param name="follows">
+    /// Whether a record may come behind another, as one that was not there yet. Over the areas of one thread a kernel (seen with 6.18) never ends where they do not fit into one read: it
+    /// gives what the last read gave, again and again.
+    /// </param>
     /// <returns>The records that it wrote; null where the kernel does not do that: for one process alone it does since 6.1.</returns>
-    public List<T>? Run<T>(int pid, bool all)
+    public List<T>? Run<T>(int pid, bool all, Func<T, T, bool> follows)
         where T : unmanaged
     {
         // union bpf_iter_link_info: tid, pid, pid_fd.
@@ -79,7 +86,17 @@ internal sealed unsafe class BpfIterator
 
                     have += (int)count;
                     ReadOnlySpan<T> records = MemoryMarshal.Cast<byte, T>(buffer.AsSpan(0, have));
+                    if (found.Count > 0 && records.Length > 0 && !follows(found[^1], records[0]))
+                    {
+                        break;
+                    }
+
                     found.AddRange(records);
+                    if (found.Count > Most)
+                    {
+                        return null;
+                    }
+
                     int used = records.Length * sizeof(T);
                     buffer.AsSpan(used, have - used).CopyTo(buffer);
                     have -= used;

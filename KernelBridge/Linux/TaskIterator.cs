@@ -41,7 +41,7 @@ internal sealed class TaskIterator
     /// <returns>What is known of each, by its number; null where the kernel does not tell. Of a process that runs, threads may be missing.</returns>
     public IReadOnlyDictionary<int, TaskRecord>? Threads(int pid)
     {
-        if (tasks.Run<TaskRecord>(pid, all: true) is not { } records)
+        if (tasks.Run<TaskRecord>(pid, all: true, (_, next) => next.Tid != (ulong)pid) is not { } records)
         {
             return null;
         }
@@ -57,12 +57,12 @@ internal sealed class TaskIterator
 
     /// <summary>Asks for the areas of its memory, in order of their addresses; null where the kernel does not tell.</summary>
     /// <param name="pid">The process.</param>
-    public List<AreaRecord>? Areas(int pid) => areas?.Run<AreaRecord>(pid, all: false);
+    public List<AreaRecord>? Areas(int pid) => areas?.Run<AreaRecord>(pid, all: false, (before, next) => next.Start >= before.End);
 
     /// <summary>Asks what a process does on signals.</summary>
     /// <param name="pid">The process.</param>
     /// <returns>64 times what <c>struct sigaction</c> of the kernel has, from signal 1 on; null where the kernel does not tell.</returns>
-    public List<SignalActions.KernelAction>? Actions(int pid) => actions?.Run<SignalActions.KernelAction>(pid, all: false) is { Count: Signals } all ? all : null;
+    public List<SignalActions.KernelAction>? Actions(int pid) => actions?.Run<SignalActions.KernelAction>(pid, all: false, (_, _) => true) is { Count: Signals } all ? all : null;
 
     private static TaskIterator? TryMake()
     {

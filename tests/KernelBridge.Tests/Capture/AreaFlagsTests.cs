@@ -36,6 +36,8 @@ public sealed class AreaFlagsTests(ITestOutputHelper output) : IDisposable
 
     [Theory]
     [InlineData("advise(first, 1)", true)]
+    // More than come in one read.
+    [InlineData("for i in range(3000): assert libc.mmap(0x200000000000 + i * 8192, 4096, 3, 0x100022, -1, 0) > 0", true)]
     [InlineData("advise(first, 16, 1, 12, 10); locked = area(1, 10, 16, 15); assert libc.mlock(ctypes.c_void_p(locked), 8192) == 0", false)]
     public void What_bits_have_meant_they_mean_again(string change, bool isKnown)
     {

@@ -149,5 +149,30 @@ public sealed class TaskIteratorTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public void All_of_many_threads_are_told_of()
+    {
+        if (TaskIterator.Own is null || WatchedProgram.TryStart(
+            bench, output,
+            """
+            import sys, threading, time
+            threading.stack_size(65536)
+            for i in range(700): threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+            open(sys.argv[1] + '/ready', 'w')
+            time.sleep(1000)
+            """) is not { } program)
+        {
+            output.WriteLine("skipped: this kernel, or these rights, do not allow it");
+            return;
+        }
+
+        using (program)
+        {
+            List<int> threads = ProcFs.Threads(program.Pid);
+            Assert.Equal(701, threads.Count);
+            Assert.Equal(threads.Order(), TaskIterator.Own.Threads(program.Pid)!.Keys.Order());
+        }
+    }
+
+    [Fact]
     public void A_process_that_is_not_there_has_no_threads() => Assert.Empty(TaskIterator.Own?.Threads(int.MaxValue) ?? new Dictionary<int, TaskRecord>());
 }
