@@ -21,6 +21,10 @@ internal static class Checkpoints
     public static Measured Measure(IKernelBridge bridge, ApplicationTarget target, string name)
     {
         (long Bytes, TimeSpan Freeze) taken = default;
+
+        // What the one before has left is not this one's to collect.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
         long start = Stopwatch.GetTimestamp();
         KernelCounts counts = KernelCounts.Of(() => taken = Take(bridge, target));
         double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
