@@ -23,7 +23,7 @@ internal sealed class AreaFlags
     /// </returns>
     public List<MemoryMap>? TryRead(int pid)
     {
-        if (known.IsEmpty || ProcSnapshot.Current is not null || TaskIterator.Own?.Areas(pid) is not { } areas)
+        if (known.IsEmpty || ProcSnapshot.Current is not null || TaskIterator.IfReady?.Areas(pid) is not { } areas)
         {
             return null;
         }

@@ -11,7 +11,7 @@ internal sealed unsafe class KernelTypes : IDisposable
 {
     private const string Path = "/sys/kernel/btf/vmlinux";
 
-    private const int Magic = 0xeb9f, HeaderLength = 24, TypeLength = 12, MemberLength = 12;
+    private const int Magic = 0xeb9f, TypeLength = 12, MemberLength = 12;
 
     /// <summary>BTF_KIND_….</summary>
     private const int Int = 1, ArrayOf = 3, Struct = 4, Union = 5, Enum = 6, Function = 12, FunctionPrototype = 13, Variable = 14, DataSection = 15, DeclarationTag = 17, Enum64 = 19;

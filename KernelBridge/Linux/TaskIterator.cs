@@ -98,16 +98,16 @@ internal sealed class TaskIterator
         // struct bpf_iter__task: meta, task.
         BpfCode code = new(sizeof(TaskRecord), 8);
         code.Store(BpfCode.Thing);
-        (string Name, string? Within, bool Half)[] fields =
+        (string Name, (string Structure, string Name)? Within, bool Half)[] fields =
         [
             ("pid", null, true), ("sas_ss_sp", null, false), ("sas_ss_size", null, false), ("sas_ss_flags", null, true), ("clear_child_tid", null, false),
             ("pdeath_signal", null, true), ("timer_slack_ns", null, false), ("robust_list", null, false), ("nsproxy", null, false), ("fs", null, false), ("files", null, false),
-            ("real_cred", null, false), ("atomic_flags", null, false), ("seccomp", "mode", true), ("pending", "signal", false), ("blocked", null, false), ("children", "next", false),
+            ("real_cred", null, false), ("atomic_flags", null, false), ("seccomp", ("seccomp", "mode"), true), ("pending", ("sigpending", "signal"), false), ("blocked", null, false),
+            ("children", ("list_head", "next"), false),
         ];
-        foreach ((string name, string? within, bool half) in fields)
+        foreach ((string name, (string Structure, string Name)? within, bool half) in fields)
         {
-            string structure = name switch { "pending" => "sigpending", "children" => "list_head", _ => name };
-            if (types.Offset("task_struct", name) is not { } offset || (within is null ? 0 : types.Offset(structure, within)) is not { } further)
+            if (types.Offset("task_struct", name) is not { } offset || (within is { } inner ? types.Offset(inner.Structure, inner.Name) : 0) is not { } further)
             {
                 return null;
             }
