@@ -96,6 +96,9 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
         new DeviceCheckpoint(target, holdUpTo);
 
     /// <inheritdoc/>
+    public IDisposable? KeepProcessorsAwake(TimeSpan most) => ptrace.KeepProcessorsAwake(most);
+
+    /// <inheritdoc/>
     public long PrivateMemory(ApplicationTarget target) => ptrace.PrivateMemory(target);
 
     /// <inheritdoc/>

@@ -28,6 +28,9 @@ public sealed class ChosenBridge(PtraceBridge ptrace, CharDeviceBridge device) :
         tracking != WriteTracking.Off || WhyNot(target) is not null ? ptrace.BeginCheckpoint(target, tracking) : device.BeginCheckpoint(target);
 
     /// <inheritdoc/>
+    public IDisposable? KeepProcessorsAwake(TimeSpan most) => ptrace.KeepProcessorsAwake(most);
+
+    /// <inheritdoc/>
     public long PrivateMemory(ApplicationTarget target) => ptrace.PrivateMemory(target);
 
     /// <inheritdoc/>

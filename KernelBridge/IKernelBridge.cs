@@ -35,6 +35,14 @@ public interface IKernelBridge
     /// <param name="tracking">Whether writes to memory are tracked from this checkpoint on, and what an earlier one began is used.</param>
     ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off);
 
+    /// <summary>
+    /// Keeps the processors of this host from halting while they wait, which is what a checkpoint and a restore are made of. All other programs of the host
+    /// pay for it with power: for moments only.
+    /// </summary>
+    /// <param name="most">It ends by itself after this time.</param>
+    /// <returns>What ends it before, on any thread; null where nothing can be done about it.</returns>
+    IDisposable? KeepProcessorsAwake(TimeSpan most) => null;
+
     /// <summary>Private memory of all of a running application's processes at this moment, in bytes; 0 where that is not known.</summary>
     long PrivateMemory(ApplicationTarget target) => 0;
 

@@ -20,6 +20,9 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     private readonly WriteTrackers trackers = new();
     private readonly AreaFlags flags = new();
 
+    /// <summary>Whether <see cref="KeepProcessorsAwake"/> is to do so.</summary>
+    public bool LetsProcessorsSleep { get; init; }
+
     /// <summary>All threads are asked themselves, even where the kernel would tell of them.</summary>
     internal bool AsksThreads { get; init; }
 
@@ -57,6 +60,9 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
 
     /// <inheritdoc/>
     public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) => new PtraceCheckpoint(target, holdUpTo, trackers, flags, tracking) { AsksThreads = AsksThreads };
+
+    /// <inheritdoc/>
+    public IDisposable? KeepProcessorsAwake(TimeSpan most) => LetsProcessorsSleep ? null : CpuLatency.Hold(most);
 
     /// <inheritdoc/>
     public long PrivateMemory(ApplicationTarget target) =>

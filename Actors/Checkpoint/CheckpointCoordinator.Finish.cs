@@ -200,6 +200,7 @@ internal sealed partial class CheckpointCoordinator
 
     private State<CheckpointPhase, CheckpointData> Answer(CheckpointData data)
     {
+        KeepAwake(TimeSpan.Zero);
         Context.Parent.Tell(data.Failure is null && data.Receipt is not null
             ? new CheckpointTaken(data.Receipt, data.Processes.Count, data.Threads, data.FreezeTime, Elapsed, data.Pages) { Warning = data.Warning, Gathered = data.Gathered, ConnectionsKept = data.ConnectionsKept }
             : new CheckpointFailed(data.Failure ?? new OperationFailure(StateName.ToString(), OperationFailure.InternalCode, "the checkpoint ended without an outcome")));

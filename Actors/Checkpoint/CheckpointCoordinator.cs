@@ -21,6 +21,11 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     // Half of those who look at a process wait for what it answers. All at once, hundreds of them would keep each other from the processors, and the processes from answering.
     private static readonly int atOnce = 4 * Environment.ProcessorCount;
 
+    // What a small checkpoint takes in all; of a longer one, the freeze is what processors are kept awake for, unless it is long itself.
+    private static readonly TimeSpan awakeInAll = TimeSpan.FromMilliseconds(100);
+
+    private static readonly TimeSpan awakeInFreeze = TimeSpan.FromSeconds(1);
+
     private static readonly TimeSpan holdLonger = TimeSpan.FromSeconds(5);
 
     private readonly CheckpointRequest _request;
@@ -33,6 +38,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     private int _processNumber;
     private TimeSpan _quiesceBegan;
     private CollectionPause? _pause;
+    private IDisposable? _awake;
 
     public CheckpointCoordinator(CheckpointRequest request)
     {
@@ -66,6 +72,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     protected override void PreStart()
     {
         base.PreStart();
+        KeepAwake(awakeInAll);
         Context.System.EventStream.Publish(new CheckpointProgress(CheckpointPhase.Prepare, 0, TimeSpan.Zero));
         SetTimer("phase", new PhaseTimedOut(CheckpointPhase.Prepare), _settings.Deadline(CheckpointPhase.Prepare));
         SetTimer("limit", new CheckpointTimedOut(), Limit);
@@ -85,6 +92,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         // Reached with all children gone. Only a crash of this actor leaves a writer here: Finish takes it out of the data.
         _calledOff.Cancel();
         EndPause();
+        _awake?.Dispose();
         StateData.Writer?.Dispose();
         StateData.Rendezvous?.Dispose();
         base.PostStop();
@@ -115,11 +123,13 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         if (phase == CheckpointPhase.Quiesce)
         {
             _pause ??= CollectionPause.Begin(data.Processes.Count);
+            KeepAwake(awakeInFreeze);
             _quiesceBegan = Elapsed;
         }
         else if (phase is not (CheckpointPhase.Locate or CheckpointPhase.Capture or CheckpointPhase.Release))
         {
             EndPause();
+            KeepAwake(awakeInAll - Elapsed);
         }
 
         Context.System.EventStream.Publish(new CheckpointProgress(phase, _sink.BytesWritten, Elapsed));
@@ -148,6 +158,12 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     {
         _pause?.Dispose();
         _pause = null;
+    }
+
+    private void KeepAwake(TimeSpan most)
+    {
+        _awake?.Dispose();
+        _awake = most > TimeSpan.Zero ? _request.Bridge.KeepProcessorsAwake(most) : null;
     }
 
     private CheckpointData AskAll(object message, CheckpointData data)

@@ -37,11 +37,15 @@ internal sealed record RestoreOrder(
 /// </summary>
 internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
 {
+    // What a restore without much memory takes.
+    private static readonly TimeSpan awakeFor = TimeSpan.FromSeconds(1);
+
     private readonly RestoreOrder _order;
     private readonly CountingSource _source;
     private readonly CancellationTokenSource _volumes = new();
     private readonly long _started;
     private IActorRef _thread = ActorRefs.Nobody;
+    private IDisposable? _awake;
 
     public RestoreCoordinator(RestoreOrder order)
     {
@@ -64,12 +68,20 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
     protected override void PreStart()
     {
         base.PreStart();
+        _awake = _order.Bridge.KeepProcessorsAwake(awakeFor);
         RestoreRequest request = _order.Request with { Pages = _source };
         IKernelBridge bridge = _order.Bridge;
         Action putBack = () => _order.PutVolumesBack!(_volumes.Token);
         _thread = Context.Watch(Context.ActorOf(
             ActorProps.Of(() => new RestoreThread(() => bridge.BeginRestore(request), putBack)).WithDispatcher(ActorProps.PinnedDispatcher), "thread"));
         Ask(RestoreStep.Check);
+    }
+
+    protected override void PostStop()
+    {
+        // Here after a crash of this actor only.
+        _awake?.Dispose();
+        base.PostStop();
     }
 
     /// <summary>A crash of the thread removes what was built and is reported; nothing is tried twice.</summary>
@@ -178,6 +190,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
 
     private State<RestoreStep, RestoreData> Answer(RestoreData data)
     {
+        _awake?.Dispose();
         Context.Parent.Tell(data.Application is not null && data.Failure is null
             ? new ApplicationRestored(
                 data.Application, new RestoreReport(data.Processes, data.Threads, data.ResumeTime, Elapsed, _source.BytesRead) { ConnectionsKept = data.ConnectionsKept })

@@ -16,6 +16,9 @@ internal sealed record HoldfastSettings
     /// <summary>Private memory of a process, in bytes, up to which it is held by the supervisor instead of copied, when it goes on.</summary>
     public required long HoldUpTo { get; init; }
 
+    /// <summary>Whether processors are kept from halting for the moments of a checkpoint or a restore.</summary>
+    public required bool KeepProcessorsAwake { get; init; }
+
     /// <summary>The bridge to the kernel.</summary>
     public required BridgeChoice Bridge { get; init; }
 
@@ -114,12 +117,7 @@ internal sealed record HoldfastSettings
                 ProgressInterval = Time(checkpoint, "holdfast.checkpoint", "progress-interval"),
                 Deadlines = Deadlines<CheckpointPhase>(config, "holdfast.checkpoint.deadlines", CheckpointPhase.End, CheckpointPhase.Finish),
             },
-            Intercept = config.GetString("holdfast.intercept.enabled") switch
-            {
-                "on" => true,
-                "off" => false,
-                var other => throw Wrong($"holdfast.intercept.enabled is '{other}': on or off is expected"),
-            },
+            Intercept = OnOrOff(config, "holdfast.intercept.enabled"),
             Bridge = config.GetString("holdfast.bridge") switch
             {
                 "auto" => BridgeChoice.Auto,
@@ -127,6 +125,7 @@ internal sealed record HoldfastSettings
                 "device" => BridgeChoice.Device,
                 var other => throw Wrong($"holdfast.bridge is '{other}': auto, ptrace and device are possible"),
             },
+            KeepProcessorsAwake = OnOrOff(config, "holdfast.keep-processors-awake"),
             HoldUpTo = StorageSettings.Bytes(checkpoint, "holdfast.checkpoint", "hold-up-to"),
             Restores = new RestoreSettings { Deadlines = Deadlines<RestoreStep>(config, "holdfast.restore.deadlines", RestoreStep.Finish) },
             LoadingRate = config.GetString("holdfast.restore.loading-rate") == "unlimited" ? null : Math.Max(1, StorageSettings.Bytes(config.GetConfig("holdfast.restore"), "holdfast.restore", "loading-rate")),
@@ -180,6 +179,13 @@ internal sealed record HoldfastSettings
             ? time
             : throw Wrong($"{path}.{key} is {config.GetString(key)}: it must be above 0 and at most 40 days");
     }
+
+    private static bool OnOrOff(Config config, string key) => config.GetString(key) switch
+    {
+        "on" => true,
+        "off" => false,
+        var other => throw Wrong($"{key} is '{other}': on or off is expected"),
+    };
 
     private static int Integer(Config config, string path, string key, int least, int most) =>
         int.TryParse(config.GetString(key), out int value) && value >= least && value <= most

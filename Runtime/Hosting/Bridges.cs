@@ -8,7 +8,7 @@ internal static class Bridges
 {
     public static IKernelBridge Create(HoldfastSettings settings)
     {
-        PtraceBridge ptrace = new(settings.HoldUpTo);
+        PtraceBridge ptrace = new(settings.HoldUpTo) { LetsProcessorsSleep = !settings.KeepProcessorsAwake };
         CharDeviceBridge device = new(ptrace, settings.HoldUpTo);
         return settings.Bridge switch
         {

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Akka.Actor;
 using Holdfast.Actors.Checkpoint;
 using Holdfast.KernelBridge;
@@ -34,6 +35,20 @@ public sealed class CheckpointTests
 
         List<string> calls = [.. harness.Bridge.Calls];
         Assert.True(calls.FindLastIndex(c => c.StartsWith("Pump")) < calls.FindIndex(c => c.StartsWith("Resume")));
+    }
+
+    [Fact]
+    public async Task Processors_are_kept_awake_from_the_first_stop_to_the_last_resume()
+    {
+        ConcurrentBag<(string Call, int Awake)> seen = [];
+        await using Harness harness = await new Harness(new FakeBridge(1, 2), CaptureMode.FrozenCopy).StartedAsync();
+        harness.Bridge.Before = (call, _) => seen.Add((call, harness.Bridge.Awake));
+
+        await harness.AskAsync<CheckpointTaken>(new TakeCheckpoint());
+
+        Assert.All(seen.Where(s => s.Call is "Freeze" or "Stop" or "Locate" or "CaptureState" or "KeepMemory" or "Resume"), s => Assert.Equal(1, s.Awake));
+        Assert.Contains(seen, s => s.Call == "Resume");
+        harness.AssertEverythingLetGo();
     }
 
     [Fact]

@@ -10,6 +10,7 @@ internal sealed class FakeBridge : IKernelBridge
     private readonly ConcurrentDictionary<int, FakeProcess> _processes = new();
     private readonly ConcurrentQueue<string> _calls = new();
     private int _pumping;
+    private int _awake;
 
     public FakeBridge(params int[] pids)
     {
@@ -36,6 +37,9 @@ internal sealed class FakeBridge : IKernelBridge
     public int MostPumpsAtOnce { get; private set; }
 
     public int OpenCheckpoints { get; set; }
+
+    /// <summary>How many keep the processors awake now.</summary>
+    public int Awake => Volatile.Read(ref _awake);
 
     public FakeApplication Application { get; } = new();
 
@@ -99,6 +103,12 @@ internal sealed class FakeBridge : IKernelBridge
         return new Checkpoint(this);
     }
 
+    public IDisposable? KeepProcessorsAwake(TimeSpan most)
+    {
+        Interlocked.Increment(ref _awake);
+        return new Wakefulness(this);
+    }
+
     /// <summary>What <see cref="PrivateMemory"/> says.</summary>
     public long Memory { get; set; } = 1000;
 
@@ -117,6 +127,19 @@ internal sealed class FakeBridge : IKernelBridge
     public static T Opaque<T>() => (T)RuntimeHelpers.GetUninitializedObject(typeof(T));
 
     private static BridgeException Gone(int pid) => new("process.gone", $"process {pid}", "it has ended");
+
+    private sealed class Wakefulness(FakeBridge bridge) : IDisposable
+    {
+        private int _ended;
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _ended, 1) == 0)
+            {
+                Interlocked.Decrement(ref bridge._awake);
+            }
+        }
+    }
 
     private sealed class Checkpoint(FakeBridge bridge) : ICheckpoint
     {

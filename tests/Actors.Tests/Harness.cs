@@ -90,6 +90,7 @@ internal sealed class Harness : IApplicationHost, IAsyncDisposable
         Assert.Empty(Bridge.Violations);
         Assert.False(Bridge.Frozen);
         Assert.Equal(0, Bridge.OpenCheckpoints);
+        Assert.Equal(0, Bridge.Awake);
         Assert.Equal(0, Store.Open);
         Assert.All(Bridge.Processes, p =>
         {

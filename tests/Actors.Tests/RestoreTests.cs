@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Akka.Actor;
 using Holdfast.Actors.Restore;
 using Holdfast.Actors.Supervision;
@@ -20,10 +21,15 @@ public sealed class RestoreTests
     [Fact]
     public async Task A_restore_takes_every_step_in_order_on_one_thread()
     {
-        await using Harness harness = new(new FakeBridge());
+        FakeBridge bridge = new();
+        ConcurrentBag<int> awake = [];
+        bridge.Before = (_, _) => awake.Add(bridge.Awake);
+        await using Harness harness = new(bridge);
 
         ApplicationStarted started = await harness.AskAsync<ApplicationStarted>(Order);
 
+        Assert.Equal(1, Assert.Single(awake.Distinct()));
+        Assert.Equal(0, bridge.Awake);
         FakeRestore restore = harness.Bridge.Restore!;
         Assert.Equal(StepsOfTheBridge, restore.Steps);
         Assert.True(restore.OneThread);

@@ -82,9 +82,10 @@ public sealed class UnitTests : IDisposable
     [Fact]
     public void What_is_configured_goes_before_the_default_and_leaves_the_others()
     {
-        HoldfastSettings settings = HoldfastSettings.From("holdfast.checkpoint { parallel-pumps = 7, deadlines.drain = 90s }", "test");
+        HoldfastSettings settings = HoldfastSettings.From("holdfast { keep-processors-awake = off, checkpoint { parallel-pumps = 7, deadlines.drain = 90s } }", "test");
 
         Assert.Equal(7, settings.Checkpoints.ParallelPumps);
+        Assert.False(settings.KeepProcessorsAwake);
         Assert.Equal(TimeSpan.FromSeconds(90), settings.Checkpoints.Deadline(CheckpointPhase.Drain));
         Assert.Equal(TimeSpan.FromSeconds(10), settings.Checkpoints.Deadline(CheckpointPhase.Prepare));
     }
