@@ -99,6 +99,9 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
     public IDisposable? KeepProcessorsAwake(TimeSpan most) => ptrace.KeepProcessorsAwake(most);
 
     /// <inheritdoc/>
+    public void MakePresent(nint start, long length) => ptrace.MakePresent(start, length);
+
+    /// <inheritdoc/>
     public long PrivateMemory(ApplicationTarget target) => ptrace.PrivateMemory(target);
 
     /// <inheritdoc/>

@@ -31,6 +31,9 @@ public sealed class ChosenBridge(PtraceBridge ptrace, CharDeviceBridge device) :
     public IDisposable? KeepProcessorsAwake(TimeSpan most) => ptrace.KeepProcessorsAwake(most);
 
     /// <inheritdoc/>
+    public void MakePresent(nint start, long length) => ptrace.MakePresent(start, length);
+
+    /// <inheritdoc/>
     public long PrivateMemory(ApplicationTarget target) => ptrace.PrivateMemory(target);
 
     /// <inheritdoc/>

@@ -43,6 +43,13 @@ public interface IKernelBridge
     /// <returns>What ends it before, on any thread; null where nothing can be done about it.</returns>
     IDisposable? KeepProcessorsAwake(TimeSpan most) => null;
 
+    /// <summary>Has the kernel put memory behind addresses of this process that are about to be written to, so that nobody waits for it then. What cannot be is left as it is.</summary>
+    /// <param name="start">The first address.</param>
+    /// <param name="length">Bytes.</param>
+    void MakePresent(nint start, long length)
+    {
+    }
+
     /// <summary>Private memory of all of a running application's processes at this moment, in bytes; 0 where that is not known.</summary>
     long PrivateMemory(ApplicationTarget target) => 0;
 

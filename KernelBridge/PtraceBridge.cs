@@ -65,6 +65,9 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public IDisposable? KeepProcessorsAwake(TimeSpan most) => LetsProcessorsSleep ? null : CpuLatency.Hold(most);
 
     /// <inheritdoc/>
+    public void MakePresent(nint start, long length) => PresentMemory.Make(start, length);
+
+    /// <inheritdoc/>
     public long PrivateMemory(ApplicationTarget target) =>
         ApplicationProcesses.Find(target).Sum(pid => ProcessStatus.TryRead(pid) is { } status ? (status.Kibibytes("RssAnon") + status.Kibibytes("VmSwap")) * 1024 : 0);
 

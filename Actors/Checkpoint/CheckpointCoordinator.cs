@@ -122,7 +122,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         SetTimer("phase", new PhaseTimedOut(phase), DeadlineOf(phase, data).Time);
         if (phase == CheckpointPhase.Quiesce)
         {
-            _pause ??= CollectionPause.Begin(data.Processes.Count);
+            _pause ??= CollectionPause.Begin(_request.Bridge, data.Processes.Count);
             KeepAwake(awakeInFreeze);
             _quiesceBegan = Elapsed;
         }

@@ -1,3 +1,6 @@
+using System.Runtime.InteropServices;
+using Holdfast.KernelBridge;
+
 namespace Holdfast.Actors.Checkpoint;
 
 /// <summary>
@@ -15,6 +18,12 @@ internal sealed class CollectionPause : IDisposable
 
     private const long Most = 48 << 20;
 
+    /// <summary>Bytes for one process that are made present: what most of them take.</summary>
+    private const long PresentForProcess = 176 << 10;
+
+    /// <summary>Bytes. More than a thread is given at once to allocate from, so that this is taken from behind all that is in use, and what is allocated from then on lies behind it.</summary>
+    private const int Probe = 16 << 10;
+
     private static int _paused;
     private bool _ended;
 
@@ -23,9 +32,10 @@ internal sealed class CollectionPause : IDisposable
     }
 
     /// <summary>Begins one.</summary>
+    /// <param name="bridge">What makes memory present.</param>
     /// <param name="processes">How many processes are about to stand.</param>
     /// <returns>Null where there is not enough memory at hand, or another checkpoint has one.</returns>
-    public static CollectionPause? Begin(int processes)
+    public static CollectionPause? Begin(IKernelBridge bridge, int processes)
     {
         if (Interlocked.Exchange(ref _paused, 1) != 0)
         {
@@ -47,7 +57,16 @@ internal sealed class CollectionPause : IDisposable
             return null;
         }
 
+        MakePresent(bridge, Math.Min(Most, processes * PresentForProcess));
         return new CollectionPause();
+    }
+
+    /// <summary>Of memory that was collected much has gone back to the kernel, and would have to be asked for page by page while the processes stand.</summary>
+    private static void MakePresent(IKernelBridge bridge, long bytes)
+    {
+        GCHandle probe = GCHandle.Alloc(GC.AllocateUninitializedArray<byte>(Probe), GCHandleType.Pinned);
+        bridge.MakePresent(probe.AddrOfPinnedObject(), bytes);
+        probe.Free();
     }
 
     public void Dispose()

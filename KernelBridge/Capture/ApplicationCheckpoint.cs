@@ -93,6 +93,9 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
         }
     }
 
+    /// <summary>What the kernel tells of the processes while all of them stand; null where it does not.</summary>
+    protected virtual TaskTable? Tasks => null;
+
     /// <summary>Looks for the processes.</summary>
     protected virtual IReadOnlyList<int> Find() => ApplicationProcesses.Find(Target);
 
@@ -105,7 +108,7 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
     public virtual IReadOnlyList<Refusal> Locate(IReadOnlyList<ProcessFacts> processes)
     {
         List<ProcessInspection> inspections = [.. processes.Select(facts => facts.Inspection).OfType<ProcessInspection>()];
-        List<Refusal> refusals = ApplicationInspection.Refusals(inspections, Target, out census);
+        List<Refusal> refusals = ApplicationInspection.Refusals(inspections, Target, out census, Tasks);
         Adapt(inspections, refusals);
         return refusals;
     }
@@ -172,7 +175,10 @@ internal abstract class ApplicationCheckpoint : ICheckpoint
 
     /// <summary>The number that the application's own pid namespace gives a process; 0 for one outside.</summary>
     public int InnerPid(int pid) =>
-        Target.Scope == ApplicationScope.Space && pid == Target.RootPid ? 1 : Reference.Number(pid);
+        Target.Scope == ApplicationScope.Space && pid == Target.RootPid ? 1 : Number(pid);
+
+    /// <summary>The same of one that is not the init.</summary>
+    protected virtual int Number(int pid) => Reference.Number(pid);
 
     /// <summary>Asks for memory of this process to hold pages in until the application runs again: not more than <see cref="MostHeld"/> for all of its processes.</summary>
     /// <param name="bytes">How many.</param>

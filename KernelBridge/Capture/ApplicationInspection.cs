@@ -11,7 +11,8 @@ internal static class ApplicationInspection
     /// <param name="inspections">All processes.</param>
     /// <param name="target">The application.</param>
     /// <param name="census">What was found.</param>
-    public static List<Refusal> Refusals(IReadOnlyList<ProcessInspection> inspections, ApplicationTarget target, out ApplicationCensus census)
+    /// <param name="tasks">What the kernel tells of them, where all stand.</param>
+    public static List<Refusal> Refusals(IReadOnlyList<ProcessInspection> inspections, ApplicationTarget target, out ApplicationCensus census, TaskTable? tasks = null)
     {
         List<Refusal> refusals = [];
         HashSet<int> pids = [.. inspections.Select(inspection => inspection.View.Pid)];
@@ -35,14 +36,17 @@ internal static class ApplicationInspection
         MountNamespaces mounts = MountNamespaces.Take(inspections, reference);
         refusals.AddRange(mounts.Refusals);
         refusals.AddRange(SignalDrivenFiles.Refusals(inspections, target.Scope, namespaces, FromOutside(outsidePipes, sockets, terminals)));
-        refusals.AddRange(SharedProcesses(inspections));
-        refusals.AddRange(Groups(inspections));
+        refusals.AddRange(SharedProcesses(inspections, tasks));
+        refusals.AddRange(Groups(inspections, tasks));
         refusals.AddRange(AioContexts.Inherited(inspections));
         refusals.AddRange(FilesAboutOthers(inspections));
         refusals.AddRange(target.Scope == ApplicationScope.Tree ? [.. ForeignNamespaces(inspections), .. Strays(inspections, pids)] : []);
         refusals.AddRange(InterProcessCommunication.Refusals(target.RootPid, pids));
         refusals.AddRange(target.Scope == ApplicationScope.Space ? SharedMemoryDirectory.Refusals(target.RootPid) : []);
-        refusals.AddRange(namespaces.Refusals.Count > 0 ? [] : ProcessTrees.Plan(inspections.Select(inspection => Node(inspection, reference, namespaces)), target.Scope).Refusals);
+        Dictionary<int, int> numbers = inspections.ToDictionary(inspection => inspection.View.Pid, inspection => reference.NumberOf(inspection.View.Status));
+        refusals.AddRange(namespaces.Refusals.Count > 0 ? [] : ProcessTrees.Plan(
+            inspections.Select(inspection => Node(inspection, numbers.TryGetValue(inspection.View.Stat.ParentPid, out int parent) ? parent : reference.Number(inspection.View.Stat.ParentPid), namespaces)),
+            target.Scope).Refusals);
         census = new ApplicationCensus(outsidePipes, sockets, terminals, namespaces, mounts);
         return refusals;
     }
@@ -52,15 +56,20 @@ internal static class ApplicationInspection
         (DescriptorKinds.Of(facts) is InheritedStreams && terminals.Of(facts) is null) || pipes.ContainsKey(facts.Identity.Inode) || sockets.StandardStreams.ContainsKey(facts.Identity.Inode);
 
     /// <summary>A process as the planner of the tree sees it.</summary>
-    private static ProcessNode Node(ProcessInspection inspection, PidReference reference, PidNamespaces namespaces) =>
-        new(inspection.View.InnerPid, reference.Number(inspection.View.Stat.ParentPid), inspection.View.Group, inspection.View.Session, inspection.IsZombie)
+    private static ProcessNode Node(ProcessInspection inspection, int parent, PidNamespaces namespaces) =>
+        new(inspection.View.InnerPid, parent, inspection.View.Group, inspection.View.Session, inspection.IsZombie)
         {
             Nested = namespaces.NumbersOf(inspection.View.Pid),
         };
 
     /// <summary>Processes that share memory, descriptors or directories without being threads (clone(2), vfork(2)), whatever their kinship.</summary>
-    private static IEnumerable<Refusal> SharedProcesses(IReadOnlyList<ProcessInspection> inspections)
+    private static IEnumerable<Refusal> SharedProcesses(IReadOnlyList<ProcessInspection> inspections, TaskTable? tasks)
     {
+        if (tasks is not null && HaveAllForThemselves(inspections, tasks))
+        {
+            return [];
+        }
+
         foreach ((int type, string what) in (ReadOnlySpan<(int, string)>)
             [(Libc.KCMP_VM, "memory"), (Libc.KCMP_FILES, "descriptors"), (Libc.KCMP_FS, "directories"), (Libc.KCMP_SIGHAND, "signal actions")])
         {
@@ -78,12 +87,28 @@ internal static class ApplicationInspection
         return [];
     }
 
+    /// <summary>Whether the kernel tells that no two processes share any of it.</summary>
+    private static bool HaveAllForThemselves(IReadOnlyList<ProcessInspection> inspections, TaskTable tasks)
+    {
+        HashSet<ulong> seen = [];
+        return inspections.Where(inspection => !inspection.IsZombie).All(inspection => tasks.Of(inspection.View.Pid) is { Memory: > 0 } known
+            && seen.Add(known.Memory) && seen.Add(known.Descriptors) && seen.Add(known.Directories) && seen.Add(known.Actions));
+    }
+
     /// <summary>Groups that the application made inside its own are not rebuilt, and so nobody may be in one.</summary>
-    private static IEnumerable<Refusal> Groups(IReadOnlyList<ProcessInspection> inspections)
+    private static IEnumerable<Refusal> Groups(IReadOnlyList<ProcessInspection> inspections, TaskTable? tasks)
     {
         string? first = null;
+        ulong? groups = null;
         foreach (ProcessInspection process in inspections.Where(inspection => !inspection.IsZombie))
         {
+            ulong? own = tasks?.Of(process.View.Pid)?.ControlGroups;
+            if (first is not null && own is not null && own == groups)
+            {
+                continue;
+            }
+
+            groups ??= own;
             string? group = ProcFs.TryText($"/proc/{process.View.Pid}/cgroup");
             first ??= group;
             // On its way out it is in the first of all groups.
@@ -107,7 +132,7 @@ internal static class ApplicationInspection
     private static IEnumerable<Refusal> ForeignNamespaces(IReadOnlyList<ProcessInspection> inspections)
     {
         ProcessView root = inspections[0].View;
-        foreach (string kind in ProcessInspection.NamespaceKinds)
+        foreach (string kind in NamespaceLinks.Kinds)
         {
             if (ProcFs.TryLink($"/proc/{root.Pid}/ns/{kind}") is { } its && ProcFs.TryLink($"/proc/self/ns/{kind}") is { } ours && its != ours)
             {

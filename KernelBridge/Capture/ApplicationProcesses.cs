@@ -8,8 +8,9 @@ internal static class ApplicationProcesses
     /// <summary>Host pids, parents before children; of a space without its init.</summary>
     /// <param name="target">The application.</param>
     /// <param name="ahead">Reads ahead what is asked here of processes: their stat, threads and children, anew where it says so; null where each is asked by itself.</param>
+    /// <param name="tasks">What the kernel tells of them, where all stand.</param>
     /// <exception cref="BridgeException">The application is gone (<c>application.gone</c>).</exception>
-    public static List<int> Find(ApplicationTarget target, Func<IReadOnlyList<int>, bool, ProcSnapshot>? ahead = null)
+    public static List<int> Find(ApplicationTarget target, Func<IReadOnlyList<int>, bool, ProcSnapshot>? ahead = null, TaskTable? tasks = null)
     {
         List<int> found = [];
         HashSet<int> known = [target.RootPid];
@@ -23,7 +24,7 @@ internal static class ApplicationProcesses
             else
             {
                 // A checkpoint may be reading memory while this one looks, or have just done so.
-                foreach (int copy in generation.FindAll(FrozenCopy.IsOne))
+                foreach (int copy in generation.FindAll(pid => tasks?.Of(pid) is not { } known ? FrozenCopy.IsOne(pid) : FrozenCopy.IsNamedSo(known.Name) && FrozenCopy.IsOne(pid)))
                 {
                     FrozenCopy.AwaitEnd(copy);
                     generation.Remove(copy);
@@ -31,7 +32,7 @@ internal static class ApplicationProcesses
             }
 
             found.AddRange(generation);
-            generation = [.. generation.SelectMany(pid => pid == target.RootPid && target.Scope == ApplicationScope.Space ? SettledChildren(pid, ahead) : ProcFs.Children(pid)).Where(known.Add)];
+            generation = [.. generation.SelectMany(pid => pid == target.RootPid && target.Scope == ApplicationScope.Space ? SettledChildren(pid, ahead) : tasks?.IsChildless(pid) == true ? [] : ProcFs.Children(pid)).Where(known.Add)];
         }
 
         if (target.Scope == ApplicationScope.Space)

@@ -99,7 +99,9 @@ internal sealed class FreezeGuard : IDisposable
     private static List<RunningTask> VforkParents(string group)
     {
         // Who has neither a child in the group nor, in it, another child of the same parent (CLONE_PARENT) waits for none: its threads need not be asked one by one.
-        List<(int Pid, int Parent)> processes = [.. CgroupFreezer.Processes(group).Select(pid => (pid, ProcessStat.TryRead(pid)?.ParentPid ?? 0))];
+        IReadOnlyList<int> pids = CgroupFreezer.Processes(group);
+        TaskTable? tasks = TaskTable.TryRead(pids.Count);
+        List<(int Pid, int Parent)> processes = [.. pids.Select(pid => (pid, tasks?.Of(pid) is { } known ? (int)known.Parent : ProcessStat.TryRead(pid)?.ParentPid ?? 0))];
         ILookup<int, int> children = processes.ToLookup(process => process.Parent, process => process.Pid);
         List<RunningTask> parents = [];
         foreach ((int pid, _) in processes.Where(process => children.Contains(process.Pid) || children[process.Parent].Skip(1).Any()))

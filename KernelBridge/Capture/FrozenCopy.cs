@@ -43,6 +43,9 @@ internal sealed class FrozenCopy : IDisposable
     /// <summary>Whether a process is such a copy, a dying or dead one included, and so no process of the application. No descriptor is left to it.</summary>
     public static bool IsOne(int pid) => ProcessStat.TryRead(pid) is { Name: Name } && ProcFs.Numbers($"/proc/{pid}/fd").Count == 0;
 
+    /// <summary>Whether a process that has this name may be such a copy.</summary>
+    public static bool IsNamedSo(ReadOnlySpan<byte> name) => name.SequenceEqual("frozen copy"u8);
+
     /// <summary>Why a process cannot have a copy, so that its memory is stored while it stands.</summary>
     /// <param name="view">The process.</param>
     /// <param name="areas">Its memory.</param>

@@ -39,8 +39,14 @@ internal static class ProcessCapture
             return;
         }
 
+        List<Area> areas = inspection.Areas.FindAll(area => area.Kind != AreaKind.Vdso && (all || !area.HasPrivatePages));
+        if (areas.Count == 0)
+        {
+            return;
+        }
+
         using PagePump pump = new(inspection.View.Pid, memory);
-        foreach (Area area in inspection.Areas.Where(area => area.Kind != AreaKind.Vdso && (all || !area.HasPrivatePages)))
+        foreach (Area area in areas)
         {
             pump.FindGuards(area);
         }

@@ -9,9 +9,6 @@ namespace Holdfast.KernelBridge.Capture;
 /// </summary>
 internal sealed class ProcessInspection
 {
-    /// <summary>Names in /proc/PID/ns of the namespaces that a process is in.</summary>
-    public static readonly string[] NamespaceKinds = ["pid", "mnt", "uts", "ipc", "net", "user", "cgroup", "time"];
-
     /// <summary>Resident memory in KiB from which smaps takes noticeably long.</summary>
     private const long MuchMemory = 32 << 10;
 
@@ -98,20 +95,22 @@ internal sealed class ProcessInspection
 
     private static ProcessInspection Look(int pid, PidReference reference, IReadOnlyList<MemoryMap>? before, StandingFacts? standing, AreaFlags? flags)
     {
-        ProcessInspection inspection = new(ProcessView.Read(pid, reference)) { PidNamespace = ProcFs.TryLink($"/proc/{pid}/ns/pid") };
+        ProcessView view = ProcessView.Read(pid, reference);
+        NamespaceLinks namespaces = standing?.NamespacesOf(pid) ?? NamespaceLinks.Read(pid);
+        ProcessInspection inspection = new(view) { PidNamespace = namespaces["pid"] };
         if (inspection.IsZombie)
         {
             return inspection;
         }
 
-        ThreadLook threads = new(inspection.View);
+        ThreadLook threads = new(inspection.View, namespaces);
         inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
         inspection.LookAtMaps(before, standing, flags);
         threads.Finish();
         (inspection.Threads, inspection.Records) = (threads.Found, threads.Records);
         inspection.Refusals.AddRange(threads.Refusals);
         inspection.Refusals.AddRange(inspection.Descriptors.Select(facts => DescriptorKinds.Check(facts) is { } refusal && facts.IsStillSo() ? refusal : null).OfType<Refusal>());
-        inspection.LookAtNamespaces(reference.Pid, standing);
+        inspection.LookAtNamespaces(namespaces, reference.Pid, standing);
         (inspection.Areas, List<Refusal> refused) = AddressSpaces.Recognise(
             inspection.View, inspection.Maps, standing is null ? null : map => standing.Backing(pid, inspection.MountNamespace, map));
         inspection.Refusals.AddRange(refused);
@@ -153,15 +152,13 @@ internal sealed class ProcessInspection
         }
     }
 
-    private void LookAtNamespaces(int reference, StandingFacts? standing)
+    private void LookAtNamespaces(NamespaceLinks namespaces, int reference, StandingFacts? standing)
     {
-        string? time = null;
         // How pid and mount namespaces lie in each other shows across processes only (PidNamespaces, MountNamespaces).
-        foreach (string kind in NamespaceKinds.Where(kind => kind != "pid" || View.Depth == 0))
+        foreach (string kind in NamespaceLinks.Kinds.Where(kind => kind != "pid" || View.Depth == 0))
         {
-            string? own = kind == "pid" ? PidNamespace : ProcFs.TryLink($"/proc/{View.Pid}/ns/{kind}");
+            string? own = namespaces[kind];
             string? expected = standing is null ? ProcFs.TryLink($"/proc/{reference}/ns/{kind}") : standing.Namespace(kind);
-            time = kind == "time" ? own : time;
             if (kind == "mnt")
             {
                 MountNamespace = own == expected ? null : own;
@@ -172,8 +169,8 @@ internal sealed class ProcessInspection
             }
         }
 
-        ChildPidNamespace = ProcFs.TryLink($"/proc/{View.Pid}/ns/pid_for_children");
-        if (time is not null && ProcFs.TryLink($"/proc/{View.Pid}/ns/time_for_children") is { } later && time != later)
+        ChildPidNamespace = namespaces.ForChildrenPid;
+        if (namespaces["time"] is { } time && namespaces.ForChildrenTime is { } later && time != later)
         {
             Refusals.Add(View.Refuse("process.namespace", "time namespace", "its children will be in another namespace", "start it without one"));
         }

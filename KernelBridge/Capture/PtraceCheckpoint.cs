@@ -14,7 +14,8 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
     private IReadOnlyList<int>? frozen;
     private Dictionary<ProcessCheckpoint, SharedPages>? shared;
     private volatile bool keeps;
-    private StandingFacts? standing;
+    private volatile StandingFacts? standing;
+    private TaskTable? tasks;
 
     public PtraceCheckpoint(ApplicationTarget target, long holdUpTo, WriteTrackers trackers, AreaFlags flags, WriteTracking tracking)
         : base(target, holdUpTo)
@@ -37,17 +38,31 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
     public WriteTracking Tracking { get; }
 
     /// <summary>What its processes have in common while all of them stand.</summary>
-    public StandingFacts Standing => LazyInitializer.EnsureInitialized(ref standing, () =>
+    public StandingFacts Standing
     {
-        lock (gate)
+        get
         {
-            return new StandingFacts(Reference, opened.Count);
+            if (standing is { } known)
+            {
+                return known;
+            }
+
+            lock (gate)
+            {
+                return standing ??= new StandingFacts(Reference, opened.Count, tasks ?? TaskTable.TryRead(opened.Count));
+            }
         }
-    });
+    }
 
     /// <inheritdoc/>
     /// <remarks>In a frozen control group no process is born, and one outside it is refused: of a frozen application it is asked once.</remarks>
     public override IReadOnlyList<int> FindProcesses() => freeze is null ? base.FindProcesses() : frozen ??= base.FindProcesses();
+
+    protected override TaskTable? Tasks => Standing.Tasks;
+
+    protected override IReadOnlyList<int> Find() => ApplicationProcesses.Find(Target, tasks: freeze is null ? null : tasks ??= TaskTable.TryRead(opened.Count));
+
+    protected override int Number(int pid) => Standing.Number(pid);
 
     public override IProcessCheckpoint Open(int pid)
     {
@@ -93,6 +108,7 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
             return;
         }
 
+        tasks = null;
         freeze = FreezeGuard.Freeze(Target, deadline, NoteStop);
     }
 

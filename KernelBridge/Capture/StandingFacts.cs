@@ -11,19 +11,35 @@ namespace Holdfast.KernelBridge.Capture;
 /// </summary>
 /// <param name="reference">A process whose namespaces are the application's.</param>
 /// <param name="processes">How many there are.</param>
-internal sealed class StandingFacts(PidReference reference, int processes)
+/// <param name="tasks">What the kernel tells of them, where it does.</param>
+internal sealed class StandingFacts(PidReference reference, int processes, TaskTable? tasks = null)
 {
     private const int Many = 16;
 
     private readonly ConcurrentDictionary<string, string?> namespaces = [];
     private readonly ConcurrentDictionary<(string? MountNamespace, ulong Device, ulong Inode, string Name), FileIdentity> mapped = [];
 
+    private readonly ConcurrentDictionary<(ulong, ulong, ulong), NamespaceLinks> links = [];
+    private readonly ConcurrentDictionary<int, int> numbers = [];
+
+    /// <summary>What the kernel tells of them; null where it does not, or where they are few.</summary>
+    public TaskTable? Tasks => tasks;
+
     /// <summary>What is done to each while it stands adds up to something.</summary>
     public bool AreMany => processes >= Many;
 
     /// <summary>The namespace of the application, as the link in /proc/PID/ns names it; null where that cannot be seen.</summary>
-    /// <param name="kind">One of <see cref="ProcessInspection.NamespaceKinds"/>.</param>
+    /// <param name="kind">One of <see cref="NamespaceLinks.Kinds"/>.</param>
     public string? Namespace(string kind) => namespaces.GetOrAdd(kind, static (kind, pid) => ProcFs.TryLink($"/proc/{pid}/ns/{kind}"), reference.Pid);
+
+    /// <summary>The number that the application's pid namespace gives a process; 0 for one outside.</summary>
+    public int Number(int pid) => numbers.GetOrAdd(pid, static (pid, reference) => reference.Number(pid), reference);
+
+    /// <summary>The namespaces of a process as the links in /proc/PID/ns name them, read once of those that have all of them in common.</summary>
+    /// <param name="pid">The process.</param>
+    public NamespaceLinks NamespacesOf(int pid) => tasks?.Of(pid) is { Namespaces: > 0, PidNamespace: { } own } known
+        ? links.GetOrAdd((known.Namespaces, known.Users, own), static (_, pid) => NamespaceLinks.Read(pid), pid)
+        : NamespaceLinks.Read(pid);
 
     /// <summary>
     /// What backs an area. maps shows of a file the inode and the device of its file system, which some of these have several of that inode for (subvolumes of btrfs, layers

@@ -12,20 +12,20 @@ internal sealed class ThreadLook
     private readonly ProcessView view;
     private readonly List<int> tids;
     private readonly (ProcessStatus? Status, List<Refusal>? Refusals)[] seen;
-    private readonly string?[] common;
-    private readonly string? pidNamespace;
+    private readonly NamespaceLinks namespaces;
     private readonly TaskRecord? leader;
     private readonly Beside looks;
 
     /// <summary>Begins to look.</summary>
-    public ThreadLook(ProcessView view)
+    /// <param name="view">The process.</param>
+    /// <param name="namespaces">Those of its first thread.</param>
+    public ThreadLook(ProcessView view, NamespaceLinks namespaces)
     {
         this.view = view;
+        this.namespaces = namespaces;
         tids = ProcFs.Threads(view.Pid);
         tids.Sort((a, b) => (a == view.Pid ? 0 : a).CompareTo(b == view.Pid ? 0 : b));
         seen = new (ProcessStatus?, List<Refusal>?)[tids.Count];
-        common = tids.Count > 1 ? [.. ProcessInspection.NamespaceKinds.Select(kind => ProcFs.TryLink($"/proc/{view.Pid}/ns/{kind}"))] : [];
-        pidNamespace = tids.Count > 1 ? common[0] : null;
         Records = tids.Count > 1 && ProcSnapshot.Current is null ? TaskIterator.Own?.Threads(view.Pid) : null;
         leader = Records?.TryGetValue(view.Pid, out TaskRecord record) == true ? record : null;
         looks = Beside.Each(tids.Count, LookAt);
@@ -45,7 +45,7 @@ internal sealed class ThreadLook
 
     private void LookAt(int i)
     {
-        if ((Composed(tids[i]) ?? ProcessStatus.TryReadThread(view.Pid, tids[i])) is { } status && !IsWorker(view.Pid, tids[i], status))
+        if ((tids[i] == view.Pid ? view.Status : Composed(tids[i]) ?? ProcessStatus.TryReadThread(view.Pid, tids[i])) is { } status && !IsWorker(view.Pid, tids[i], status))
         {
             seen[i] = (status, tids[i] == view.Pid || SharesAll(tids[i]) ? null : Compare(tids[i], status.Above("NSpid", view.Depth)));
         }
@@ -55,7 +55,7 @@ internal sealed class ThreadLook
     private static bool IsWorker(int pid, int tid, ProcessStatus status) =>
         status["Name"]?.StartsWith("iou-", StringComparison.Ordinal) == true && ProcessStat.TryReadThread(pid, tid)?.IsKernelWorker == true;
 
-    private ProcessStatus? Composed(int tid) => tid != view.Pid && leader is { } first && Records!.TryGetValue(tid, out TaskRecord own) ? ProcessStatus.TryCompose(view.Status, first, own) : null;
+    private ProcessStatus? Composed(int tid) => leader is { } first && Records!.TryGetValue(tid, out TaskRecord own) ? ProcessStatus.TryCompose(view.Status, first, own) : null;
 
     private bool SharesAll(int tid) =>
         leader is { } first && Records!.TryGetValue(tid, out TaskRecord own) && (own.Namespaces, own.Directories, own.Descriptors) == (first.Namespaces, first.Directories, first.Descriptors);
@@ -66,10 +66,9 @@ internal sealed class ThreadLook
         int files = view.Stat.State == 'Z' ? -1 : Libc.kcmp(view.Pid, tid, Libc.KCMP_FILES, 0, 0);
         int directories = view.Stat.State == 'Z' ? -1 : Libc.kcmp(view.Pid, tid, Libc.KCMP_FS, 0, 0);
         bool visible = false;
-        for (int i = 0; i < common.Length; i++)
+        foreach (string kind in NamespaceLinks.Kinds)
         {
             // Threads enter namespaces one by one (setns(2), unshare(2)); these the kernel lets nobody enter who shares his directories, or has other threads.
-            string kind = ProcessInspection.NamespaceKinds[i];
             if (directories == 0 && (kind is "pid" or "mnt" or "user" or "time"))
             {
                 continue;
@@ -77,13 +76,13 @@ internal sealed class ThreadLook
 
             string? own = ProcFs.TryLink($"/proc/{view.Pid}/task/{tid}/ns/{kind}");
             visible |= own is not null;
-            if (own is not null && common[i] is { } other && own != other)
+            if (own is not null && namespaces[kind] is { } other && own != other)
             {
                 Refuse("process.namespace", $"it is in another {kind} namespace than its process", "let all threads share one");
             }
         }
 
-        if (visible && ProcFs.TryLink($"/proc/{view.Pid}/task/{tid}/ns/pid_for_children") != pidNamespace)
+        if (visible && ProcFs.TryLink($"/proc/{view.Pid}/task/{tid}/ns/pid_for_children") != namespaces["pid"])
         {
             Refuse("process.namespace", "its children will be in another pid namespace, and it is not the first thread of its process", "let the first thread do that");
         }

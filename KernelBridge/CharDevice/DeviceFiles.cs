@@ -14,7 +14,7 @@ internal static class DeviceFiles
 
     private static readonly string[] targets = ["cwd", "root", "exe", "ns/pid_for_children", "ns/time_for_children"];
 
-    private static readonly string[] namespaces = [.. ProcessInspection.NamespaceKinds.Select(kind => $"ns/{kind}")];
+    private static readonly string[] namespaces = [.. NamespaceLinks.Kinds.Select(kind => $"ns/{kind}")];
 
     /// <summary>Reads it.</summary>
     /// <param name="session">The session.</param>

@@ -63,18 +63,19 @@ internal sealed class BpfCode
         Store(Scratch);
     }
 
-    /// <summary>The next field is 4 bytes from behind a structure's own end, or 0 unless a register holds as much as a number.</summary>
+    /// <summary>The next field is 8 bytes, or 4, from behind a structure's own end, or 0 unless a register holds as much as a number.</summary>
     /// <param name="from">The register that points to it.</param>
     /// <param name="offset">Where.</param>
     /// <param name="register">The register.</param>
     /// <param name="least">The number.</param>
-    public void CopyBehind(int from, int offset, int register, int least)
+    /// <param name="half">4 bytes.</param>
+    public void CopyBehind(int from, int offset, int register, int least, bool half = false)
     {
         StoreNumber(0);
         Add(JumpIfBelow, register, 0, 6, least);
         Add(Move, 1, Stack);
         Add(AddNumber, 1, number: stored - 8 - length);
-        Add(MoveNumber, 2, number: 4);
+        Add(MoveNumber, 2, number: half ? 4 : 8);
         Add(Move, 3, from);
         Add(AddNumber, 3, number: offset);
         Add(CallFunction, number: BPF_FUNC_probe_read_kernel);

@@ -12,5 +12,8 @@ internal sealed record PidReference(int Pid, int Levels)
 
     /// <summary>The number that the application's pid namespace gives a process or thread; 0 for one outside, or one that is gone.</summary>
     /// <param name="pid">As the host sees it.</param>
-    public int Number(int pid) => ProcessStatus.TryRead(pid)?.Numbers("NSpid") is { } numbers && numbers.Length >= Levels ? numbers[Levels - 1] : 0;
+    public int Number(int pid) => ProcessStatus.TryRead(pid) is { } status ? NumberOf(status) : 0;
+
+    /// <summary>The same of one whose status is known.</summary>
+    public int NumberOf(ProcessStatus status) => status.Numbers("NSpid") is var numbers && numbers.Length >= Levels ? numbers[Levels - 1] : 0;
 }

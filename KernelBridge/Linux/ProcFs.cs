@@ -10,6 +10,9 @@ internal static unsafe class ProcFs
     /// <summary>Threads of a process whose children are asked for one by one: to ask for what the kernel knows of all takes as long as that of so many.</summary>
     private const int MostAskedForChildren = 8;
 
+    /// <summary>Bytes of a link of procfs that nearly all have room in.</summary>
+    private const int ShortLink = 256;
+
     /// <summary>The whole of a file, or null when it (or its process) is not there or may not be read.</summary>
     public static byte[]? TryRead(string path)
     {
@@ -118,6 +121,14 @@ internal static unsafe class ProcFs
             return known;
         }
 
+        // Most are short, and a large buffer would be the first to touch the last pages of a thread's stack.
+        byte* buffer = stackalloc byte[ShortLink];
+        nint length = Libc.readlink(path, buffer, ShortLink);
+        return length < 0 ? null : length < ShortLink ? Encoding.UTF8.GetString(buffer, (int)length) : LongLink(path);
+    }
+
+    private static string? LongLink(string path)
+    {
         byte* buffer = stackalloc byte[4097];
         nint length = Libc.readlink(path, buffer, 4097);
         return length < 0 ? null : Encoding.UTF8.GetString(buffer, (int)length);

@@ -39,9 +39,23 @@ internal sealed class TaskIterator
     /// <summary>Asks for the threads of a process.</summary>
     /// <param name="pid">The process.</param>
     /// <returns>What is known of each, by its number; null where the kernel does not tell. Of a process that runs, threads may be missing.</returns>
-    public IReadOnlyDictionary<int, TaskRecord>? Threads(int pid)
+    public IReadOnlyDictionary<int, TaskRecord>? Threads(int pid) => ByNumber(tasks.Run<TaskRecord>(pid, all: true, (_, next) => next.Tid != (ulong)pid));
+
+    /// <summary>Asks for all threads of this host, with one read for about a hundred of them: what is known of each, by its number; null where the kernel does not tell. Of those that run, some may be missing.</summary>
+    public IReadOnlyDictionary<int, TaskRecord>? All() => ByNumber(tasks.Run<TaskRecord>(0, all: true, (before, next) => next.Tid > before.Tid));
+
+    /// <summary>Asks for the areas of its memory, in order of their addresses; null where the kernel does not tell.</summary>
+    /// <param name="pid">The process.</param>
+    public List<AreaRecord>? Areas(int pid) => areas?.Run<AreaRecord>(pid, all: false, (before, next) => next.Start >= before.End);
+
+    /// <summary>Asks what a process does on signals.</summary>
+    /// <param name="pid">The process.</param>
+    /// <returns>64 times what <c>struct sigaction</c> of the kernel has, from signal 1 on; null where the kernel does not tell.</returns>
+    public List<SignalActions.KernelAction>? Actions(int pid) => actions?.Run<SignalActions.KernelAction>(pid, all: false, (_, _) => true) is { Count: Signals } all ? all : null;
+
+    private static Dictionary<int, TaskRecord>? ByNumber(List<TaskRecord>? records)
     {
-        if (tasks.Run<TaskRecord>(pid, all: true, (_, next) => next.Tid != (ulong)pid) is not { } records)
+        if (records is null)
         {
             return null;
         }
@@ -55,19 +69,10 @@ internal sealed class TaskIterator
         return threads;
     }
 
-    /// <summary>Asks for the areas of its memory, in order of their addresses; null where the kernel does not tell.</summary>
-    /// <param name="pid">The process.</param>
-    public List<AreaRecord>? Areas(int pid) => areas?.Run<AreaRecord>(pid, all: false, (before, next) => next.Start >= before.End);
-
-    /// <summary>Asks what a process does on signals.</summary>
-    /// <param name="pid">The process.</param>
-    /// <returns>64 times what <c>struct sigaction</c> of the kernel has, from signal 1 on; null where the kernel does not tell.</returns>
-    public List<SignalActions.KernelAction>? Actions(int pid) => actions?.Run<SignalActions.KernelAction>(pid, all: false, (_, _) => true) is { Count: Signals } all ? all : null;
-
     private static TaskIterator? TryMake()
     {
         if (!Authority.Own.IsOfHost || ProcFs.TryLink("/proc/self/ns/pid") != FirstPidNamespace
-            || KernelTypes.TryRead(["task_struct", "seccomp", "sigpending", "list_head", "cred", "pid", "vm_area_struct", "sighand_struct", "bpf_iter_meta"], [OverTasks, OverAreas]) is not { } types)
+            || KernelTypes.TryRead(["task_struct", "seccomp", "sigpending", "list_head", "cred", "pid", "upid", "vm_area_struct", "sighand_struct", "bpf_iter_meta"], [OverTasks, OverAreas]) is not { } types)
         {
             return null;
         }
@@ -103,7 +108,7 @@ internal sealed class TaskIterator
             ("pid", null, true), ("sas_ss_sp", null, false), ("sas_ss_size", null, false), ("sas_ss_flags", null, true), ("clear_child_tid", null, false),
             ("pdeath_signal", null, true), ("timer_slack_ns", null, false), ("robust_list", null, false), ("nsproxy", null, false), ("fs", null, false), ("files", null, false),
             ("real_cred", null, false), ("atomic_flags", null, false), ("seccomp", ("seccomp", "mode"), true), ("pending", ("sigpending", "signal"), false), ("blocked", null, false),
-            ("children", ("list_head", "next"), false),
+            ("children", ("list_head", "next"), false), ("tgid", null, true), ("mm", null, false), ("sighand", null, false), ("cgroups", null, false),
         ];
         foreach ((string name, (string Structure, string Name)? within, bool half) in fields)
         {
@@ -117,7 +122,8 @@ internal sealed class TaskIterator
 
         if (types.Offset("task_struct", "comm") is not { } command || types.Offset("task_struct", "cred") is not { } credentials || types.Offset("cred", "securebits") is not { } secureBits
             || types.Offset("task_struct", "thread_pid") is not { } number || types.Offset("pid", "level") is not { } level || types.Offset("pid", "numbers") is not { } numbers
-            || types.Offset("task_struct", "children") is not { } children)
+            || types.Offset("task_struct", "children") is not { } children || types.Offset("task_struct", "tgid") is not { } process || types.Offset("task_struct", "real_parent") is not { } parent
+            || types.Offset("cred", "user_ns") is not { } users || types.Offset("upid", "ns") is not { } space)
         {
             return null;
         }
@@ -132,14 +138,18 @@ internal sealed class TaskIterator
         CopyPolicy(code, types.Offset("task_struct", "mempolicy"));
         code.Load(BpfCode.Kept, BpfCode.Thing, credentials);
         code.Copy(BpfCode.Kept, secureBits, half: true);
+        code.Copy(BpfCode.Kept, users);
+        code.Load(BpfCode.Kept, BpfCode.Thing, parent);
+        code.Copy(BpfCode.Kept, process, half: true);
 
-        // struct pid: a struct upid, of which the first field is the number, for each pid namespace down to its own.
+        // struct pid: a struct upid, of which the first field is the number and another the namespace, for each pid namespace down to its own.
         code.Load(BpfCode.Kept, BpfCode.Thing, number);
         code.Load(BpfCode.KeptToo, BpfCode.Kept, level, half: true);
         code.Store(BpfCode.KeptToo);
         for (int depth = 0; depth < TaskRecord.MostNumbers; depth++)
         {
-            code.CopyBehind(BpfCode.Kept, numbers + (depth * NumberLength), BpfCode.KeptToo, depth);
+            code.CopyBehind(BpfCode.Kept, numbers + (depth * NumberLength), BpfCode.KeptToo, depth, half: true);
+            code.CopyBehind(BpfCode.Kept, numbers + (depth * NumberLength) + space, BpfCode.KeptToo, depth);
         }
 
         return code;
@@ -232,7 +242,15 @@ internal readonly unsafe struct TaskRecord
     /// <summary>Signals that wait for it, and that are blocked.</summary>
     public readonly ulong PendingSignals, BlockedSignals;
 
-    private readonly ulong nextChild, childrenAt;
+    private readonly ulong nextChild;
+
+    /// <summary>Its process, as the host numbers it.</summary>
+    public readonly ulong Process;
+
+    /// <summary>Its memory, 0 for a thread of the kernel; what it does on signals; its control groups, of all hierarchies.</summary>
+    public readonly ulong Memory, Actions, ControlGroups;
+
+    private readonly ulong childrenAt;
 
     private readonly ulong firstOfName, restOfName;
 
@@ -242,12 +260,21 @@ internal readonly unsafe struct TaskRecord
     /// <summary>PR_GET_SECUREBITS of prctl(2).</summary>
     public readonly ulong SecureBits;
 
+    /// <summary>Its user namespace.</summary>
+    public readonly ulong Users;
+
+    /// <summary>PPid of /proc/PID/status: the process that its process is a child of, as the host numbers it.</summary>
+    public readonly ulong Parent;
+
     private readonly ulong level;
 
-    private readonly ulong firstNumber, secondNumber, thirdNumber, fourthNumber;
+    private readonly ulong firstNumber, firstSpace, secondNumber, secondSpace, thirdNumber, thirdSpace, fourthNumber, fourthSpace;
 
     /// <summary>PR_GET_NO_NEW_PRIVS of prctl(2).</summary>
     public bool NoNewPrivileges => (atomicFlags & NoNewPrivilegesFlag) != 0;
+
+    /// <summary>Its pid namespace; null where it lies too deep.</summary>
+    public ulong? PidNamespace => level switch { 0 => firstSpace, 1 => secondSpace, 2 => thirdSpace, 3 => fourthSpace, _ => null };
 
     /// <summary>It has children. (Those of its process may have been born to another thread.)</summary>
     public bool HasChildren => nextChild != Task + childrenAt;

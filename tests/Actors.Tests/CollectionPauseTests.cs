@@ -12,9 +12,11 @@ public sealed class CollectionPauseTests
         {
             // Another test of this process may have one, for as long as its checkpoint takes.
             CollectionPause? pause = null;
-            Assert.True(SpinWait.SpinUntil(() => (pause = CollectionPause.Begin(processes)) is not null, TimeSpan.FromSeconds(30)));
+            FakeBridge bridge = new();
+            Assert.True(SpinWait.SpinUntil(() => (pause = CollectionPause.Begin(bridge, processes)) is not null, TimeSpan.FromSeconds(30)));
             Assert.Equal(GCLatencyMode.NoGCRegion, GCSettings.LatencyMode);
-            Assert.Null(CollectionPause.Begin(processes));
+            Assert.InRange(bridge.Present, Math.Min(processes, 100) * 4096, 64 << 20);
+            Assert.Null(CollectionPause.Begin(bridge, processes));
             pause!.Dispose();
             Assert.NotEqual(GCLatencyMode.NoGCRegion, GCSettings.LatencyMode);
             pause.Dispose();
@@ -25,7 +27,7 @@ public sealed class CollectionPauseTests
     public void More_garbage_than_there_is_room_for_is_collected_all_the_same()
     {
         CollectionPause? pause = null;
-        Assert.True(SpinWait.SpinUntil(() => (pause = CollectionPause.Begin(1000)) is not null, TimeSpan.FromSeconds(30)));
+        Assert.True(SpinWait.SpinUntil(() => (pause = CollectionPause.Begin(new FakeBridge(), 1000)) is not null, TimeSpan.FromSeconds(30)));
         int before = GC.CollectionCount(0);
         for (int i = 0; i < 4096 && GC.CollectionCount(0) == before; i++)
         {

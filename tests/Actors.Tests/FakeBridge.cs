@@ -109,6 +109,11 @@ internal sealed class FakeBridge : IKernelBridge
         return new Wakefulness(this);
     }
 
+    /// <summary>How many bytes were made present in all.</summary>
+    public long Present { get; private set; }
+
+    public void MakePresent(nint start, long length) => Present += length;
+
     /// <summary>What <see cref="PrivateMemory"/> says.</summary>
     public long Memory { get; set; } = 1000;
 

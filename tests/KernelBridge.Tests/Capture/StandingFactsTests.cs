@@ -50,7 +50,7 @@ public sealed class StandingFactsTests : IDisposable
     public void Namespaces_are_those_of_the_process_they_were_asked_of()
     {
         StandingFacts standing = new(PidReference.Of(Environment.ProcessId), 1);
-        foreach (string kind in ProcessInspection.NamespaceKinds.Concat(ProcessInspection.NamespaceKinds))
+        foreach (string kind in NamespaceLinks.Kinds.Concat(NamespaceLinks.Kinds))
         {
             Assert.Equal(ProcFs.TryLink($"/proc/self/ns/{kind}"), standing.Namespace(kind));
         }
