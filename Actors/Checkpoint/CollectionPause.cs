@@ -19,7 +19,7 @@ internal sealed class CollectionPause : IDisposable
     private const long Most = 48 << 20;
 
     /// <summary>Bytes for one process that are made present: what most of them take.</summary>
-    private const long PresentForProcess = 176 << 10;
+    private const long PresentForProcess = 192 << 10;
 
     /// <summary>Bytes. More than a thread is given at once to allocate from, so that this is taken from behind all that is in use, and what is allocated from then on lies behind it.</summary>
     private const int Probe = 16 << 10;

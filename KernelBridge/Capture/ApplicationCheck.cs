@@ -56,7 +56,7 @@ internal static class ApplicationCheck
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"seccomp filters: {SeccompFilters.Caveat}");
             }
 
-            if (!inspection.IsZombie && PrivateBytes(inspection) > Noticeable && FrozenCopy.Obstacle(inspection.View, inspection.Areas, limits) is { } obstacle)
+            if (!inspection.IsZombie && PrivateBytes(inspection) > Noticeable && FrozenCopy.Obstacle(inspection, limits) is { } obstacle)
             {
                 yield return new CheckRow($"pid {pid}", CheckVerdict.Caveat, $"memory: {obstacle}, so that it stands until its {PrivateBytes(inspection) >> 20} MiB are stored");
             }

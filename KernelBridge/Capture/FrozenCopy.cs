@@ -47,18 +47,19 @@ internal sealed class FrozenCopy : IDisposable
     public static bool IsNamedSo(ReadOnlySpan<byte> name) => name.SequenceEqual("frozen copy"u8);
 
     /// <summary>Why a process cannot have a copy, so that its memory is stored while it stands.</summary>
-    /// <param name="view">The process.</param>
-    /// <param name="areas">Its memory.</param>
+    /// <param name="process">The process.</param>
     /// <param name="limits">What the control groups of the application leave; a copy's part is taken.</param>
+    /// <param name="standing">What it has in common with the others, where all of them stand.</param>
     /// <returns>Null when it can have one.</returns>
-    public static string? Obstacle(ProcessView view, IEnumerable<Area> areas, MemoryLimits limits) =>
+    public static string? Obstacle(ProcessInspection process, MemoryLimits limits, StandingFacts? standing = null) =>
         // A System V segment would say that the copy was the last to attach it (shm_lpid of shmctl(2)).
-        areas.Any(area => area.Kind == AreaKind.SystemV) ? "it has System V memory attached"
-        : areas.Any(HugePages.IsPrivate) ? "it has huge pages of its own, of which a copy would need as many again"
+        process.Areas.Any(area => area.Kind == AreaKind.SystemV) ? "it has System V memory attached"
+        : process.Areas.Any(HugePages.IsPrivate) ? "it has huge pages of its own, of which a copy would need as many again"
         // The init that would adopt the copy there is a program of the application's.
-        : view.Depth > 0 ? "it is in a pid namespace of the application's own"
-        : ProcFs.TryLink($"/proc/{view.Pid}/ns/pid_for_children") is not { } children || children != ProcFs.TryLink($"/proc/{view.Pid}/ns/pid") ? "its children would be in another pid namespace"
-        : !limits.TryTake(view.Pid, view.Status.Kibibytes("RssAnon") * 1024) ? "its control group leaves no room for a copy of its memory"
+        : process.View.Depth > 0 ? "it is in a pid namespace of the application's own"
+        : process.ChildPidNamespace is null || process.ChildPidNamespace != process.PidNamespace ? "its children would be in another pid namespace"
+        : !limits.TryTake(standing?.ControlGroupsOf(process.View.Pid) ?? MemoryLimits.GroupsOf(process.View.Pid), process.View.Status.Kibibytes("RssAnon") * 1024)
+            ? "its control group leaves no room for a copy of its memory"
         : null;
 
     /// <summary>Makes a copy of the process whose thread stands.</summary>

@@ -23,9 +23,10 @@ internal sealed class MemoryLimits
     /// Whether every group above a process has room for so many bytes more, beside those that were taken before; takes them. In the worst case an application writes to
     /// all its memory while there is a copy, and a group that runs out of memory ends processes, or all of them (memory.oom.group). What files are cached in counts as room.
     /// </summary>
-    public bool TryTake(int pid, long bytes)
+    /// <param name="groups">As <see cref="GroupsOf"/> has them of the process.</param>
+    /// <param name="bytes">How many.</param>
+    public bool TryTake(string groups, long bytes)
     {
-        string groups = GroupsOf(pid);
         List<LimitedGroup> above = Above(groups);
         lock (gate)
         {
@@ -39,7 +40,8 @@ internal sealed class MemoryLimits
         }
     }
 
-    private static string GroupsOf(int pid) => ProcFs.TryText($"/proc/{pid}/cgroup") ?? string.Empty;
+    /// <summary>The control groups of a process, of all hierarchies: /proc/PID/cgroup.</summary>
+    public static string GroupsOf(int pid) => ProcFs.TryText($"/proc/{pid}/cgroup") ?? string.Empty;
 
     private List<LimitedGroup> Above(string groups)
     {

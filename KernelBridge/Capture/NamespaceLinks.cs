@@ -10,8 +10,11 @@ internal sealed class NamespaceLinks
 
     private readonly string?[] own;
 
+    private readonly Lazy<(long Monotonic, long Boottime)> clocks;
+
     private NamespaceLinks(int pid)
     {
+        clocks = new Lazy<(long, long)>(() => HostFacts.ClockOffsets(pid));
         own = Array.ConvertAll(Kinds, kind => ProcFs.TryLink($"/proc/{pid}/ns/{kind}"));
         ForChildrenPid = ProcFs.TryLink($"/proc/{pid}/ns/pid_for_children");
         ForChildrenTime = ProcFs.TryLink($"/proc/{pid}/ns/time_for_children");
@@ -22,6 +25,9 @@ internal sealed class NamespaceLinks
 
     /// <summary>That in which its children will be, time_namespaces(7).</summary>
     public string? ForChildrenTime { get; }
+
+    /// <summary>As <see cref="HostFacts.ClockOffsets"/> has it of a process in them; asked when it is needed first, while that process is there.</summary>
+    public (long Monotonic, long Boottime) ClockOffsets => clocks.Value;
 
     /// <summary>One of <see cref="Kinds"/>.</summary>
     public string? this[string kind] => own[Array.IndexOf(Kinds, kind)];

@@ -19,7 +19,7 @@ internal static class ProcessCapture
             Pid = view.InnerPid, HostPid = view.Pid, ParentPid = application.InnerPid(view.Stat.ParentPid),
             ProcessGroup = view.Group, Session = view.Session, Name = view.Stat.Name,
             CommandLine = (ProcFs.TryText($"/proc/{view.Pid}/cmdline") ?? string.Empty).TrimEnd('\0').Replace('\0', ' '),
-            CapturedAt = now + HostFacts.ClockOffsets(view.Pid).Monotonic, CapturedAtHost = now,
+            CapturedAt = now + inspection.Namespaces.ClockOffsets.Monotonic, CapturedAtHost = now,
             StoppedBy = stoppedBy, StopIsReported = view.Stat.Field(52) == 0,
             ZombieStatus = inspection.IsZombie ? (int)view.Stat.Field(52) : null,
         };

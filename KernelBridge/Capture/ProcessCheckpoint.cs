@@ -15,6 +15,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     private readonly Dictionary<int, Tracee> late = [];
     private readonly TargetMemory memory;
     private ProcessInspection? prepared;
+    private StandingFacts? common;
     private SeccompFilterSets? filters;
     private Gadgets? gadgets;
     private SleepNotes? sleeps;
@@ -69,7 +70,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
                 throw new BridgeException("process.gone", $"stopping process {Pid}", "it ended");
             }
 
-            if (ProcessStat.TryRead(Pid)?.State is 'Z' or 'X' && tids.Count == 1)
+            if (tids.Count == 1 && !application.IsKnownToLive(Pid) && ProcessStat.TryRead(Pid)?.State is 'Z' or 'X')
             {
                 return 0;
             }
@@ -139,7 +140,8 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
 
     public ProcessFacts Locate()
     {
-        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, application.Standing, application.Flags);
+        common = application.Standing;
+        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, common, application.Flags);
         foreach (Tracee thread in Inspection.IsZombie ? [] : (IEnumerable<Tracee>)threads.Values)
         {
             stand[thread.Tid] = PtraceCall.GetRegisters(thread.Tid);
@@ -148,7 +150,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         slot = Inspection.IsZombie ? null : FindSlot();
         if (!Inspection.IsZombie && slot is null && StackRoom.TryMake(Inspection, memory))
         {
-            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, application.Standing, application.Flags);
+            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, common, application.Flags);
             slot = FindSlot();
         }
 
@@ -228,7 +230,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
             return true;
         }
 
-        if (application.HasSubreaper || filters?.Of(LeadingThread.Tid) is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection.View, Inspection.Areas, application.MemoryLimits) is not null)
+        if (application.HasSubreaper || filters?.Of(LeadingThread.Tid) is { AllowCopy: false } || FrozenCopy.Obstacle(Inspection, application.MemoryLimits, common) is not null)
         {
             return HoldInstead();
         }

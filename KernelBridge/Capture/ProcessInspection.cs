@@ -15,21 +15,25 @@ internal sealed class ProcessInspection
     /// <summary>Areas from which smaps takes longer than a copy of a small process: each thread has two.</summary>
     private const int ManyAreas = 256;
 
-    private ProcessInspection(ProcessView view)
+    private ProcessInspection(ProcessView view, NamespaceLinks namespaces)
     {
         View = view;
+        Namespaces = namespaces;
     }
 
     public ProcessView View { get; }
+
+    /// <summary>Its namespaces.</summary>
+    public NamespaceLinks Namespaces { get; }
 
     /// <summary>It ended and waits for its parent. (A process whose first thread alone has ended looks the same, but has other threads.)</summary>
     public bool IsZombie => View.Stat.State is 'Z' or 'X' && View.Status.Number("Threads") <= 1;
 
     /// <summary>Its pid namespace, as the link in /proc/PID/ns names it; null where that cannot be seen.</summary>
-    public string? PidNamespace { get; private init; }
+    public string? PidNamespace => Namespaces["pid"];
 
     /// <summary>The pid namespace in which its children will be; null where nobody has been in it yet, pid_namespaces(7).</summary>
-    public string? ChildPidNamespace { get; private set; }
+    public string? ChildPidNamespace => Namespaces.ForChildrenPid;
 
     /// <summary>Its mount namespace, where that is another one than the application's.</summary>
     public string? MountNamespace { get; private set; }
@@ -96,21 +100,20 @@ internal sealed class ProcessInspection
     private static ProcessInspection Look(int pid, PidReference reference, IReadOnlyList<MemoryMap>? before, StandingFacts? standing, AreaFlags? flags)
     {
         ProcessView view = ProcessView.Read(pid, reference);
-        NamespaceLinks namespaces = standing?.NamespacesOf(pid) ?? NamespaceLinks.Read(pid);
-        ProcessInspection inspection = new(view) { PidNamespace = namespaces["pid"] };
+        ProcessInspection inspection = new(view, standing?.NamespacesOf(pid) ?? NamespaceLinks.Read(pid));
         if (inspection.IsZombie)
         {
             return inspection;
         }
 
-        ThreadLook threads = new(inspection.View, namespaces);
+        ThreadLook threads = new(inspection.View, inspection.Namespaces);
         inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
         inspection.LookAtMaps(before, standing, flags);
         threads.Finish();
         (inspection.Threads, inspection.Records) = (threads.Found, threads.Records);
         inspection.Refusals.AddRange(threads.Refusals);
         inspection.Refusals.AddRange(inspection.Descriptors.Select(facts => DescriptorKinds.Check(facts) is { } refusal && facts.IsStillSo() ? refusal : null).OfType<Refusal>());
-        inspection.LookAtNamespaces(namespaces, reference.Pid, standing);
+        inspection.LookAtNamespaces(reference.Pid, standing);
         (inspection.Areas, List<Refusal> refused) = AddressSpaces.Recognise(
             inspection.View, inspection.Maps, standing is null ? null : map => standing.Backing(pid, inspection.MountNamespace, map));
         inspection.Refusals.AddRange(refused);
@@ -152,12 +155,12 @@ internal sealed class ProcessInspection
         }
     }
 
-    private void LookAtNamespaces(NamespaceLinks namespaces, int reference, StandingFacts? standing)
+    private void LookAtNamespaces(int reference, StandingFacts? standing)
     {
         // How pid and mount namespaces lie in each other shows across processes only (PidNamespaces, MountNamespaces).
         foreach (string kind in NamespaceLinks.Kinds.Where(kind => kind != "pid" || View.Depth == 0))
         {
-            string? own = namespaces[kind];
+            string? own = Namespaces[kind];
             string? expected = standing is null ? ProcFs.TryLink($"/proc/{reference}/ns/{kind}") : standing.Namespace(kind);
             if (kind == "mnt")
             {
@@ -169,8 +172,7 @@ internal sealed class ProcessInspection
             }
         }
 
-        ChildPidNamespace = namespaces.ForChildrenPid;
-        if (namespaces["time"] is { } time && namespaces.ForChildrenTime is { } later && time != later)
+        if (Namespaces["time"] is { } time && Namespaces.ForChildrenTime is { } later && time != later)
         {
             Refusals.Add(View.Refuse("process.namespace", "time namespace", "its children will be in another namespace", "start it without one"));
         }

@@ -75,6 +75,9 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
         return process;
     }
 
+    /// <summary>The kernel has told of a process, since it was frozen, that it has not ended.</summary>
+    public bool IsKnownToLive(int pid) => tasks?.Of(pid) is { Memory: > 0 };
+
     /// <summary>From now on processes may go on.</summary>
     public void NoteKeeping() => keeps = true;
 

@@ -20,6 +20,7 @@ internal sealed class StandingFacts(PidReference reference, int processes, TaskT
     private readonly ConcurrentDictionary<(string? MountNamespace, ulong Device, ulong Inode, string Name), FileIdentity> mapped = [];
 
     private readonly ConcurrentDictionary<(ulong, ulong, ulong), NamespaceLinks> links = [];
+    private readonly ConcurrentDictionary<ulong, string> groups = [];
     private readonly ConcurrentDictionary<int, int> numbers = [];
 
     /// <summary>What the kernel tells of them; null where it does not, or where they are few.</summary>
@@ -40,6 +41,10 @@ internal sealed class StandingFacts(PidReference reference, int processes, TaskT
     public NamespaceLinks NamespacesOf(int pid) => tasks?.Of(pid) is { Namespaces: > 0, PidNamespace: { } own } known
         ? links.GetOrAdd((known.Namespaces, known.Users, own), static (_, pid) => NamespaceLinks.Read(pid), pid)
         : NamespaceLinks.Read(pid);
+
+    /// <summary>The control groups of a process, as <see cref="MemoryLimits.GroupsOf"/> has them, read once of those that are in the same of all hierarchies.</summary>
+    /// <param name="pid">The process.</param>
+    public string ControlGroupsOf(int pid) => tasks?.Of(pid) is { ControlGroups: > 0 and var own } ? groups.GetOrAdd(own, static (_, pid) => MemoryLimits.GroupsOf(pid), pid) : MemoryLimits.GroupsOf(pid);
 
     /// <summary>
     /// What backs an area. maps shows of a file the inode and the device of its file system, which some of these have several of that inode for (subvolumes of btrfs, layers

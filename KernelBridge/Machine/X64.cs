@@ -69,13 +69,17 @@ internal static class X64
     {
         // Features that a process must ask for (AMX: bits 17 and 18) are in a frame only after it did; without them the frame is shorter.
         ulong features = BinaryPrimitives.ReadUInt64LittleEndian(state[464..]) & ~(3ul << 17);
-        (int Size, ulong Features)? known = frameState;
-        if (known?.Features == features)
+        if (features == 0)
         {
-            return known.Value;
+            return (LegacyStateSize, 0);
         }
 
-        int size = 576;
+        if (frameState is { } known && known.Features == features)
+        {
+            return (known.Size, features);
+        }
+
+        int size = LegacyStateSize;
         for (int i = 2; i < 63; i++)
         {
             if ((features >> i & 1) != 0)
@@ -88,13 +92,15 @@ internal static class X64
             }
         }
 
-        frameState = (size, features);
+        frameState = new FrameState(size, features);
         return (size, features);
     }
 
-    /// <summary>What was worked out last in this thread: a virtual machine leaves its processor for each CPUID.</summary>
-    [ThreadStatic]
-    private static (int Size, ulong Features)? frameState;
+    /// <summary>What was worked out last, by whatever thread: a virtual machine leaves its processor for each CPUID.</summary>
+    private static volatile FrameState? frameState;
+
+    /// <summary>Bytes of an XSAVE area of x87 and SSE alone, with its header.</summary>
+    private const int LegacyStateSize = 576;
 
     /// <summary>Bytes of <c>struct rt_sigframe</c>, without the extended state behind it.</summary>
     public const int SignalFrameSize = 8 + 304 + 128;
@@ -169,7 +175,7 @@ internal static class X64
     /// <param name="signalMask">The mask while it is made.</param>
     public static byte[] SignalFrame(ulong returnAddress, in UserRegisters registers, ulong signalMask)
     {
-        byte[] frame = SignalFrame(0, returnAddress, registers, new byte[576], signalMask)[..SignalFrameSize];
+        byte[] frame = SignalFrame(0, returnAddress, registers, new byte[LegacyStateSize], signalMask)[..SignalFrameSize];
         // No UC_FP_XSTATE, no address.
         Put(frame, 8, 6);
         Put(frame, 8 + 40 + 19 * 8 + 32, 0);
@@ -177,4 +183,6 @@ internal static class X64
     }
 
     private static void Put(Span<byte> into, int offset, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(into[offset..], value);
+
+    private sealed record FrameState(int Size, ulong Features);
 }

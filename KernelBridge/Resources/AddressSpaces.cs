@@ -74,7 +74,7 @@ internal static class AddressSpaces
         backing ??= map => MappedFiles.Identify(view.Pid, map);
         List<Area> areas = [];
         List<Refusal> refusals = [];
-        if (ProcFs.TryLink($"/proc/{view.Pid}/exe")?.StartsWith(Memfds.Prefix, StringComparison.Ordinal) == true)
+        if (view.Executable?.StartsWith(Memfds.Prefix, StringComparison.Ordinal) == true)
         {
             // A new one counts its writers, and the kernel takes no executable that has some (prctl(2), PR_SET_MM_EXE_FILE).
             refusals.Add(view.Refuse("memory.memfd", "program", "it was executed from a memfd", "start it from a file"));
@@ -218,8 +218,8 @@ internal static class AddressSpaces
     /// <summary>The memory image of a stopped process: everything but contents.</summary>
     public static MemoryImage Capture(ProcessView view, IReadOnlyList<Area> areas, IProcessState state)
     {
-        ProcessStat stat = ProcessStat.Read(view.Pid);
-        string executable = ProcFs.Link($"/proc/{view.Pid}/exe");
+        ProcessStat stat = view.Stat;
+        string executable = view.Executable ?? throw ProcFs.Unreadable($"/proc/{view.Pid}/exe");
         FileIdentity? identity = FileIdentity.TryOf($"/proc/{view.Pid}/exe");
         return new MemoryImage
         {

@@ -33,6 +33,17 @@ internal interface IProcessResource
 /// <param name="Depth">How many pid namespaces lie between the application's and the process's own.</param>
 internal sealed record ProcessView(int Pid, ProcessStat Stat, ProcessStatus Status, int Depth = 0)
 {
+    private string? executable, working, root;
+
+    /// <summary>Where its links in /proc/PID lead to, read when first asked for; null where they cannot be seen.</summary>
+    public string? Executable => executable ??= ProcFs.TryLink($"/proc/{Pid}/exe");
+
+    /// <inheritdoc cref="Executable"/>
+    public string? WorkingDirectory => working ??= ProcFs.TryLink($"/proc/{Pid}/cwd");
+
+    /// <inheritdoc cref="Executable"/>
+    public string? RootDirectory => root ??= ProcFs.TryLink($"/proc/{Pid}/root");
+
     /// <summary>The pid in the application's pid namespace.</summary>
     public int InnerPid { get; } = Status.Above("NSpid", Depth);
 

@@ -7,7 +7,7 @@ using Holdfast.KernelBridge.Tape;
 
 namespace Holdfast.KernelBridge.Resources;
 
-/// <summary>Resource limits; see getrlimit(2). Read from procfs, since prlimit(2) on others needs CAP_SYS_RESOURCE.</summary>
+/// <summary>Resource limits; see getrlimit(2). Read from procfs where prlimit(2) may not tell of others, which needs CAP_SYS_RESOURCE.</summary>
 internal sealed class ResourceLimits : IProcessResource
 {
     // The order of RLIMIT_ numbers in include/uapi/asm-generic/resource.h.
@@ -40,7 +40,26 @@ internal sealed class ResourceLimits : IProcessResource
     /// <summary>This process's own soft limit.</summary>
     public static ulong Own(int resource) => Read(Environment.ProcessId).Find(limit => limit.Resource == resource)?.Soft ?? 0;
 
-    private static List<LimitImage> Read(int pid)
+    private static List<LimitImage> Read(int pid) => (ProcSnapshot.Current is null ? TryAsk(pid) : null) ?? ReadFile(pid);
+
+    private static unsafe List<LimitImage>? TryAsk(int pid)
+    {
+        List<LimitImage> limits = new(Names.Length);
+        ulong* values = stackalloc ulong[2];
+        for (int resource = 0; resource < Names.Length; resource++)
+        {
+            if (Libc.Call(X64.Prlimit64, pid, resource, 0, (long)values) < 0)
+            {
+                return null;
+            }
+
+            limits.Add(new LimitImage(resource, values[0], values[1]));
+        }
+
+        return limits;
+    }
+
+    private static List<LimitImage> ReadFile(int pid)
     {
         List<LimitImage> limits = [];
         foreach (string line in ProcFs.Text($"/proc/{pid}/limits").Split('\n'))

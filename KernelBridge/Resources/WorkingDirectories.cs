@@ -10,9 +10,9 @@ internal sealed class WorkingDirectories : IProcessResource
 {
     public IEnumerable<Refusal> Check(ProcessView view)
     {
-        foreach (string which in (ReadOnlySpan<string>)["cwd", "root"])
+        foreach ((string which, string? path) in (ReadOnlySpan<(string, string?)>)[("cwd", view.WorkingDirectory), ("root", view.RootDirectory)])
         {
-            if (ProcFs.TryLink($"/proc/{view.Pid}/{which}") is { } path && path.EndsWith(" (deleted)", StringComparison.Ordinal))
+            if (path?.EndsWith(" (deleted)", StringComparison.Ordinal) == true)
             {
                 return [view.Refuse("directory.deleted", $"{which} {path}", "the directory was removed", "change to another directory before the checkpoint")];
             }
@@ -22,7 +22,7 @@ internal sealed class WorkingDirectories : IProcessResource
     }
 
     public void Capture(ProcessView view, IProcessState state, ProcessImage image) => image.Directories = new DirectoriesImage(
-        ProcFs.Link($"/proc/{view.Pid}/cwd"), ProcFs.Link($"/proc/{view.Pid}/root"), Convert.ToInt32(view.Status["Umask"] ?? "022", 8));
+        view.WorkingDirectory ?? throw ProcFs.Unreadable($"/proc/{view.Pid}/cwd"), view.RootDirectory ?? throw ProcFs.Unreadable($"/proc/{view.Pid}/root"), Convert.ToInt32(view.Status["Umask"] ?? "022", 8));
 
     public void Restore(ProcessImage image, long sinceCapture, SyscallTape tape)
     {
