@@ -96,7 +96,7 @@ public sealed class CharDeviceBridge(PtraceBridge ptrace, long holdUpTo = Ptrace
         new DeviceCheckpoint(target, holdUpTo);
 
     /// <inheritdoc/>
-    public IDisposable? KeepProcessorsAwake(TimeSpan most) => ptrace.KeepProcessorsAwake(most);
+    public IDisposable? KeepProcessorsAwake() => ptrace.KeepProcessorsAwake();
 
     /// <inheritdoc/>
     public void MakePresent(nint start, long length) => ptrace.MakePresent(start, length);

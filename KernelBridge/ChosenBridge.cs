@@ -28,7 +28,7 @@ public sealed class ChosenBridge(PtraceBridge ptrace, CharDeviceBridge device) :
         tracking != WriteTracking.Off || WhyNot(target) is not null ? ptrace.BeginCheckpoint(target, tracking) : device.BeginCheckpoint(target);
 
     /// <inheritdoc/>
-    public IDisposable? KeepProcessorsAwake(TimeSpan most) => ptrace.KeepProcessorsAwake(most);
+    public IDisposable? KeepProcessorsAwake() => ptrace.KeepProcessorsAwake();
 
     /// <inheritdoc/>
     public void MakePresent(nint start, long length) => ptrace.MakePresent(start, length);

@@ -42,7 +42,7 @@ internal static class HostCheck
             "bpf iterators", told ? CheckVerdict.Yes : CheckVerdict.Caveat,
             told ? "the kernel tells of threads and areas of memory" : "this kernel, or these rights, do not allow them: threads are asked one by one, and stand longer",
             told ? "" : "use Linux 6.1 or later as root, outside pid namespaces"));
-        using CpuLatency? awake = CpuLatency.Hold(TimeSpan.FromMilliseconds(1));
+        using IDisposable? awake = CpuLatency.Hold();
         rows.Add(new CheckRow(
             "idle processors", awake is null ? CheckVerdict.Caveat : CheckVerdict.Yes,
             awake is null ? "cannot be kept from halting: applications stand longer" : "are kept from halting while an application stands", awake is null ? "run as root where there is /dev/cpu_dma_latency" : ""));

@@ -39,9 +39,8 @@ public interface IKernelBridge
     /// Keeps the processors of this host from halting while they wait, which is what a checkpoint and a restore are made of. All other programs of the host
     /// pay for it with power: for moments only.
     /// </summary>
-    /// <param name="most">It ends by itself after this time.</param>
-    /// <returns>What ends it before, on any thread; null where nothing can be done about it.</returns>
-    IDisposable? KeepProcessorsAwake(TimeSpan most) => null;
+    /// <returns>What ends it, on any thread; null where nothing can be done about it.</returns>
+    IDisposable? KeepProcessorsAwake() => null;
 
     /// <summary>Has the kernel put memory behind addresses of this process that are about to be written to, so that nobody waits for it then. What cannot be is left as it is.</summary>
     /// <param name="start">The first address.</param>

@@ -62,7 +62,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) => new PtraceCheckpoint(target, holdUpTo, trackers, flags, tracking) { AsksThreads = AsksThreads };
 
     /// <inheritdoc/>
-    public IDisposable? KeepProcessorsAwake(TimeSpan most) => LetsProcessorsSleep ? null : CpuLatency.Hold(most);
+    public IDisposable? KeepProcessorsAwake() => LetsProcessorsSleep ? null : CpuLatency.Hold();
 
     /// <inheritdoc/>
     public void MakePresent(nint start, long length) => PresentMemory.Make(start, length);

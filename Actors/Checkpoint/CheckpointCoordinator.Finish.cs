@@ -97,6 +97,9 @@ internal sealed partial class CheckpointCoordinator
                 ProcessEntry? process = data.Processes.Values.FirstOrDefault(p => p.Supervisor.Equals(m.ActorRef));
                 return process is null ? Stay() : EverythingLetGo(ProcessesLetGo(data.Answered(process.Pid)));
 
+            case AwakeLongEnough:
+                return LetSleep();
+
             case FinishBegun:
                 return EverythingLetGo(data);
 

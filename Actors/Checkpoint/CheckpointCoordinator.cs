@@ -160,10 +160,27 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
         _pause = null;
     }
 
+    /// <summary>Processors wait without halting.</summary>
+    /// <param name="most">From now on, for as long at most; nothing ends it.</param>
     private void KeepAwake(TimeSpan most)
     {
-        _awake?.Dispose();
-        _awake = most > TimeSpan.Zero ? _request.Bridge.KeepProcessorsAwake(most) : null;
+        if (most > TimeSpan.Zero)
+        {
+            _awake ??= _request.Bridge.KeepProcessorsAwake();
+            SetTimer("awake", new AwakeLongEnough(), most);
+        }
+        else if (_awake is not null)
+        {
+            CancelTimer("awake");
+            _awake.Dispose();
+            _awake = null;
+        }
+    }
+
+    private State<CheckpointPhase, CheckpointData> LetSleep()
+    {
+        KeepAwake(TimeSpan.Zero);
+        return Stay();
     }
 
     private CheckpointData AskAll(object message, CheckpointData data)
@@ -239,6 +256,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
             StateName.ToString(), OperationFailure.TimeoutCode, $"the checkpoint was not done within {Limit.TotalSeconds:0.###} s; give it more with --timeout")),
         CancelCheckpoint => Abort(e.StateData, new OperationFailure(StateName.ToString(), OperationFailure.CancelledCode, "the checkpoint was called off")),
         ReportProgress => Report(),
+        AwakeLongEnough => LetSleep(),
         _ => throw new InvalidOperationException($"{e.FsmEvent.GetType().Name} in phase {StateName}"),
     };
 

@@ -175,3 +175,6 @@ internal sealed record PhaseTimedOut(CheckpointPhase Phase);
 internal sealed record CheckpointTimedOut;
 
 internal sealed record ReportProgress;
+
+/// <summary>For as long as processors were to be kept awake at most.</summary>
+internal sealed record AwakeLongEnough;

@@ -68,13 +68,16 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
     protected override void PreStart()
     {
         base.PreStart();
-        _awake = _order.Bridge.KeepProcessorsAwake(awakeFor);
         RestoreRequest request = _order.Request with { Pages = _source };
         IKernelBridge bridge = _order.Bridge;
         Action putBack = () => _order.PutVolumesBack!(_volumes.Token);
         _thread = Context.Watch(Context.ActorOf(
             ActorProps.Of(() => new RestoreThread(() => bridge.BeginRestore(request), putBack)).WithDispatcher(ActorProps.PinnedDispatcher), "thread"));
         Ask(RestoreStep.Check);
+
+        // Last: its thread has begun meanwhile.
+        _awake = _order.Bridge.KeepProcessorsAwake();
+        SetTimer("awake", new AwakeLongEnough(), awakeFor);
     }
 
     protected override void PostStop()
@@ -93,9 +96,9 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
 
     private void Ask(RestoreStep step)
     {
+        _thread.Tell(new TakeRestoreStep(step));
         SetTimer("step", new RestoreTimedOut(step), _order.Settings.Deadline(step));
         Context.System.EventStream.Publish(new RestoreProgress(step, _source.BytesRead, Elapsed));
-        _thread.Tell(new TakeRestoreStep(step));
     }
 
     private State<RestoreStep, RestoreData> TakeSteps(Event<RestoreData> e) => e.FsmEvent switch
@@ -109,6 +112,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
             $"see holdfast.restore.deadlines.{StateName.ToString().ToLowerInvariant()}")),
         CancelRestore { Failure: { } cause } => Abort(e.StateData, cause),
         CancelRestore => Abort(e.StateData, new OperationFailure(StateName.ToString(), OperationFailure.CancelledCode, "the restore was called off")),
+        AwakeLongEnough => LetSleep(),
         Terminated => Abort(e.StateData, new OperationFailure(StateName.ToString(), OperationFailure.InternalCode, "the restore's thread stopped")),
         _ => Stay(),
     };
@@ -136,6 +140,12 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
         next = next == RestoreStep.Volumes && _order.PutVolumesBack is null ? next + 1 : next;
         Ask(next);
         return GoTo(next).Using(data);
+    }
+
+    private State<RestoreStep, RestoreData> LetSleep()
+    {
+        _awake?.Dispose();
+        return Stay();
     }
 
     private State<RestoreStep, RestoreData> Abort(RestoreData data, OperationFailure failure)
@@ -174,6 +184,9 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
                 }).PipeTo(Self, success: () => new LateOneKilled(), failure: _ => new LateOneKilled());
                 return Stay().Using(data with { Killing = true });
 
+            case AwakeLongEnough:
+                return LetSleep();
+
             case LateOneKilled:
                 return data.Ended ? Answer(data) : Stay().Using(data with { Killing = false });
 
@@ -199,4 +212,7 @@ internal sealed class RestoreCoordinator : FSM<RestoreStep, RestoreData>
     }
 
     private sealed record LateOneKilled;
+
+    /// <summary>For as long as processors were to be kept awake at most.</summary>
+    private sealed record AwakeLongEnough;
 }

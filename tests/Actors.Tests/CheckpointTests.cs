@@ -52,6 +52,27 @@ public sealed class CheckpointTests
     }
 
     [Fact]
+    public async Task Processors_may_halt_again_when_something_takes_long()
+    {
+        await using Harness harness = await new Harness(new FakeBridge(1)).StartedAsync();
+        int stood = 0;
+        harness.Bridge.Before = (call, _) =>
+        {
+            if (call is "Prepare" or "CaptureState")
+            {
+                // Nobody waits for it to end by itself: it must have, or the checkpoint is stuck until its deadline.
+                stood += harness.Bridge.Awake;
+                Assert.True(SpinWait.SpinUntil(() => harness.Bridge.Awake == 0, Harness.Patience), call);
+            }
+        };
+
+        await harness.AskAsync<CheckpointTaken>(new TakeCheckpoint());
+
+        Assert.Equal(2, stood);
+        harness.AssertEverythingLetGo();
+    }
+
+    [Fact]
     public async Task A_frozen_copy_is_pumped_after_the_release_but_shared_memory_before_it()
     {
         await using Harness harness = await new Harness(new FakeBridge(1, 2), CaptureMode.FrozenCopy).StartedAsync();

@@ -103,7 +103,7 @@ internal sealed class FakeBridge : IKernelBridge
         return new Checkpoint(this);
     }
 
-    public IDisposable? KeepProcessorsAwake(TimeSpan most)
+    public IDisposable? KeepProcessorsAwake()
     {
         Interlocked.Increment(ref _awake);
         return new Wakefulness(this);

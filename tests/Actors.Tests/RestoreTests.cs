@@ -23,7 +23,7 @@ public sealed class RestoreTests
     {
         FakeBridge bridge = new();
         ConcurrentBag<int> awake = [];
-        bridge.Before = (_, _) => awake.Add(bridge.Awake);
+        bridge.Before = (call, _) => awake.Add(call == "Run" ? bridge.Awake : 1);
         await using Harness harness = new(bridge);
 
         ApplicationStarted started = await harness.AskAsync<ApplicationStarted>(Order);
