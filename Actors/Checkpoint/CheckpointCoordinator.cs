@@ -161,7 +161,7 @@ internal sealed partial class CheckpointCoordinator : FSM<CheckpointPhase, Check
     }
 
     /// <summary>Processors wait without halting.</summary>
-    /// <param name="most">From now on, for as long at most; nothing ends it.</param>
+    /// <param name="most">From now on, for as long at most; 0 or less ends it.</param>
     private void KeepAwake(TimeSpan most)
     {
         if (most > TimeSpan.Zero)

@@ -18,7 +18,6 @@ internal sealed class StandingFacts(PidReference reference, int processes, TaskT
 
     private readonly ConcurrentDictionary<string, string?> namespaces = [];
     private readonly ConcurrentDictionary<(string? MountNamespace, ulong Device, ulong Inode, string Name), FileIdentity> mapped = [];
-
     private readonly ConcurrentDictionary<(ulong, ulong, ulong), NamespaceLinks> links = [];
     private readonly ConcurrentDictionary<ulong, string> groups = [];
     private readonly ConcurrentDictionary<int, int> numbers = [];
