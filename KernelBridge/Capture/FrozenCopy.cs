@@ -44,7 +44,7 @@ internal sealed class FrozenCopy : IDisposable
     public static bool IsOne(int pid) => ProcessStat.TryRead(pid) is { Name: Name } && ProcFs.Numbers($"/proc/{pid}/fd").Count == 0;
 
     /// <summary>Whether a process that has this name may be such a copy.</summary>
-    public static bool IsNamedSo(ReadOnlySpan<byte> name) => name.SequenceEqual("frozen copy"u8);
+    public static bool IsNamedSo(ReadOnlySpan<byte> name) => Ascii.Equals(name, Name);
 
     /// <summary>Why a process cannot have a copy, so that its memory is stored while it stands.</summary>
     /// <param name="process">The process.</param>
