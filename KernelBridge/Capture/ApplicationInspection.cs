@@ -132,9 +132,10 @@ internal static class ApplicationInspection
     private static IEnumerable<Refusal> ForeignNamespaces(IReadOnlyList<ProcessInspection> inspections)
     {
         ProcessView root = inspections[0].View;
+        NamespaceLinks own = NamespaceLinks.Read(Environment.ProcessId);
         foreach (string kind in NamespaceLinks.Kinds)
         {
-            if (ProcFs.TryLink($"/proc/{root.Pid}/ns/{kind}") is { } its && ProcFs.TryLink($"/proc/self/ns/{kind}") is { } ours && its != ours)
+            if (inspections[0].Namespaces[kind] is { } its && own[kind] is { } ours && its != ours)
             {
                 yield return root.Refuse("process.namespace", $"{kind} namespace", "it is in another one than Holdfast", "run Holdfast in the same container, or start the application with 'run'");
             }

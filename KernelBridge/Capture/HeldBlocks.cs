@@ -47,8 +47,7 @@ internal static class HeldBlocks
     public static int MakePresent(nint block, int present, int wanted)
     {
         int end = (wanted + Piece - 1) / Piece * Piece;
-        // Kernels before 5.14 do not know how: it is done by the faults then.
-        _ = Libc.madvise(block + present, (nuint)(end - present), Libc.MADV_POPULATE_WRITE);
+        PresentMemory.Make(block + present, end - present);
         return end;
     }
 

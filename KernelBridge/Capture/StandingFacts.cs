@@ -16,7 +16,7 @@ internal sealed class StandingFacts(PidReference reference, int processes, TaskT
 {
     private const int Many = 16;
 
-    private readonly ConcurrentDictionary<string, string?> namespaces = [];
+    private readonly Lazy<NamespaceLinks> namespaces = new(() => NamespaceLinks.Read(reference.Pid));
     private readonly ConcurrentDictionary<(string? MountNamespace, ulong Device, ulong Inode, string Name), FileIdentity> mapped = [];
     private readonly ConcurrentDictionary<(ulong, ulong, ulong), NamespaceLinks> links = [];
     private readonly ConcurrentDictionary<ulong, string> groups = [];
@@ -30,7 +30,7 @@ internal sealed class StandingFacts(PidReference reference, int processes, TaskT
 
     /// <summary>The namespace of the application, as the link in /proc/PID/ns names it; null where that cannot be seen.</summary>
     /// <param name="kind">One of <see cref="NamespaceLinks.Kinds"/>.</param>
-    public string? Namespace(string kind) => namespaces.GetOrAdd(kind, static (kind, pid) => ProcFs.TryLink($"/proc/{pid}/ns/{kind}"), reference.Pid);
+    public string? Namespace(string kind) => namespaces.Value[kind];
 
     /// <summary>The number that the application's pid namespace gives a process; 0 for one outside.</summary>
     public int Number(int pid) => numbers.GetOrAdd(pid, static (pid, reference) => reference.Number(pid), reference);
