@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Numerics;
+using Holdfast.KernelBridge.Capture;
 
 namespace Holdfast.KernelBridge.Linux;
 
@@ -8,6 +10,9 @@ namespace Holdfast.KernelBridge.Linux;
 /// </summary>
 internal sealed class AreaFlags
 {
+    /// <summary>The bit of an area that is write-protected so that writes are noticed; 0 where the kernel has none, or does not tell.</summary>
+    private static readonly Lazy<ulong> trackedBit = new(() => WriteProtection.Flag(TaskIterator.IfReady));
+
     // It belongs to no process and is in no list of areas.
     private const string Vsyscall = "[vsyscall]";
 
@@ -37,7 +42,7 @@ internal sealed class AreaFlags
             {
                 maps[i] = map with { Flags = flags };
             }
-            else if (at < areas.Count && areas[at] is { Policy: 0 } area && (area.Start, area.End) == (map.Start, map.End) && known.TryGetValue(area.Flags, out var meaning) && meaning is { } said)
+            else if (at < areas.Count && areas[at] is { Policy: 0 } area && (area.Start, area.End) == (map.Start, map.End) && Meaning(area.Flags) is { } said)
             {
                 maps[i] = map with { Flags = said.Flags, ProtectionKey = said.ProtectionKey };
                 at++;
@@ -49,6 +54,23 @@ internal sealed class AreaFlags
         }
 
         return at == areas.Count ? maps : null;
+    }
+
+    /// <summary>What bits have meant before; where only tracking has begun since, that and <c>uw</c>: a copy, from which most is learnt, is never tracked.</summary>
+    /// <param name="flags">The bits.</param>
+    /// <returns>Null when they are not known.</returns>
+    internal (string Flags, int ProtectionKey)? Meaning(ulong flags)
+    {
+        if (known.TryGetValue(flags, out var meaning))
+        {
+            return meaning;
+        }
+
+        ulong tracked = flags & trackedBit.Value;
+        return tracked != 0 && known.TryGetValue(flags & ~tracked, out meaning) && meaning is { } untracked
+            // In order of the bits, behind a space.
+            ? (untracked.Flags.Insert(1 + (3 * BitOperations.PopCount(flags & (tracked - 1))), "uw "), untracked.ProtectionKey)
+            : null;
     }
 
     /// <summary>Learns from a process that stands, or never runs.</summary>

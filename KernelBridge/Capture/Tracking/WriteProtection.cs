@@ -1,3 +1,4 @@
+using System.Numerics;
 using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Capture;
@@ -74,6 +75,39 @@ internal sealed unsafe class WriteProtection : IDisposable
             *(byte*)page = 1;
             return protection.TryRegister(first, first + PagePump.PageSize) && WasWritten(map, first) && !WasWritten(map, first) && WriteIsNoticed(map, first)
                 ? null : "PAGEMAP_SCAN does not show what was written";
+        }
+        finally
+        {
+            _ = Libc.munmap(page, PagePump.PageSize);
+        }
+    }
+
+    /// <summary>The bit of <c>vm_flags</c> that <see cref="TryRegister"/> sets, as it shows on memory of this process.</summary>
+    /// <param name="kernel">Tells the flags.</param>
+    /// <returns>0 where this kernel cannot do it, or does not tell.</returns>
+    public static ulong Flag(TaskIterator? kernel)
+    {
+        int descriptor = kernel is null ? -1 : Libc.userfaultfd((int)Flags);
+        if (descriptor < 0)
+        {
+            return 0;
+        }
+
+        using WriteProtection? protection = TryUse(descriptor);
+        nint page = protection is null ? -1 : Libc.mmap(0, PagePump.PageSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
+        if (page == -1)
+        {
+            return 0;
+        }
+
+        try
+        {
+            ulong start = (ulong)page;
+            ulong? before = FlagsNow();
+            ulong? changed = protection!.TryRegister(start, start + PagePump.PageSize) ? before ^ FlagsNow() : null;
+            return changed is { } bit && BitOperations.IsPow2(bit) ? bit : 0;
+
+            ulong? FlagsNow() => kernel!.Areas(Environment.ProcessId)?.Find(area => area.Start <= start && start < area.End) is { End: > 0 } own ? own.Flags : null;
         }
         finally
         {

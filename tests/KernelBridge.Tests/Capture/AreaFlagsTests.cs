@@ -1,3 +1,4 @@
+using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Tests.Conformance;
 using Xunit.Abstractions;
@@ -66,6 +67,46 @@ public sealed class AreaFlagsTests(ITestOutputHelper output) : IDisposable
             Assert.NotEqual(before, now);
             Assert.Equal(now, read);
         }
+    }
+
+    [Fact]
+    public void Areas_whose_writes_are_noticed_mean_what_they_meant_and_that()
+    {
+        if (TaskIterator.Own is null || WriteProtection.Flag(TaskIterator.Own) == 0)
+        {
+            output.WriteLine("skipped: this kernel, or these rights, do not allow it");
+            return;
+        }
+
+        int own = Environment.ProcessId;
+        nint room = Libc.mmap(0, 64 << 10, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
+        using WriteProtection protection = Assert.IsType<WriteProtection>(WriteProtection.TryUse(Libc.userfaultfd((int)WriteProtection.Flags)));
+        try
+        {
+            // Two that bits besides that one tell apart, in the middle, so that neighbours do not join them.
+            ulong[] starts = [(ulong)room + (16 << 10), (ulong)room + (40 << 10)];
+            Assert.Equal(0, Libc.madvise((nint)starts[1], 8 << 10, 16));
+            MemoryMap[] before = Array.ConvertAll(starts, At);
+            flags.Learn(own, before);
+            foreach (ulong start in starts)
+            {
+                Assert.True(protection.TryRegister(start, start + (8 << 10)));
+            }
+
+            for (int i = 0; i < starts.Length; i++)
+            {
+                MemoryMap now = At(starts[i]);
+                Assert.True(now.HasFlag("uw ") && !before[i].HasFlag("uw "));
+                ulong bits = TaskIterator.Own.Areas(own)!.Single(area => area.Start == starts[i]).Flags;
+                Assert.Equal(now.Flags, flags.Meaning(bits)?.Flags);
+            }
+        }
+        finally
+        {
+            _ = Libc.munmap(room, 64 << 10);
+        }
+
+        MemoryMap At(ulong start) => MemoryMap.ReadWithFlags(own).Single(map => map.Start <= start && start < map.End);
     }
 
     [Fact]
