@@ -1,8 +1,8 @@
 using System.Collections.Concurrent;
 using System.Numerics;
-using Holdfast.KernelBridge.Capture;
+using Holdfast.KernelBridge.Linux;
 
-namespace Holdfast.KernelBridge.Linux;
+namespace Holdfast.KernelBridge.Capture;
 
 /// <summary>
 /// What the flags that this kernel has for areas of memory mean, as learnt from it: the same bits of <c>vm_flags</c> are the same letters of VmFlags in smaps (show_smap_vma_flags of
