@@ -11,7 +11,7 @@ namespace Holdfast.KernelBridge.Capture;
 internal sealed class AreaFlags
 {
     /// <summary>The bit of an area that is write-protected so that writes are noticed; 0 where the kernel has none, or does not tell.</summary>
-    private static readonly Lazy<ulong> trackedBit = new(() => WriteProtection.Flag(TaskIterator.IfReady));
+    private static readonly Lazy<ulong> trackedBit = new(() => WriteProtection.AreaFlag(TaskIterator.IfReady));
 
     // It belongs to no process and is in no list of areas.
     private const string Vsyscall = "[vsyscall]";

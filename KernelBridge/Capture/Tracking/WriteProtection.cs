@@ -47,67 +47,63 @@ internal sealed unsafe class WriteProtection : IDisposable
 
     /// <summary>Tries in memory of this process whether a write is noticed, once and only once.</summary>
     /// <returns>Null when it works, else what is missing.</returns>
-    public static string? Try()
+    public static string? Try() => OnOwnPage(
+        missing => missing,
+        (protection, page) =>
+        {
+            // Of Linux 6.13 and 6.14, which have guard pages and do not show them.
+            if (!PageMap.ShowsGuards && Libc.madvise((nint)page, PagePump.PageSize, Libc.MADV_GUARD_INSTALL) == 0)
+            {
+                return "this kernel does not show guard pages";
+            }
+
+            using PageMap map = new(Environment.ProcessId);
+            *(byte*)page = 1;
+            return protection.TryRegister(page, page + PagePump.PageSize) && WasWritten(map, page) && !WasWritten(map, page) && WriteIsNoticed(map, page)
+                ? null : "PAGEMAP_SCAN does not show what was written";
+        });
+
+    /// <summary>The bit of <c>vm_flags</c> that <see cref="TryRegister"/> sets, as it shows on memory of this process.</summary>
+    /// <param name="kernel">Tells the flags.</param>
+    /// <returns>0 where this kernel cannot do it, or does not tell.</returns>
+    public static ulong AreaFlag(TaskIterator? kernel)
+    {
+        return kernel is null ? 0 : OnOwnPage(
+            _ => 0UL,
+            (protection, page) =>
+            {
+                ulong? before = FlagsOf(page);
+                ulong? changed = protection.TryRegister(page, page + PagePump.PageSize) ? before ^ FlagsOf(page) : null;
+                return changed is { } bit && BitOperations.IsPow2(bit) ? bit : 0;
+            });
+
+        ulong? FlagsOf(ulong page) => kernel.Areas(Environment.ProcessId)?.Find(area => area.Start <= page && page < area.End) is { End: > 0 } own ? own.Flags : null;
+    }
+
+    /// <summary>Looks at what a new one does with a page of this process.</summary>
+    private static T OnOwnPage<T>(Func<string, T> cannot, Func<WriteProtection, ulong, T> look)
     {
         int descriptor = Libc.userfaultfd((int)Flags);
         if (descriptor < 0)
         {
-            return $"userfaultfd(2): {Errno.Text(Libc.LastError)}";
+            return cannot($"userfaultfd(2): {Errno.Text(Libc.LastError)}");
         }
 
         using WriteProtection? protection = TryUse(descriptor);
         if (protection is null)
         {
-            return "no UFFD_FEATURE_WP_ASYNC (Linux 6.7)";
+            return cannot("no UFFD_FEATURE_WP_ASYNC (Linux 6.7)");
         }
 
         nint page = Libc.mmap(0, PagePump.PageSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
-        using PageMap map = new(Environment.ProcessId);
-        try
-        {
-            // Of Linux 6.13 and 6.14, which have guard pages and do not show them.
-            ulong first = (ulong)page;
-            if (!PageMap.ShowsGuards && Libc.madvise(page, PagePump.PageSize, Libc.MADV_GUARD_INSTALL) == 0)
-            {
-                return "this kernel does not show guard pages";
-            }
-
-            *(byte*)page = 1;
-            return protection.TryRegister(first, first + PagePump.PageSize) && WasWritten(map, first) && !WasWritten(map, first) && WriteIsNoticed(map, first)
-                ? null : "PAGEMAP_SCAN does not show what was written";
-        }
-        finally
-        {
-            _ = Libc.munmap(page, PagePump.PageSize);
-        }
-    }
-
-    /// <summary>The bit of <c>vm_flags</c> that <see cref="TryRegister"/> sets, as it shows on memory of this process.</summary>
-    /// <param name="kernel">Tells the flags.</param>
-    /// <returns>0 where this kernel cannot do it, or does not tell.</returns>
-    public static ulong Flag(TaskIterator? kernel)
-    {
-        int descriptor = kernel is null ? -1 : Libc.userfaultfd((int)Flags);
-        if (descriptor < 0)
-        {
-            return 0;
-        }
-
-        using WriteProtection? protection = TryUse(descriptor);
-        nint page = protection is null ? -1 : Libc.mmap(0, PagePump.PageSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
         if (page == -1)
         {
-            return 0;
+            return cannot($"mmap(2): {Errno.Text(Libc.LastError)}");
         }
 
         try
         {
-            ulong start = (ulong)page;
-            ulong? before = FlagsNow();
-            ulong? changed = protection!.TryRegister(start, start + PagePump.PageSize) ? before ^ FlagsNow() : null;
-            return changed is { } bit && BitOperations.IsPow2(bit) ? bit : 0;
-
-            ulong? FlagsNow() => kernel!.Areas(Environment.ProcessId)?.Find(area => area.Start <= start && start < area.End) is { End: > 0 } own ? own.Flags : null;
+            return look(protection, (ulong)page);
         }
         finally
         {

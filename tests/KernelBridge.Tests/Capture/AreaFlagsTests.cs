@@ -72,7 +72,7 @@ public sealed class AreaFlagsTests(ITestOutputHelper output) : IDisposable
     [Fact]
     public void Areas_whose_writes_are_noticed_mean_what_they_meant_and_that()
     {
-        if (TaskIterator.Own is null || WriteProtection.Flag(TaskIterator.Own) == 0)
+        if (TaskIterator.Own is null || WriteProtection.AreaFlag(TaskIterator.Own) == 0)
         {
             output.WriteLine("skipped: this kernel, or these rights, do not allow it");
             return;
