@@ -73,12 +73,13 @@ internal sealed class AreaFlags
             : null;
     }
 
-    /// <summary>Learns from a process that stands, or never runs.</summary>
+    /// <summary>Learns from a process that stands, or never runs, or of which it is known that nothing has changed.</summary>
     /// <param name="pid">The process.</param>
     /// <param name="maps">Its areas, as smaps has just said them.</param>
-    public void Learn(int pid, IReadOnlyList<MemoryMap> maps)
+    /// <param name="unchanged">Whether they are still the same, where the process runs.</param>
+    public void Learn(int pid, IReadOnlyList<MemoryMap> maps, Func<bool>? unchanged = null)
     {
-        if (ProcSnapshot.Current is not null || TaskIterator.IfReady?.Areas(pid) is not { } areas)
+        if (ProcSnapshot.Current is not null || TaskIterator.IfReady?.Areas(pid) is not { } areas || unchanged?.Invoke() == false)
         {
             return;
         }

@@ -101,6 +101,11 @@ internal sealed class FreezeGuard : IDisposable
         // Who has neither a child in the group nor, in it, another child of the same parent (CLONE_PARENT) waits for none: its threads need not be asked one by one.
         IReadOnlyList<int> pids = CgroupFreezer.Processes(group);
         TaskTable? tasks = TaskTable.TryRead(pids.Count);
+        if (tasks is not null && pids.All(tasks.IsAwaitedByNone))
+        {
+            return [];
+        }
+
         List<(int Pid, int Parent)> processes = [.. pids.Select(pid => (pid, tasks?.Of(pid) is { } known ? (int)known.Parent : ProcessStat.TryRead(pid)?.ParentPid ?? 0))];
         ILookup<int, int> children = processes.ToLookup(process => process.Parent, process => process.Pid);
         List<RunningTask> parents = [];

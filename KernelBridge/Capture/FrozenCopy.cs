@@ -113,12 +113,10 @@ internal sealed class FrozenCopy : IDisposable
             End(clone);
             clone = null;
 
-            // The first to go when memory runs out.
-            File.WriteAllText($"/proc/{copy.Pid}/oom_score_adj", "1000");
             long waited = calls.Next();
             return waited == child ? copy : throw new BridgeException("copy.failed", $"copying process {tracee.Pid}", $"it waited for {child} and got {waited}");
         }
-        catch (Exception e)
+        catch
         {
             // All that was born, and before the process goes on to wait for its child.
             copy?.Dispose();
@@ -131,11 +129,6 @@ internal sealed class FrozenCopy : IDisposable
                 }
 
                 End(clone);
-            }
-
-            if (e is IOException or UnauthorizedAccessException)
-            {
-                throw new BridgeException("copy.failed", $"copying process {tracee.Pid}", e.Message, inner: e);
             }
 
             throw;
@@ -153,6 +146,19 @@ internal sealed class FrozenCopy : IDisposable
         for (int i = 0; i < 1000 && IsOne(pid) && ProcessStatus.TryRead(pid)?.Number("TracerPid") == 0; i++)
         {
             _ = Libc.usleep(i < 20 ? 50u : 1000u);
+        }
+    }
+
+    /// <summary>Makes it the first to go when memory runs out. Done when the process goes on: it takes as long as a sixth of all that makes the copy, and little is written to it until then.</summary>
+    public void OfferToOutOfMemoryKiller()
+    {
+        try
+        {
+            File.WriteAllText($"/proc/{Pid}/oom_score_adj", "1000");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // It is gone, which whoever reads it is told; or procfs allows nothing, as in some containers.
         }
     }
 

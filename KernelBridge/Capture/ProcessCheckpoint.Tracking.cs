@@ -81,10 +81,10 @@ internal sealed partial class ProcessCheckpoint
     /// stands, and those that are assumed for a checkpoint are compared afterwards in either case.
     /// </summary>
     /// <returns>Null when nothing is known.</returns>
-    private IReadOnlyList<MemoryMap>? KnownAreas()
+    private SeenAreas? KnownAreas()
     {
         knewAreas = application.Tracking != WriteTracking.Off && ProcessStat.TryRead(Pid) is { } stat && application.Trackers.Find(Pid, stat) is { Base: not null, ComparesFlagsAtOnce: false } known ? known : null;
-        return knewAreas?.Areas;
+        return knewAreas?.Areas is { } areas ? new SeenAreas(areas) : null;
     }
 
     /// <summary>Its areas are as they were found: their flags were asked for while it stood, or have been compared since.</summary>

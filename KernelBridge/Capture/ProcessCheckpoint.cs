@@ -141,7 +141,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
     public ProcessFacts Locate()
     {
         common = application.Standing;
-        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, common, application.Flags);
+        Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.SeenAreas, common, application.Flags);
         foreach (Tracee thread in Inspection.IsZombie ? [] : (IEnumerable<Tracee>)threads.Values)
         {
             stand[thread.Tid] = PtraceCall.GetRegisters(thread.Tid);
@@ -150,7 +150,8 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         slot = Inspection.IsZombie ? null : FindSlot();
         if (!Inspection.IsZombie && slot is null && StackRoom.TryMake(Inspection, memory))
         {
-            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared?.Maps, common, application.Flags);
+            // Its stack has grown since the kernel told of it.
+            Inspection = ProcessInspection.Of(Pid, application.Reference, prepared is null ? null : new SeenAreas(prepared.Maps), common, application.Flags);
             slot = FindSlot();
         }
 
@@ -393,6 +394,7 @@ internal sealed partial class ProcessCheckpoint : IProcessCheckpoint
         threads.Clear();
         corrected.Clear();
         application.NoteResume();
+        copy?.OfferToOutOfMemoryKiller();
     }
 
     public void Dispose()

@@ -15,6 +15,9 @@ internal sealed class ProcessInspection
     /// <summary>Areas from which smaps takes longer than a copy of a small process: each thread has two.</summary>
     private const int ManyAreas = 256;
 
+    // Of before its areas were looked at.
+    private MemoryState? state;
+
     private ProcessInspection(ProcessView view, NamespaceLinks namespaces)
     {
         View = view;
@@ -54,6 +57,9 @@ internal sealed class ProcessInspection
     /// <summary>The flags of areas are those of an earlier look.</summary>
     public bool FlagsAreAssumed { get; private set; }
 
+    /// <summary>Its areas, for a later look.</summary>
+    public SeenAreas SeenAreas => new(Maps, FlagsAreAssumed ? null : state);
+
     /// <summary>Threads with their status, the leader first.</summary>
     public List<(int Tid, ProcessStatus Status)> Threads { get; private set; } = [];
 
@@ -66,14 +72,14 @@ internal sealed class ProcessInspection
     /// <param name="pid">As the host sees it.</param>
     /// <param name="reference">A process whose namespaces it must share: the space's init or the tree's root.</param>
     /// <param name="before">
-    /// Its areas when they were looked at before: to ask for their flags takes as long as to fork it, so that where it will be copied or has many areas, or is one of many, those
-    /// of areas that have not changed are taken from there, and have to be compared later.
+    /// Its areas when they were looked at before. Where the kernel counts what is done to them, they are the same unless it has counted something. Else, since to ask for their flags takes as
+    /// long as to fork it, where it will be copied or has many areas, or is one of many, those of areas that have not changed are taken from there, and have to be compared later.
     /// </param>
     /// <param name="standing">What it has in common with the others, where all of them stand.</param>
     /// <param name="flags">What is known of flags of areas; where that is enough, they are neither asked for nor assumed.</param>
     /// <exception cref="BridgeException">It is gone.</exception>
     public static ProcessInspection Of(
-        int pid, PidReference reference, IReadOnlyList<MemoryMap>? before = null, StandingFacts? standing = null, AreaFlags? flags = null)
+        int pid, PidReference reference, SeenAreas? before = null, StandingFacts? standing = null, AreaFlags? flags = null)
     {
         // A process that ends, or executes another program, between two of the questions seems to have what it has not: a refusal counts when it is said again.
         ProcessInspection inspection = Look(pid, reference, before, standing, flags);
@@ -97,7 +103,7 @@ internal sealed class ProcessInspection
         return inspection;
     }
 
-    private static ProcessInspection Look(int pid, PidReference reference, IReadOnlyList<MemoryMap>? before, StandingFacts? standing, AreaFlags? flags)
+    private static ProcessInspection Look(int pid, PidReference reference, SeenAreas? before, StandingFacts? standing, AreaFlags? flags)
     {
         ProcessView view = ProcessView.Read(pid, reference);
         ProcessInspection inspection = new(view, standing?.NamespacesOf(pid) ?? NamespaceLinks.Read(pid));
@@ -107,7 +113,7 @@ internal sealed class ProcessInspection
         }
 
         ThreadLook threads = new(inspection.View, inspection.Namespaces);
-        inspection.Descriptors = DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
+        inspection.Descriptors = standing?.DescriptorsOf(pid, inspection.View.InnerPid) ?? DescriptorFacts.ReadAll(pid, inspection.View.InnerPid);
         inspection.LookAtMaps(before, standing, flags);
         threads.Finish();
         (inspection.Threads, inspection.Records) = (threads.Found, threads.Records);
@@ -122,8 +128,15 @@ internal sealed class ProcessInspection
         return inspection;
     }
 
-    private void LookAtMaps(IReadOnlyList<MemoryMap>? before, StandingFacts? standing, AreaFlags? flags)
+    private void LookAtMaps(SeenAreas? before, StandingFacts? standing, AreaFlags? flags)
     {
+        state = MemoryStateOf(standing);
+        if (state is not null && before?.State == state && before.Maps.All(map => standing?.IsNamedSo(View.Pid, Namespaces["mnt"], map) == true))
+        {
+            Maps = before.Maps;
+            return;
+        }
+
         if (flags?.TryRead(View.Pid) is { } exact)
         {
             Maps = exact;
@@ -131,8 +144,8 @@ internal sealed class ProcessInspection
         }
 
         // Locked memory is not locked in a copy, with which flags are compared later.
-        if (before is not null && (standing?.AreMany == true || IsCopied || before.Count > ManyAreas) && View.Status.Kibibytes("VmLck") == 0 && !before.Any(map => map.HasFlag("lo "))
-            && MemoryMap.TryReadWithKnownFlags(View.Pid, before) is { } maps)
+        if (before is not null && (standing?.AreMany == true || IsCopied || before.Maps.Count > ManyAreas) && View.Status.Kibibytes("VmLck") == 0 && !before.Maps.Any(map => map.HasFlag("lo "))
+            && MemoryMap.TryReadWithKnownFlags(View.Pid, before.Maps) is { } maps)
         {
             Maps = maps;
             FlagsAreAssumed = true;
@@ -144,7 +157,14 @@ internal sealed class ProcessInspection
         {
             flags?.Learn(View.Pid, Maps);
         }
+        else if (state is not null)
+        {
+            flags?.Learn(View.Pid, Maps, () => MemoryStateOf(standing) == state);
+        }
     }
+
+    private MemoryState? MemoryStateOf(StandingFacts? standing) =>
+        ProcSnapshot.Current is null ? (standing?.Tasks?.Of(View.Pid) ?? TaskIterator.IfReady?.First(View.Pid))?.MemoryState : null;
 
     private void LookAtKinship(int reference)
     {
@@ -178,3 +198,8 @@ internal sealed class ProcessInspection
         }
     }
 }
+
+/// <summary>Areas of a process as they were seen.</summary>
+/// <param name="Maps">The areas, with flags.</param>
+/// <param name="State">What has not changed if they have not; null where that is not known, or the flags are not those of that moment.</param>
+internal sealed record SeenAreas(IReadOnlyList<MemoryMap> Maps, MemoryState? State = null);

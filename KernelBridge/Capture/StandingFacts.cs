@@ -16,9 +16,15 @@ internal sealed class StandingFacts(PidReference reference, int processes, TaskT
 {
     private const int Many = 16;
 
+    /// <summary>Descriptors on this host for each of the processes, up to which it is worth while to be told of all.</summary>
+    private const int WorthOfFiles = 32;
+
     private readonly Lazy<NamespaceLinks> namespaces = new(() => NamespaceLinks.Read(reference.Pid));
     private readonly ConcurrentDictionary<(string? MountNamespace, ulong Device, ulong Inode, string Name), FileIdentity> mapped = [];
+    private readonly ConcurrentDictionary<(string? MountNamespace, ulong Device, ulong Inode, string Name), bool> named = [];
     private readonly ConcurrentDictionary<(ulong, ulong, ulong), NamespaceLinks> links = [];
+    private readonly Lazy<ILookup<ulong, OpenFileRecord>?> files = new(() => tasks is null ? null : TaskIterator.IfReady?.Files(processes * WorthOfFiles)?.ToLookup(record => record.Process));
+    private readonly ConcurrentDictionary<ulong, DescriptorFacts> shared = [];
     private readonly ConcurrentDictionary<ulong, string> groups = [];
     private readonly ConcurrentDictionary<int, int> numbers = [];
 
@@ -40,6 +46,37 @@ internal sealed class StandingFacts(PidReference reference, int processes, TaskT
     public NamespaceLinks NamespacesOf(int pid) => tasks?.Of(pid) is { Namespaces: > 0, PidNamespace: { } own } known
         ? links.GetOrAdd((known.Namespaces, known.Users, own), static (_, pid) => NamespaceLinks.Read(pid), pid)
         : NamespaceLinks.Read(pid);
+
+    /// <summary>The descriptors of a process: of an open file description that several have, procfs is asked once.</summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="innerPid">As the application's pid namespace sees it.</param>
+    public List<DescriptorFacts> DescriptorsOf(int pid, int innerPid)
+    {
+        if (files.Value is not { } all || !all.Contains((ulong)pid))
+        {
+            return DescriptorFacts.ReadAll(pid, innerPid);
+        }
+
+        List<DescriptorFacts> found = [];
+        foreach (OpenFileRecord record in all[(ulong)pid])
+        {
+            int number = (int)record.Number;
+            bool mayBeShared = !record.HasLocks && number < OpenFileRecord.Known;
+            DescriptorFacts? facts = mayBeShared && shared.TryGetValue(record.File, out DescriptorFacts? known)
+                ? known.OfSameFile(pid, innerPid, number, record.ClosesOnExec)
+                : DescriptorFacts.TryRead(pid, innerPid, number);
+            if (facts is not null)
+            {
+                found.Add(facts);
+                if (mayBeShared)
+                {
+                    _ = shared.TryAdd(record.File, facts);
+                }
+            }
+        }
+
+        return found;
+    }
 
     /// <summary>The control groups of a process, as <see cref="MemoryLimits.GroupsOf"/> has them, read once of those that are in the same of all hierarchies.</summary>
     /// <param name="pid">The process.</param>
@@ -68,4 +105,11 @@ internal sealed class StandingFacts(PidReference reference, int processes, TaskT
 
         return identity;
     }
+
+    /// <summary>Whether an area that is the same as before has the name that it had then: a file can be renamed or deleted meanwhile.</summary>
+    /// <param name="pid">The process.</param>
+    /// <param name="mountNamespace">Its mount namespace.</param>
+    /// <param name="map">The area as it was seen.</param>
+    public bool IsNamedSo(int pid, string? mountNamespace, MemoryMap map) => map.Inode == 0 || map.Name.StartsWith('[')
+        || named.GetOrAdd((mountNamespace, map.Device, map.Inode, map.Name), static (file, area) => ProcFs.TryLink($"/proc/{area.pid}/map_files/{area.Start:x}-{area.End:x}") == file.Name, (pid, map.Start, map.End));
 }

@@ -36,6 +36,21 @@ internal sealed class BpfCode
         Add(Exit);
     }
 
+    /// <summary>Loads what the kernel hands over beside the thing: another pointer, without which there is nothing to write, or a number of 4 bytes.</summary>
+    /// <param name="to">The register.</param>
+    /// <param name="at">Where it lies in what the kernel hands over.</param>
+    /// <param name="half">It is a number.</param>
+    public void LoadBeside(int to, int at, bool half = false)
+    {
+        Load(to, Context, at, half);
+        if (!half)
+        {
+            Add(JumpUnlessZero, to, 0, 2);
+            Add(MoveNumber, 0);
+            Add(Exit);
+        }
+    }
+
     /// <summary>Loads 8 bytes, or 4, from where a register points to.</summary>
     public void Load(int to, int from, int offset, bool half = false) => Add(half ? Load4 : Load8, to, from, offset);
 

@@ -46,8 +46,9 @@ internal sealed unsafe class BpfIterator
     /// Whether a record may come behind another, as one that was not there yet. Over the areas of one thread a kernel (seen with 6.18) never ends where they do not fit into one read: it
     /// gives what the last read gave, again and again.
     /// </param>
-    /// <returns>The records that it wrote; null where the kernel does not do that: for one process alone it does since 6.1.</returns>
-    public List<T>? Run<T>(int pid, bool all, Func<T, T, bool> follows)
+    /// <param name="most">It is ended where there are more records.</param>
+    /// <returns>The records that it wrote; null where there are more, or the kernel does not do that: for one process alone it does since 6.1.</returns>
+    public List<T>? Run<T>(int pid, bool all, Func<T, T, bool> follows, int most = Most)
         where T : unmanaged
     {
         // union bpf_iter_link_info: tid, pid, pid_fd.
@@ -92,7 +93,7 @@ internal sealed unsafe class BpfIterator
                     }
 
                     found.AddRange(records);
-                    if (found.Count > Most)
+                    if (found.Count > most)
                     {
                         return null;
                     }

@@ -13,8 +13,8 @@ internal sealed class TaskIterator
     /// <summary>PROC_PID_INIT_INO of include/linux/proc_ns.h: the inode of the first pid namespace, whose numbers the kernel's are.</summary>
     private const string FirstPidNamespace = "pid:[4026531836]";
 
-    /// <summary>The functions that the kernel has for programs that iterate over tasks, and over their areas.</summary>
-    private const string OverTasks = "bpf_iter_task", OverAreas = "bpf_iter_task_vma";
+    /// <summary>The functions that the kernel has for programs that iterate over tasks, over their areas, and over their descriptors.</summary>
+    private const string OverTasks = "bpf_iter_task", OverAreas = "bpf_iter_task_vma", OverFiles = "bpf_iter_task_file";
 
     /// <summary>sizeof(struct upid).</summary>
     private const int NumberLength = 16;
@@ -27,8 +27,10 @@ internal sealed class TaskIterator
     private readonly BpfIterator tasks;
     private readonly BpfIterator? areas;
     private readonly BpfIterator? actions;
+    private readonly BpfIterator? files;
 
-    private TaskIterator(BpfIterator tasks, BpfIterator? areas, BpfIterator? actions) => (this.tasks, this.areas, this.actions) = (tasks, areas, actions);
+    private TaskIterator(BpfIterator tasks, BpfIterator? areas, BpfIterator? actions, BpfIterator? files) =>
+        (this.tasks, this.areas, this.actions, this.files) = (tasks, areas, actions, files);
 
     /// <summary>That of this process; null where the kernel or the rights of this process do not allow it (CAP_BPF and CAP_PERFMON, and kernel lockdown).</summary>
     public static TaskIterator? Own => own.Value;
@@ -44,9 +46,17 @@ internal sealed class TaskIterator
     /// <summary>Asks for all threads of this host, with one read for about a hundred of them: what is known of each, by its number; null where the kernel does not tell. Of those that run, some may be missing.</summary>
     public IReadOnlyDictionary<int, TaskRecord>? All() => ByNumber(tasks.Run<TaskRecord>(0, all: true, (before, next) => next.Tid > before.Tid));
 
+    /// <summary>Asks for the first thread of a process; null where the kernel does not tell, or there is no such process.</summary>
+    /// <param name="pid">The process.</param>
+    public TaskRecord? First(int pid) => tasks.Run<TaskRecord>(pid, all: false, (_, _) => true) is [var record, ..] ? record : null;
+
     /// <summary>Asks for the areas of its memory, in order of their addresses; null where the kernel does not tell.</summary>
     /// <param name="pid">The process.</param>
     public List<AreaRecord>? Areas(int pid) => areas?.Run<AreaRecord>(pid, all: false, (before, next) => next.Start >= before.End);
+
+    /// <summary>Asks for all descriptors of this host; null where the kernel does not tell, or there are more. Threads that have those of their process are passed over.</summary>
+    /// <param name="most">How many.</param>
+    public List<OpenFileRecord>? Files(int most) => files?.Run<OpenFileRecord>(0, all: true, (_, _) => true, most);
 
     /// <summary>Asks what a process does on signals.</summary>
     /// <param name="pid">The process.</param>
@@ -72,7 +82,7 @@ internal sealed class TaskIterator
     private static TaskIterator? TryMake()
     {
         if (!Authority.Own.IsOfHost || ProcFs.TryLink("/proc/self/ns/pid") != FirstPidNamespace
-            || KernelTypes.TryRead(["task_struct", "seccomp", "sigpending", "list_head", "cred", "pid", "upid", "vm_area_struct", "sighand_struct", "bpf_iter_meta"], [OverTasks, OverAreas]) is not { } types)
+            || KernelTypes.TryRead(["task_struct", "seccomp", "sigpending", "list_head", "cred", "pid", "upid", "vm_area_struct", "mm_struct", "sighand_struct", "files_struct", "fdtable", "file", "inode", "bpf_iter_meta"], [OverTasks, OverAreas, OverFiles]) is not { } types)
         {
             return null;
         }
@@ -82,7 +92,8 @@ internal sealed class TaskIterator
             try
             {
                 return types.Offset("bpf_iter_meta", "seq") is { } file && Load(types, OverTasks, TaskCode(types), file) is { } tasks
-                    && new TaskIterator(tasks, Load(types, OverAreas, AreaCode(types), file), Load(types, OverTasks, ActionCode(types, file), file)) is var made && made.Threads(Environment.ProcessId)?.ContainsKey(Environment.ProcessId) == true
+                    && new TaskIterator(
+                        tasks, Load(types, OverAreas, AreaCode(types), file), Load(types, OverTasks, ActionCode(types, file), file), Load(types, OverFiles, FileCode(types), file)) is var made && made.Threads(Environment.ProcessId)?.ContainsKey(Environment.ProcessId) == true
                     ? made
                     : null;
             }
@@ -108,7 +119,8 @@ internal sealed class TaskIterator
             ("pid", null, true), ("sas_ss_sp", null, false), ("sas_ss_size", null, false), ("sas_ss_flags", null, true), ("clear_child_tid", null, false),
             ("pdeath_signal", null, true), ("timer_slack_ns", null, false), ("robust_list", null, false), ("nsproxy", null, false), ("fs", null, false), ("files", null, false),
             ("real_cred", null, false), ("atomic_flags", null, false), ("seccomp", ("seccomp", "mode"), true), ("pending", ("sigpending", "signal"), false), ("blocked", null, false),
-            ("children", ("list_head", "next"), false), ("tgid", null, true), ("mm", null, false), ("sighand", null, false), ("cgroups", null, false),
+            ("children", ("list_head", "next"), false), ("tgid", null, true), ("mm", null, false), ("sighand", null, false), ("cgroups", null, false), ("vfork_done", null, false),
+            ("self_exec_id", null, false),
         ];
         foreach ((string name, (string Structure, string Name)? within, bool half) in fields)
         {
@@ -123,7 +135,7 @@ internal sealed class TaskIterator
         if (types.Offset("task_struct", "comm") is not { } command || types.Offset("task_struct", "cred") is not { } credentials || types.Offset("cred", "securebits") is not { } secureBits
             || types.Offset("task_struct", "thread_pid") is not { } number || types.Offset("pid", "level") is not { } level || types.Offset("pid", "numbers") is not { } numbers
             || types.Offset("task_struct", "children") is not { } children || types.Offset("task_struct", "tgid") is not { } process || types.Offset("task_struct", "real_parent") is not { } parent
-            || types.Offset("cred", "user_ns") is not { } users || types.Offset("upid", "ns") is not { } space)
+            || types.Offset("cred", "user_ns") is not { } users || types.Offset("upid", "ns") is not { } space || types.Offset("task_struct", "mm") is not { } memory)
         {
             return null;
         }
@@ -141,6 +153,17 @@ internal sealed class TaskIterator
         code.Copy(BpfCode.Kept, users);
         code.Load(BpfCode.Kept, BpfCode.Thing, parent);
         code.Copy(BpfCode.Kept, process, half: true);
+
+        // A kernel without locks of single areas does not count.
+        if (types.Offset("mm_struct", "mm_lock_seq") is { } changes)
+        {
+            code.Load(BpfCode.Kept, BpfCode.Thing, memory);
+            code.Copy(BpfCode.Kept, changes, half: true);
+        }
+        else
+        {
+            code.StoreNumber(0);
+        }
 
         // struct pid: a struct upid, of which the first field is the number and another the namespace, for each pid namespace down to its own.
         code.Load(BpfCode.Kept, BpfCode.Thing, number);
@@ -171,6 +194,33 @@ internal sealed class TaskIterator
         }
 
         CopyPolicy(code, types.Offset("vm_area_struct", "vm_policy"));
+        return code;
+    }
+
+    /// <summary>What puts together an <see cref="OpenFileRecord"/>; null where the kernel lacks something.</summary>
+    private static unsafe BpfCode? FileCode(KernelTypes types)
+    {
+        if (types.Offset("task_struct", "tgid") is not { } process || types.Offset("task_struct", "files") is not { } descriptors || types.Offset("files_struct", "fdt") is not { } table
+            || types.Offset("fdtable", "close_on_exec") is not { } closed || types.Offset("file", "f_inode") is not { } inode || types.Offset("inode", "i_flctx") is not { } locks)
+        {
+            return null;
+        }
+
+        // struct bpf_iter__task_file: meta, task, fd, file.
+        BpfCode code = new(sizeof(OpenFileRecord), 24);
+        code.Store(BpfCode.Thing);
+        code.LoadBeside(BpfCode.Kept, 8);
+        code.Copy(BpfCode.Kept, process, half: true);
+        code.LoadBeside(BpfCode.KeptToo, 16, half: true);
+        code.Store(BpfCode.KeptToo);
+        code.Load(BpfCode.KeptToo, BpfCode.Thing, inode);
+        code.Copy(BpfCode.KeptToo, locks);
+
+        // An array that is not part of any structure.
+        code.Load(BpfCode.Kept, BpfCode.Kept, descriptors);
+        code.Load(BpfCode.Kept, BpfCode.Kept, table);
+        code.Load(BpfCode.Kept, BpfCode.Kept, closed);
+        code.CopyBehind(BpfCode.Kept, 0, BpfCode.Kept, 0);
         return code;
     }
 
@@ -250,6 +300,11 @@ internal readonly unsafe struct TaskRecord
     /// <summary>Its memory, 0 for a thread of the kernel; what it does on signals; its control groups, of all hierarchies.</summary>
     public readonly ulong Memory, Actions, ControlGroups;
 
+    /// <summary>Not 0 for a child of vfork(2) for which somebody waits. (Threads of the kernel use it for something else.)</summary>
+    public readonly ulong VforkDone;
+
+    private readonly ulong executed;
+
     private readonly ulong childrenAt;
 
     private readonly ulong firstOfName, restOfName;
@@ -266,6 +321,8 @@ internal readonly unsafe struct TaskRecord
     /// <summary>PPid of /proc/PID/status: the process that its process is a child of, as the host numbers it.</summary>
     public readonly ulong Parent;
 
+    private readonly ulong memoryChanges;
+
     private readonly ulong level;
 
     private readonly ulong firstNumber, firstSpace, secondNumber, secondSpace, thirdNumber, thirdSpace, fourthNumber, fourthSpace;
@@ -275,6 +332,9 @@ internal readonly unsafe struct TaskRecord
 
     /// <summary>Its pid namespace; null where it lies too deep.</summary>
     public ulong? PidNamespace => level switch { 0 => firstSpace, 1 => secondSpace, 2 => thirdSpace, 3 => fourthSpace, _ => null };
+
+    /// <summary>What changes whenever its areas of memory do; null where the kernel does not count.</summary>
+    public MemoryState? MemoryState => Memory == 0 || memoryChanges == 0 ? null : new MemoryState(Memory, memoryChanges, executed);
 
     /// <summary>It has children. (Those of its process may have been born to another thread.)</summary>
     public bool HasChildren => nextChild != Task + childrenAt;
@@ -293,6 +353,15 @@ internal readonly unsafe struct TaskRecord
     public int[]? Numbers => level < MostNumbers ? [.. new ulong[] { firstNumber, secondNumber, thirdNumber, fourthNumber }.Take((int)level + 1).Select(number => (int)number)] : null;
 }
 
+/// <summary>
+/// The same at two moments where no area of a process's memory came, went, or got other rights, flags, a policy or a name between them: each such change locks the whole list for writing
+/// (mmap_write_lock of include/linux/mmap_lock.h), which is counted since Linux 6.4. Names of files in it may have changed.
+/// </summary>
+/// <param name="Memory">struct mm_struct, whose place may be that of an earlier one.</param>
+/// <param name="Changes">How often it was locked.</param>
+/// <param name="Executed">How many programs the process has executed.</param>
+internal readonly record struct MemoryState(ulong Memory, ulong Changes, ulong Executed);
+
 /// <summary>Fields of struct vm_area_struct (include/linux/mm_types.h).</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 8)]
 internal readonly struct AreaRecord
@@ -305,4 +374,26 @@ internal readonly struct AreaRecord
 
     /// <summary>The NUMA policy that it has been given itself; 0 for none.</summary>
     public readonly ulong Policy;
+}
+
+/// <summary>A descriptor of a process. Pointers are for comparing only.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 8)]
+internal readonly struct OpenFileRecord
+{
+    /// <summary>Numbers of which <see cref="ClosesOnExec"/> is known: those of one word of the table.</summary>
+    public const int Known = 64;
+
+    /// <summary>The open file description (struct file), which processes may share.</summary>
+    public readonly ulong File;
+
+    /// <summary>The process, as the host numbers it, and the descriptor's number in it.</summary>
+    public readonly ulong Process, Number;
+
+    private readonly ulong locks, closedOnExec;
+
+    /// <summary>Somebody has, or had, a lock or a lease on the file: who, is for fdinfo to say, for each process.</summary>
+    public bool HasLocks => locks != 0;
+
+    /// <summary>FD_CLOEXEC of fcntl(2), of one with a number below <see cref="Known"/>.</summary>
+    public bool ClosesOnExec => (closedOnExec >> (int)Number & 1) != 0;
 }

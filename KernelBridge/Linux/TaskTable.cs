@@ -29,6 +29,9 @@ internal sealed class TaskTable
     /// <summary>It is known that it has no children.</summary>
     public bool IsChildless(int pid) => processes.Contains((ulong)pid) && processes[(ulong)pid].All(record => !record.HasChildren);
 
+    /// <summary>It is known that nobody waits for it as for a child of vfork(2).</summary>
+    public bool IsAwaitedByNone(int pid) => processes.Contains((ulong)pid) && processes[(ulong)pid].All(record => record.VforkDone == 0);
+
     /// <summary>The fourth word of /proc/loadavg: threads that can run, and all of them.</summary>
     private static long ThreadsOfHost() =>
         ProcFs.TryText("/proc/loadavg")?.Split(' ') is [_, _, _, var counts, ..] && counts.Split('/') is [_, var all] && long.TryParse(all, out long threads) ? threads : long.MaxValue;

@@ -109,6 +109,26 @@ internal sealed class DescriptorFacts
         return Read(self, Environment.ProcessId, carrier.InnerPid, number, carrier);
     }
 
+    /// <summary>A descriptor of another process, or another one of the same, of the same open file description, on which nobody has locks.</summary>
+    /// <param name="pid">The process as the host sees it.</param>
+    /// <param name="innerPid">As the application's pid namespace sees it.</param>
+    /// <param name="number">Its number there.</param>
+    /// <param name="closeOnExec">FD_CLOEXEC.</param>
+    public DescriptorFacts OfSameFile(int pid, int innerPid, int number, bool closeOnExec) => new()
+    {
+        Pid = pid, InnerPid = innerPid, Number = number, Link = Link, Identity = Identity, Flags = Flags, CloseOnExec = closeOnExec, Position = Position, Locks = Locks, Info = Info, Signals = Signals,
+    };
+
+    /// <summary>One descriptor of a process; null where it has none of that number.</summary>
+    /// <param name="pid">The process as the host sees it.</param>
+    /// <param name="innerPid">As the application's pid namespace sees it.</param>
+    /// <param name="number">Its number.</param>
+    public static DescriptorFacts? TryRead(int pid, int innerPid, int number)
+    {
+        using PidFd process = new(pid);
+        return Read(process, pid, innerPid, number, null);
+    }
+
     /// <summary>Every descriptor of a process; one that closes meanwhile is left out.</summary>
     public static List<DescriptorFacts> ReadAll(int pid, int innerPid)
     {
