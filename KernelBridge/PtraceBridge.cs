@@ -26,6 +26,9 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     /// <summary>All threads are asked themselves, even where the kernel would tell of them.</summary>
     internal bool AsksThreads { get; init; }
 
+    /// <summary>What is known of what processes answer.</summary>
+    internal KnownAnswers Answers { get; } = new();
+
     /// <summary>Begins to do, on another thread, what the first restore of this process has to do once: a command can do something else meanwhile.</summary>
     public static void GetReadyToRestore() => _ = Task.Run(ApplicationImage.GetReady);
 
@@ -59,7 +62,7 @@ public sealed class PtraceBridge(long holdUpTo = PtraceBridge.DefaultHold) : IKe
     public IRunningApplication? Find(ApplicationTarget target) => ApplicationFinder.Find(target);
 
     /// <inheritdoc/>
-    public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) => new PtraceCheckpoint(target, holdUpTo, trackers, flags, tracking) { AsksThreads = AsksThreads };
+    public ICheckpoint BeginCheckpoint(ApplicationTarget target, WriteTracking tracking = WriteTracking.Off) => new PtraceCheckpoint(target, holdUpTo, trackers, flags, Answers, tracking) { AsksThreads = AsksThreads };
 
     /// <inheritdoc/>
     public IDisposable? KeepProcessorsAwake() => LetsProcessorsSleep ? null : CpuLatency.Hold();

@@ -299,9 +299,9 @@ internal sealed class ImageAssembly
             memory.ExecutableIdentity, deleted ? memory.Executable[..^10] : memory.Executable, writable: false, deleted, $"/proc/{process.HostPid}/exe");
     }
 
-    /// <summary>The path of a mapped file; maps says it less exactly than the link does, but for one that has another name now.</summary>
-    private static string NameOf(ProcessImage process, AreaImage area) =>
-        ProcFs.TryLink(MappedFiles.Link(process.HostPid, area.Start, area.End)) is { } name && !name.EndsWith(" (deleted)", StringComparison.Ordinal) ? name : area.Name;
+    /// <summary>The path of a mapped file; maps says it less exactly than the link does where it has to write a character by its number.</summary>
+    private static string NameOf(ProcessImage process, AreaImage area) => !area.Name.Contains('\\') ? area.Name
+        : ProcFs.TryLink(MappedFiles.Link(process.HostPid, area.Start, area.End)) is { } name && !name.EndsWith(" (deleted)", StringComparison.Ordinal) ? name : area.Name;
 
     private static (ulong Device, ulong Inode, bool Writable) KeyOf(FileIdentity identity, bool writable) => (identity.Device, identity.Inode, writable);
 

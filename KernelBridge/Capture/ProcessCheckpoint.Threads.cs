@@ -9,8 +9,8 @@ namespace Holdfast.KernelBridge.Capture;
 internal sealed partial class ProcessCheckpoint
 {
     /// <summary>
-    /// Captures them. The first is asked alone, since what belongs to the process is asked of it and may take long. Of the others the kernel tells what it knows, and they
-    /// stand; where it does not tell, several answer at the same time, each in a slot of its own: nobody waits for one to be woken up, nor for another processor to have
+    /// Captures them. The first is asked alone, since what belongs to the process is asked of it and may take long, unless the kernel tells as much and others have answered what
+    /// it does not explain. Of the others too the kernel tells what it knows, and they stand; where it does not tell, several answer at the same time, each in a slot of its own: nobody waits for one to be woken up, nor for another processor to have
     /// time for it.
     /// </summary>
     private List<ThreadImage> CaptureThreads(ProcessImage image)
@@ -20,13 +20,25 @@ internal sealed partial class ProcessCheckpoint
         List<(int Tid, UserRegisters Registers, long Remaining)> waits = [];
         IReadOnlyList<(int Tid, ProcessStatus Status)> all = Inspection!.Threads;
         ThreadImage[] captured = new ThreadImage[all.Count];
-        int smallSlot;
-        using (SlotContents contents = new(memory, slot, InjectedCalls.SlotSize))
-        using (AskedThread first = Begin(0, contents, null))
+        if (WhatIsTold() is ({ } ofFirst, { } answers, { } actions))
         {
-            smallSlot = InjectedCalls.SmallSlotSize(first.Thread.Stand.ExtendedState);
+            StandingThread first = Look(0);
+            RecordedProcess state = new(ofFirst, first.Stand, answers, actions);
+            captured[0] = Capture(first, state);
+            ProcessCapture.Ask(Inspection, state, image);
+            image.SeccompFilters = filters?.Common ?? [];
+            GoOnWith(first);
+        }
+        else
+        {
+            using SlotContents contents = new(memory, slot, InjectedCalls.SlotSize);
+            using AskedThread first = Begin(0, contents, null);
             captured[0] = Capture(first.Thread, first.State);
             AskOfProcess(first, image);
+            if (filters is null && Inspection.Record?.Words is { } words)
+            {
+                application.Answers.Learn(words, ProcessAnswers.Of(first.State, image.Memory!.ProtectionKeys));
+            }
         }
 
         List<int> toAsk = [];
@@ -55,6 +67,7 @@ internal sealed partial class ProcessCheckpoint
         void Ask(List<int> indices)
         {
             ulong? room = FindSlot(answers: true);
+            int smallSlot = InjectedCalls.SmallSlotSize(PtraceCall.GetExtendedState(all[indices[0]].Tid));
             int places = Math.Clamp((room is null ? InjectedCalls.SlotSize : StackRoom.AnswersSize) / smallSlot, 1, indices.Count);
             using SlotContents contents = new(memory, room is { } at ? at + StackRoom.AnswersOffset : slot, places * smallSlot);
             List<AskedThread> asked = new(indices.Count);
@@ -112,6 +125,16 @@ internal sealed partial class ProcessCheckpoint
             }
         }
     }
+
+    /// <summary>What the kernel tells of the first thread and of the process, where that is all there is to ask; else nulls.</summary>
+    private (TaskRecord? Record, ProcessAnswers? Answers, IReadOnlyList<SignalActions.KernelAction>? Actions) WhatIsTold() =>
+        !application.AsksThreads && Inspection!.Record is { MemoryPolicy: 0, Words: { } words } record && application.Answers.Of(words) is { } answers
+        && Inspection.Areas.TrueForAll(area => area.Kind != AreaKind.RequestRing)
+        && Inspection.Descriptors.TrueForAll(facts => facts.Identity.Type != FileIdentity.Socket
+            && DescriptorKinds.Of(facts) is not (null or PseudoTerminals or HungUpTerminals or EventFds or PosixQueues or Sockets or IoUrings))
+        && !application.PosixQueues.AreToBeTaken(application.Reference.Pid) && TaskIterator.IfReady?.Actions(Pid) is { } actions
+            ? (record, answers, actions)
+            : default;
 
     private ThreadImage Capture(StandingThread thread, IThreadState state)
     {

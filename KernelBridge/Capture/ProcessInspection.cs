@@ -63,6 +63,9 @@ internal sealed class ProcessInspection
     /// <summary>Threads with their status, the leader first.</summary>
     public List<(int Tid, ProcessStatus Status)> Threads { get; private set; } = [];
 
+    /// <summary>What the kernel knows of the first thread; null where it does not tell.</summary>
+    public TaskRecord? Record { get; private set; }
+
     /// <summary>What the kernel knows of the threads; null where it does not tell.</summary>
     public IReadOnlyDictionary<int, TaskRecord>? Records { get; private set; }
 
@@ -130,7 +133,8 @@ internal sealed class ProcessInspection
 
     private void LookAtMaps(SeenAreas? before, StandingFacts? standing, AreaFlags? flags)
     {
-        state = MemoryStateOf(standing);
+        Record = Told(standing);
+        state = Record?.MemoryState;
         if (state is not null && before?.State == state && before.Maps.All(map => standing?.IsNamedSo(View.Pid, Namespaces["mnt"], map) == true))
         {
             Maps = before.Maps;
@@ -159,12 +163,11 @@ internal sealed class ProcessInspection
         }
         else if (state is not null)
         {
-            flags?.Learn(View.Pid, Maps, () => MemoryStateOf(standing) == state);
+            flags?.Learn(View.Pid, Maps, () => Told(standing)?.MemoryState == state);
         }
     }
 
-    private MemoryState? MemoryStateOf(StandingFacts? standing) =>
-        ProcSnapshot.Current is null ? (standing?.Tasks?.Of(View.Pid) ?? TaskIterator.IfReady?.First(View.Pid))?.MemoryState : null;
+    private TaskRecord? Told(StandingFacts? standing) => ProcSnapshot.Current is null ? standing?.Tasks?.Of(View.Pid) ?? TaskIterator.IfReady?.First(View.Pid) : null;
 
     private void LookAtKinship(int reference)
     {

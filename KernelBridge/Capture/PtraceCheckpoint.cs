@@ -17,11 +17,12 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
     private volatile StandingFacts? standing;
     private TaskTable? tasks;
 
-    public PtraceCheckpoint(ApplicationTarget target, long holdUpTo, WriteTrackers trackers, AreaFlags flags, WriteTracking tracking)
+    public PtraceCheckpoint(ApplicationTarget target, long holdUpTo, WriteTrackers trackers, AreaFlags flags, KnownAnswers answers, WriteTracking tracking)
         : base(target, holdUpTo)
     {
         Trackers = trackers;
         Flags = flags;
+        Answers = answers;
         Tracking = tracking == WriteTracking.Off || WriteTrackers.Obstacle is not null ? WriteTracking.Off : tracking;
     }
 
@@ -33,6 +34,9 @@ internal sealed class PtraceCheckpoint : ApplicationCheckpoint
 
     /// <summary>What is known of what flags of areas mean.</summary>
     public AreaFlags Flags { get; }
+
+    /// <summary>What is known of what processes answer.</summary>
+    public KnownAnswers Answers { get; }
 
     /// <summary>Whether writes to memory are tracked; off where this kernel cannot.</summary>
     public WriteTracking Tracking { get; }

@@ -4,11 +4,11 @@ using Holdfast.KernelBridge.Resources;
 
 namespace Holdfast.KernelBridge.Capture;
 
-/// <summary>What the kernel itself has told of a thread that is not the first of its process, and which so need not be asked anything: it stands all the time.</summary>
+/// <summary>What the kernel itself has told of a thread, which so need not be asked anything: it stands all the time.</summary>
 /// <param name="record">What the kernel has told.</param>
 /// <param name="stand">What ptrace has told.</param>
 /// <param name="dumpable">PR_GET_DUMPABLE of prctl(2), which is that of the process.</param>
-internal sealed class RecordedState(TaskRecord record, ThreadStand stand, int dumpable) : IThreadState
+internal class RecordedState(TaskRecord record, ThreadStand stand, int dumpable) : IThreadState
 {
     private const int SS_DISABLE = 2;
 
@@ -44,4 +44,46 @@ internal sealed class RecordedState(TaskRecord record, ThreadStand stand, int du
     public MemoryPolicyImage? MemoryPolicy => null;
 
     public IReadOnlyList<byte[]> PendingSignals => stand.PendingSignals;
+}
+
+/// <summary>What the kernel has told of the first thread of a process and of that process, where it has no timers, requests in flight, or anything else that only calls inside it show.</summary>
+/// <param name="record">What the kernel has told.</param>
+/// <param name="stand">What ptrace has told.</param>
+/// <param name="answers">What others have answered in its place.</param>
+/// <param name="actions">What it does on signals, from signal 1 on.</param>
+internal sealed class RecordedProcess(TaskRecord record, ThreadStand stand, ProcessAnswers answers, IReadOnlyList<SignalActions.KernelAction> actions)
+    : RecordedState(record, stand, answers.Dumpable), IProcessState
+{
+    private readonly ulong programBreak = record.Break;
+
+    public IReadOnlyList<byte[]> SharedSignals { get; } = PtraceCall.PeekSignals((int)record.Tid, shared: true);
+
+    public ulong Break => programBreak;
+
+    public bool ChildSubreaper => answers.ChildSubreaper;
+
+    public bool HugePagesDisabled => answers.HugePagesDisabled;
+
+    public int MachineCheckPolicy => answers.MachineCheckPolicy;
+
+    public long MemoryDenyWriteExecute => answers.MemoryDenyWriteExecute;
+
+    public bool MemoryMerge => answers.MemoryMerge;
+
+    public bool IoFlusher => answers.IoFlusher;
+
+    public int? MembarrierRegistrations => answers.MembarrierRegistrations;
+
+    public long AnsweredAt => Libc.Nanoseconds(Libc.CLOCK_MONOTONIC);
+
+    public IReadOnlyList<int> ProtectionKeys(int pid, IReadOnlyList<Area> areas) =>
+        [.. Enumerable.Range(0, Resources.ProtectionKeys.Count).Where(key => (answers.ProtectionKeys >> key & 1) != 0)];
+
+    public IReadOnlyList<AioContextImage> AioContexts(ProcessView view, IReadOnlyList<Area> areas) => [];
+
+    public IReadOnlyList<SignalActions.KernelAction> SignalActions(IReadOnlyList<int> signals) => [.. signals.Select(signal => actions[signal - 1])];
+
+    public (long Left, long Interval) IntervalTimer(int which) => (0, 0);
+
+    public (long Left, long Interval) PosixTimer(int id) => throw new InvalidOperationException("It was told to have none.");
 }

@@ -88,9 +88,25 @@ internal sealed class BpfCode
     {
         StoreNumber(0);
         Add(JumpIfBelow, register, 0, 6, least);
+        Fill(from, offset, half ? 4 : 8);
+    }
+
+    /// <summary>The next field is 8 bytes, or 4, from anywhere: of no structure, or of several fields of one, or 0 where nothing is.</summary>
+    /// <param name="from">The register that points to it.</param>
+    /// <param name="offset">Where.</param>
+    /// <param name="half">4 bytes.</param>
+    public void CopyAny(int from, int offset, bool half = false)
+    {
+        StoreNumber(0);
+        Fill(from, offset, half ? 4 : 8);
+    }
+
+    // Six instructions.
+    private void Fill(int from, int offset, int size)
+    {
         Add(Move, 1, Stack);
         Add(AddNumber, 1, number: stored - 8 - length);
-        Add(MoveNumber, 2, number: half ? 4 : 8);
+        Add(MoveNumber, 2, number: size);
         Add(Move, 3, from);
         Add(AddNumber, 3, number: offset);
         Add(CallFunction, number: BPF_FUNC_probe_read_kernel);

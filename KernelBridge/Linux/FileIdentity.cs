@@ -32,6 +32,15 @@ internal sealed record FileIdentity(
     /// <summary>The same inode on the same device.</summary>
     public bool SameFile(FileIdentity other) => Device == other.Device && Inode == other.Inode;
 
+    /// <summary>The device of the file system that is mounted at a path, as <c>Device</c> has it; null where nothing is mounted, or nobody may look.</summary>
+    public static unsafe ulong? DeviceOfMount(string path)
+    {
+        const ulong STATX_ATTR_MOUNT_ROOT = 0x2000;
+        byte* buffer = stackalloc byte[256];
+        ReadOnlySpan<byte> s = new(buffer, 256);
+        return Fill(AT_FDCWD, path, 0, buffer) && (U64(s, 8) & STATX_ATTR_MOUNT_ROOT) != 0 ? Of(s).Device : null;
+    }
+
     /// <summary>User and group that own a file; zeros when it is gone.</summary>
     public static unsafe (uint Owner, uint Group) OwnerOf(string path)
     {
@@ -60,11 +69,12 @@ internal sealed record FileIdentity(
             return null;
         }
 
-        ReadOnlySpan<byte> s = new(buffer, 256);
-        return new FileIdentity(
-            ((ulong)U32(s, 0x88) << 32) | U32(s, 0x8c), U64(s, 0x20), MemoryMarshal.Read<ushort>(s[0x1c..]), U32(s, 0x10), (long)U64(s, 0x28),
-            Time(s, 0x70), Time(s, 0x60), ((ulong)U32(s, 0x80) << 32) | U32(s, 0x84));
+        return Of(new ReadOnlySpan<byte>(buffer, 256));
     }
+
+    private static FileIdentity Of(ReadOnlySpan<byte> s) => new(
+        ((ulong)U32(s, 0x88) << 32) | U32(s, 0x8c), U64(s, 0x20), MemoryMarshal.Read<ushort>(s[0x1c..]), U32(s, 0x10), (long)U64(s, 0x28),
+        Time(s, 0x70), Time(s, 0x60), ((ulong)U32(s, 0x80) << 32) | U32(s, 0x84));
 
     private static long Time(ReadOnlySpan<byte> s, int offset) => (long)U64(s, offset) * 1_000_000_000 + U32(s, offset + 8);
 

@@ -14,7 +14,7 @@ internal sealed unsafe class KernelTypes : IDisposable
     private const int Magic = 0xeb9f, TypeLength = 12, MemberLength = 12;
 
     /// <summary>BTF_KIND_….</summary>
-    private const int Int = 1, ArrayOf = 3, Struct = 4, Union = 5, Enum = 6, Function = 12, FunctionPrototype = 13, Variable = 14, DataSection = 15, DeclarationTag = 17, Enum64 = 19;
+    private const int Int = 1, ArrayOf = 3, Struct = 4, Union = 5, Enum = 6, Typedef = 8, Restrict = 11, Function = 12, FunctionPrototype = 13, Variable = 14, DataSection = 15, DeclarationTag = 17, Enum64 = 19;
 
     private readonly byte* all;
     private readonly int length;
@@ -117,7 +117,29 @@ internal sealed unsafe class KernelTypes : IDisposable
     /// <exception cref="InvalidDataException">What the kernel says is not understood.</exception>
     public int? Offset(string structure, string field) => structures.TryGetValue(structure, out int at) ? Offset(at, Encoding.ASCII.GetBytes(field)) : null;
 
-    private int? Offset(int at, ReadOnlySpan<byte> field)
+    /// <summary>The same of a field within one that is a structure itself.</summary>
+    /// <param name="structure">One of the structures for which it was read.</param>
+    /// <param name="field">The field.</param>
+    /// <param name="within">The field in that.</param>
+    /// <exception cref="InvalidDataException">What the kernel says is not understood.</exception>
+    public int? Offset(string structure, string field, string within) =>
+        structures.TryGetValue(structure, out int at) && Find(at, Encoding.ASCII.GetBytes(field)) is { } outer && Offset(Defined(outer.Type), Encoding.ASCII.GetBytes(within)) is { } inner ? outer.Offset + inner : null;
+
+    private int? Offset(int at, ReadOnlySpan<byte> field) => Find(at, field)?.Offset;
+
+    /// <summary>What stands behind other names of a type, or words such as const.</summary>
+    private int Defined(int number)
+    {
+        int at = Place(number);
+        for (int i = 0; i < 16 && Info(at).Kind is >= Typedef and <= Restrict; i++)
+        {
+            at = Place(Number(at + 8));
+        }
+
+        return at;
+    }
+
+    private (int Offset, int Type)? Find(int at, ReadOnlySpan<byte> field)
     {
         (_, int members, bool hasBits) = Info(at);
         for (int member = at + TypeLength; member < at + TypeLength + (members * MemberLength); member += MemberLength)
@@ -126,12 +148,12 @@ internal sealed unsafe class KernelTypes : IDisposable
             int bits = hasBits ? Number(member + 8) & 0xffffff : Number(member + 8);
             if (IsNamed(member, field))
             {
-                return bits % 8 == 0 ? bits / 8 : null;
+                return bits % 8 == 0 ? (bits / 8, Number(member + 4)) : null;
             }
 
-            if (Number(member) == 0 && Place(Number(member + 4)) is var inner && Info(inner).Kind is Struct or Union && Offset(inner, field) is { } within)
+            if (Number(member) == 0 && Place(Number(member + 4)) is var inner && Info(inner).Kind is Struct or Union && Find(inner, field) is { } within)
             {
-                return (bits / 8) + within;
+                return ((bits / 8) + within.Offset, within.Type);
             }
         }
 

@@ -82,7 +82,7 @@ internal sealed class TaskIterator
     private static TaskIterator? TryMake()
     {
         if (!Authority.Own.IsOfHost || ProcFs.TryLink("/proc/self/ns/pid") != FirstPidNamespace
-            || KernelTypes.TryRead(["task_struct", "seccomp", "sigpending", "list_head", "cred", "pid", "upid", "vm_area_struct", "mm_struct", "sighand_struct", "files_struct", "fdtable", "file", "inode", "bpf_iter_meta"], [OverTasks, OverAreas, OverFiles]) is not { } types)
+            || KernelTypes.TryRead(["task_struct", "seccomp", "sigpending", "list_head", "cred", "pid", "upid", "vm_area_struct", "mm_struct", "signal_struct", "hrtimer", "sighand_struct", "files_struct", "fdtable", "file", "inode", "bpf_iter_meta"], [OverTasks, OverAreas, OverFiles]) is not { } types)
         {
             return null;
         }
@@ -165,6 +165,8 @@ internal sealed class TaskIterator
             code.StoreNumber(0);
         }
 
+        CopyProcess(code, types);
+
         // struct pid: a struct upid, of which the first field is the number and another the namespace, for each pid namespace down to its own.
         code.Load(BpfCode.Kept, BpfCode.Thing, number);
         code.Load(BpfCode.KeptToo, BpfCode.Kept, level, half: true);
@@ -177,6 +179,62 @@ internal sealed class TaskIterator
 
         return code;
     }
+
+    /// <summary>What decides what a process would say of itself: <see cref="TaskRecord.Words"/>, and what stands behind it.</summary>
+    private static void CopyProcess(BpfCode code, KernelTypes types)
+    {
+        const int CpuTimers = 2 * 16;
+        int?[] ofTask = [types.Offset("task_struct", "flags"), types.Offset("task_struct", "mm"), types.Offset("task_struct", "signal")];
+        int?[] ofMemory = [types.Offset("mm_struct", "brk"), types.Offset("mm_struct", "flags"), types.Offset("mm_struct", "membarrier_state")];
+        int?[] ofSignals =
+        [
+            types.Offset("signal_struct", "is_child_subreaper"), types.Offset("signal_struct", "posix_timers"), types.Offset("signal_struct", "it_real_incr"),
+            types.Offset("signal_struct", "real_timer", "state"), types.Offset("signal_struct", "it"),
+        ];
+        if (!KernelIsKnown || ofTask.Concat(ofMemory).Concat(ofSignals).Any(offset => offset is null))
+        {
+            for (int at = 0; at < TaskRecord.WordsOfProcess; at++)
+            {
+                code.StoreNumber(0);
+            }
+
+            return;
+        }
+
+        code.StoreNumber(1);
+        code.Copy(BpfCode.Thing, ofTask[0]!.Value, half: true);
+        code.Load(BpfCode.Kept, BpfCode.Thing, ofTask[1]!.Value);
+        code.Copy(BpfCode.Kept, ofMemory[0]!.Value);
+        code.Copy(BpfCode.Kept, ofMemory[1]!.Value);
+        code.Copy(BpfCode.Kept, ofMemory[2]!.Value, half: true);
+        if (types.Offset("mm_struct", "context", "pkey_allocation_map") is { } keys)
+        {
+            code.CopyAny(BpfCode.Kept, keys, half: true);
+        }
+        else
+        {
+            code.StoreNumber(0);
+        }
+
+        code.Load(BpfCode.Kept, BpfCode.Thing, ofTask[2]!.Value);
+        code.Copy(BpfCode.Kept, ofSignals[0]!.Value, half: true);
+
+        // A list that begins there, in the one way or the other: empty where it names nothing, or itself.
+        code.Store(BpfCode.Kept);
+        code.StoreNumber(ofSignals[1]!.Value);
+        code.Copy(BpfCode.Kept, ofSignals[1]!.Value);
+        code.Copy(BpfCode.Kept, ofSignals[2]!.Value);
+        code.CopyAny(BpfCode.Kept, ofSignals[3]!.Value, half: true);
+        for (int at = 0; at < CpuTimers; at += 8)
+        {
+            code.Copy(BpfCode.Kept, ofSignals[4]!.Value + at);
+        }
+    }
+
+    /// <summary>
+    /// The kernel keeps what is asked of a process where it has been looked for: up to 6.18. (A later one may keep some of it elsewhere, where nothing would show that it has changed.)
+    /// </summary>
+    private static bool KernelIsKnown => Environment.OSVersion.Version is { Major: < 6 } or { Major: 6, Minor: <= 18 };
 
     /// <summary>What puts together an <see cref="AreaRecord"/>; null where the kernel lacks something.</summary>
     private static unsafe BpfCode? AreaCode(KernelTypes types)
@@ -220,7 +278,7 @@ internal sealed class TaskIterator
         code.Load(BpfCode.Kept, BpfCode.Kept, descriptors);
         code.Load(BpfCode.Kept, BpfCode.Kept, table);
         code.Load(BpfCode.Kept, BpfCode.Kept, closed);
-        code.CopyBehind(BpfCode.Kept, 0, BpfCode.Kept, 0);
+        code.CopyAny(BpfCode.Kept, 0);
         return code;
     }
 
@@ -259,6 +317,9 @@ internal readonly unsafe struct TaskRecord
 {
     /// <summary>Bytes of a name, TASK_COMM_LEN.</summary>
     public const int NameLength = 16;
+
+    /// <summary>From <see cref="tellsOfProcess"/> on.</summary>
+    public const int WordsOfProcess = 16;
 
     /// <summary>Numbers that are told of a thread, one for each pid namespace.</summary>
     public const int MostNumbers = 4;
@@ -323,6 +384,13 @@ internal readonly unsafe struct TaskRecord
 
     private readonly ulong memoryChanges;
 
+    private readonly ulong tellsOfProcess, flags;
+
+    /// <summary>brk(2).</summary>
+    public readonly ulong Break;
+
+    private readonly ulong memoryFlags, barriers, keys, subreaper, signals, timersAt, firstTimer, interval, realTimer, cpuExpires, cpuInterval, profilingExpires, profilingInterval;
+
     private readonly ulong level;
 
     private readonly ulong firstNumber, firstSpace, secondNumber, secondSpace, thirdNumber, thirdSpace, fourthNumber, fourthSpace;
@@ -335,6 +403,13 @@ internal readonly unsafe struct TaskRecord
 
     /// <summary>What changes whenever its areas of memory do; null where the kernel does not count.</summary>
     public MemoryState? MemoryState => Memory == 0 || memoryChanges == 0 ? null : new MemoryState(Memory, memoryChanges, executed);
+
+    /// <summary>
+    /// What decides how its process would answer to what <see cref="Capture.ProcessAnswers"/> has: whoever has the same of it gives the same answers. Null where the kernel does not tell, or a
+    /// timer is set, which has to be asked for.
+    /// </summary>
+    public ProcessWords? Words => tellsOfProcess == 0 || Memory == 0 || (firstTimer != 0 && firstTimer != signals + timersAt)
+        || (interval | (realTimer & 0xff) | cpuExpires | cpuInterval | profilingExpires | profilingInterval) != 0 ? null : new ProcessWords(flags, memoryFlags, barriers, keys, subreaper);
 
     /// <summary>It has children. (Those of its process may have been born to another thread.)</summary>
     public bool HasChildren => nextChild != Task + childrenAt;
@@ -361,6 +436,14 @@ internal readonly unsafe struct TaskRecord
 /// <param name="Changes">How often it was locked.</param>
 /// <param name="Executed">How many programs the process has executed.</param>
 internal readonly record struct MemoryState(ulong Memory, ulong Changes, ulong Executed);
+
+/// <summary>Words in which the kernel keeps what is asked of a process (kernel/sys.c, kernel/sched/membarrier.c, arch/x86/mm/pkeys.c); what their bits mean, each kernel decides.</summary>
+/// <param name="Flags">Of struct task_struct: machine checks, whether it flushes for others.</param>
+/// <param name="Memory">Flags of struct mm_struct: dumping, huge pages, merging, denied combinations of rights.</param>
+/// <param name="Barriers">What it has registered for with membarrier(2).</param>
+/// <param name="Keys">Protection keys.</param>
+/// <param name="Subreaper">Whether it is a subreaper, and whether it has one.</param>
+internal readonly record struct ProcessWords(ulong Flags, ulong Memory, ulong Barriers, ulong Keys, ulong Subreaper);
 
 /// <summary>Fields of struct vm_area_struct (include/linux/mm_types.h).</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 8)]

@@ -22,6 +22,15 @@ internal sealed class PosixQueueContents
     /// <summary>Bytes from one record to the next.</summary>
     public static int Stride(PosixQueueState state) => QueueTurn.RecordHeader + ((state.MessageSize + 15) & ~15);
 
+    /// <summary>Whether there are messages under a name, which any process has to take out.</summary>
+    /// <param name="rootPid">A process of the application's IPC namespace.</param>
+    public bool AreToBeTaken(int rootPid)
+    {
+        using Lock.Scope scope = gate.EnterScope();
+        return IsOwn(rootPid) && Named(rootPid).Any(state => state.Count > 0 && !messages.ContainsKey(state.Inode));
+    }
+
+
     /// <summary>Copies what a process can reach: queues with a name, those without that it has open.</summary>
     /// <param name="rootPid">A process in whose IPC namespace all are.</param>
     /// <param name="pid">The process, as the host sees it; it stands.</param>
@@ -30,13 +39,12 @@ internal sealed class PosixQueueContents
     public void Copy(int rootPid, int pid, IReadOnlyList<DescriptorFacts> descriptors, InjectedCalls calls)
     {
         using Lock.Scope scope = gate.EnterScope();
-        if (!(hasOwnNamespace ??= IpcNamespace.HasOwn(rootPid)))
+        if (!IsOwn(rootPid))
         {
             return;
         }
 
-        named ??= PosixQueues.In(rootPid);
-        foreach (PosixQueueState state in named.Where(state => state.Count > 0 && !messages.ContainsKey(state.Inode)))
+        foreach (PosixQueueState state in Named(rootPid).Where(state => state.Count > 0 && !messages.ContainsKey(state.Inode)))
         {
             Try(state, () => Turn(state, pid, null, descriptors, calls));
         }
@@ -50,12 +58,19 @@ internal sealed class PosixQueueContents
         }
     }
 
+    private bool IsOwn(int rootPid) => hasOwnNamespace ??= IpcNamespace.HasOwn(rootPid);
+
+    private List<PosixQueueState> Named(int rootPid) => named ??= PosixQueues.In(rootPid);
+
     /// <summary>Takes the queues as they are, empty.</summary>
     /// <param name="rootPid">A process in whose IPC namespace all are.</param>
     public void Note(int rootPid)
     {
         using Lock.Scope scope = gate.EnterScope();
-        named ??= IpcNamespace.HasOwn(rootPid) ? PosixQueues.In(rootPid) : null;
+        if (IsOwn(rootPid))
+        {
+            _ = Named(rootPid);
+        }
     }
 
     /// <summary>Queues in which messages wait.</summary>

@@ -1,4 +1,3 @@
-using System.Text;
 using Holdfast.KernelBridge.Linux;
 
 namespace Holdfast.KernelBridge.Resources;
@@ -75,33 +74,8 @@ internal static class SharedMemoryDirectory
 
     private static bool IsKept(FileIdentity identity) => identity.Type == FileIdentity.DirectoryType || (identity.Type == FileIdentity.Regular && identity.Links == 1);
 
-    /// <summary>The device of the file system that is mounted there last; null when none is. See proc(5) on mountinfo.</summary>
-    private static string? FileSystem(string process)
-    {
-        if (ProcFs.TryRent($"/proc/{process}/mountinfo", out int length) is not { } rented)
-        {
-            return null;
-        }
-
-        string? device = null;
-        ReadOnlySpan<byte> rest = rented.AsSpan(0, length);
-        for (int at = rest.IndexOf(" /dev/shm "u8); at >= 0; at = rest.IndexOf(" /dev/shm "u8))
-        {
-            // Before the place stand the mount's number, that of what it is mounted on, the device, and which directory of it.
-            ReadOnlySpan<byte> before = rest[(rest[..at].LastIndexOf((byte)'\n') + 1)..at];
-            if (before.Count((byte)' ') == 3)
-            {
-                before = before[(before.IndexOf((byte)' ') + 1)..];
-                before = before[(before.IndexOf((byte)' ') + 1)..];
-                device = Encoding.ASCII.GetString(before[..before.IndexOf((byte)' ')]);
-            }
-
-            rest = rest[(at + 1)..];
-        }
-
-        LargeArrays<byte>.Pool.Return(rented);
-        return device;
-    }
+    /// <summary>The device of the file system that is mounted there; null when none is.</summary>
+    private static ulong? FileSystem(string process) => FileIdentity.DeviceOfMount($"/proc/{process}/root{Place}");
 }
 
 /// <summary>A directory in an application's own /dev/shm.</summary>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Holdfast.KernelBridge.Capture;
 using Holdfast.KernelBridge.Linux;
 using Holdfast.KernelBridge.Tests.Conformance;
 using Xunit.Abstractions;
@@ -146,6 +147,85 @@ public sealed class TaskIteratorTests(ITestOutputHelper output) : IDisposable
         Assert.Single(captured[0], thread => thread.Contains("\"TimerSlack\":70003,", StringComparison.Ordinal));
         Assert.Equal(captured[0], captured[1]);
         Assert.Equal(captured[0], captured[2]);
+    }
+
+    [Fact]
+    public void A_process_is_captured_the_same_whether_it_is_asked_or_the_kernel_tells_of_it()
+    {
+        if (TaskIterator.Own is not { } iterator || iterator.First(Environment.ProcessId)?.Words is null || Tools.Find("python3") is null)
+        {
+            output.WriteLine("skipped: no python, or this kernel, or these rights, do not allow it");
+            return;
+        }
+
+        // prctl(2): PR_SET_DUMPABLE, CHILD_SUBREAPER, THP_DISABLE, MCE_KILL (early), IO_FLUSHER, MEMORY_MERGE, SECUREBITS, MDWE; membarrier(2): REGISTER_PRIVATE_EXPEDITED.
+        string[] changes =
+        [
+            "os.chdir('/')", "libc.prctl(4, 0, 0, 0, 0)", "libc.prctl(4, 1, 0, 0, 0)", "libc.prctl(36, 1, 0, 0, 0)", "libc.prctl(41, 1, 0, 0, 0)", "libc.prctl(33, 1, 1, 0, 0)", "libc.prctl(57, 1, 0, 0, 0)",
+            "libc.prctl(67, 1, 0, 0, 0)", "libc.prctl(28, 0x2, 0, 0, 0)", "libc.syscall(324, 16, 0, 0)", "libc.syscall(330, 0, 0)", "libc.sbrk(1 << 20)",
+            "signal.signal(signal.SIGHUP, signal.SIG_IGN); os.kill(os.getpid(), signal.SIGUSR2); libc.sigaltstack(ctypes.byref(stack), None)",
+            "signal.setitimer(signal.ITIMER_REAL, 1000, 3)", "signal.setitimer(signal.ITIMER_REAL, 0)", "signal.setitimer(signal.ITIMER_VIRTUAL, 1000)", "signal.setitimer(signal.ITIMER_VIRTUAL, 0)",
+            "libc.timer_create(1, None, ctypes.byref(timer))", "libc.timer_delete(timer)", "keep = socket.socketpair(); keep[0].send(b'unread')", "keep = None; libc.prctl(65, 1, 0, 0, 0)",
+        ];
+        IRunningApplication application = bench.Python(
+            $"""
+            import ctypes, os, signal, socket
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGUSR2])
+            libc = ctypes.CDLL(None)
+            class Stack(ctypes.Structure):
+                _fields_ = [('at', ctypes.c_void_p), ('flags', ctypes.c_int), ('size', ctypes.c_size_t)]
+            room = ctypes.create_string_buffer(1 << 15)
+            stack, timer = Stack(ctypes.addressof(room), 0, 1 << 15), ctypes.c_void_p()
+            log = open(os.environ['OUT'] + '/log', 'a', buffering=1)
+            for change in {JsonSerializer.Serialize(changes)}:
+                print('ready', file=log)
+                signal.sigwait([signal.SIGUSR1])
+                exec(change)
+            print('ready', file=log)
+            signal.sigwait([signal.SIGUSR1])
+            """);
+        PtraceBridge learns = new(), asks = new() { AsksThreads = true };
+        for (int step = 0; step <= changes.Length; step++)
+        {
+            bench.ExpectTotal("log", step + 1);
+            string asked = Of(asks);
+            // What it learns with the first it knows with the second.
+            Assert.Equal((step, asked), (step, Of(learns)));
+            Assert.Equal((step, asked), (step, Of(learns)));
+            application.Signal(10);
+        }
+
+        string Of(PtraceBridge bridge)
+        {
+            ProcessImage process = Driver.Checkpoint(bridge, application.Target).Decode().Processes.Single();
+            return JsonSerializer.Serialize((
+                process.Attributes, process.SignalActions, process.PendingSignals, (process.Memory!.Break, process.Memory.ProtectionKeys, process.Memory.AioContexts.Count), process.Threads,
+                process.IntervalTimers.Select(timer => timer.Which), process.PosixTimers.Select(timer => timer.Id)), new JsonSerializerOptions { IncludeFields = true });
+        }
+    }
+
+    [Fact]
+    public void What_others_have_answered_is_taken_for_a_process_of_which_the_kernel_tells_the_same()
+    {
+        if (TaskIterator.Own is not { } iterator || iterator.First(Environment.ProcessId)?.Words is null || Tools.Find("python3") is null)
+        {
+            output.WriteLine("skipped: no python, or this kernel, or these rights, do not allow it");
+            return;
+        }
+
+        IRunningApplication application = bench.Python("import os, time; open(os.environ['OUT'] + '/ready', 'w'); time.sleep(1000)");
+        bench.Expect("ready");
+        // That its memory has been read shows in a word too.
+        _ = Driver.Checkpoint(new PtraceBridge(), application.Target);
+        PtraceBridge bridge = new();
+        bridge.Answers.Learn(iterator.First(application.MainPid)!.Value.Words!.Value, new ProcessAnswers(false, false, 2, 1, 0, false, false, 0x1234, 1 << 3));
+        ProcessImage process = Driver.Checkpoint(bridge, application.Target).Decode().Processes.Single();
+        Assert.Equal(0x1234, process.Attributes!.MembarrierRegistrations);
+        Assert.Equal([3], process.Memory!.ProtectionKeys);
+
+        // Whoever says something else is believed no more.
+        bridge.Answers.Learn(iterator.First(application.MainPid)!.Value.Words!.Value, new ProcessAnswers(false, false, 2, 1, 0, false, false, 0, 0));
+        Assert.Empty(Driver.Checkpoint(bridge, application.Target).Decode().Processes.Single().Memory!.ProtectionKeys);
     }
 
     [Fact]
