@@ -1,5 +1,7 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using Holdfast.KernelBridge.Linux;
 using Microsoft.Win32.SafeHandles;
 using static Holdfast.KernelBridge.Spaces.SpaceNative;
 
@@ -20,8 +22,11 @@ internal sealed record RunningTask(int Pid, int Tid, string Name, char State, st
 /// <summary>The cgroup-v2 freezer: <c>cgroup.freeze</c> and the <c>frozen</c> line of <c>cgroup.events</c>.</summary>
 internal static class CgroupFreezer
 {
-    // Notifications of cgroup.events are rate-limited and may be missing in old kernels: look by ourselves now and then.
-    private static readonly TimeSpan longestWait = TimeSpan.FromMilliseconds(20);
+    // The kernel tells of changes of cgroup.events at most once in ten milliseconds, so that one right behind another is told of late (CGROUP_FILE_NOTIFY_MIN_INTV of kernel/cgroup/cgroup.c),
+    // and by way of a thread of its own: look by ourselves, often as long as the wait has just begun.
+    private static readonly TimeSpan often = TimeSpan.FromMilliseconds(3), shortestWait = TimeSpan.FromMilliseconds(1), longestWait = TimeSpan.FromMilliseconds(20);
+
+    private const uint PauseMicroseconds = 20;
 
     private const int Looks = 50;
 
@@ -60,7 +65,7 @@ internal static class CgroupFreezer
     /// <returns>False when it did not come in time.</returns>
     public static bool WaitForEvent(string group, string line, TimeSpan deadline)
     {
-        long end = Environment.TickCount64 + (long)Math.Ceiling(deadline.TotalMilliseconds);
+        long begun = Stopwatch.GetTimestamp();
         SafeFileHandle events;
         try
         {
@@ -80,13 +85,20 @@ internal static class CgroupFreezer
                     return true;
                 }
 
-                TimeSpan left = TimeSpan.FromMilliseconds(end - Environment.TickCount64);
+                TimeSpan waited = Stopwatch.GetElapsedTime(begun), left = deadline - waited;
                 if (left <= TimeSpan.Zero)
                 {
                     return false;
                 }
 
-                Descriptors.Wait(Descriptors.Number(events), -1, POLLPRI, left < longestWait ? left : longestWait);
+                if (waited < often)
+                {
+                    _ = Libc.usleep(PauseMicroseconds);
+                    continue;
+                }
+
+                TimeSpan next = TimeSpan.FromTicks(Math.Clamp(waited.Ticks / 4, shortestWait.Ticks, longestWait.Ticks));
+                Descriptors.Wait(Descriptors.Number(events), -1, POLLPRI, left < next ? left : next);
             }
         }
     }
