@@ -258,7 +258,7 @@ internal sealed class TaskIterator
     /// <summary>What puts together an <see cref="OpenFileRecord"/>; null where the kernel lacks something.</summary>
     private static unsafe BpfCode? FileCode(KernelTypes types)
     {
-        if (types.Offset("task_struct", "tgid") is not { } process || types.Offset("task_struct", "files") is not { } descriptors || types.Offset("files_struct", "fdt") is not { } table
+        if (types.Offset("task_struct", "pid") is not { } process || types.Offset("task_struct", "files") is not { } descriptors || types.Offset("files_struct", "fdt") is not { } table
             || types.Offset("fdtable", "close_on_exec") is not { } closed || types.Offset("file", "f_inode") is not { } inode || types.Offset("inode", "i_flctx") is not { } locks)
         {
             return null;
@@ -469,7 +469,7 @@ internal readonly struct OpenFileRecord
     /// <summary>The open file description (struct file), which processes may share.</summary>
     public readonly ulong File;
 
-    /// <summary>The process, as the host numbers it, and the descriptor's number in it.</summary>
+    /// <summary>The process, as the host numbers it, or a thread that has others than its process; and the descriptor's number in it.</summary>
     public readonly ulong Process, Number;
 
     private readonly ulong locks, closedOnExec;
