@@ -24,6 +24,9 @@ static void live(int number)
 {
 	pthread_t threads[4];
 
+	/* A thread of the process that forked this one may have held the lock just then. */
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	condition = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
 	waiting = woken = open_gate = 0;
 	for (int i = 0; i < 4; i++)
 		threads[i] = state_thread(body, NULL);
