@@ -79,6 +79,7 @@ internal sealed partial class PtraceRestore
         }
 
         space = Space.Start(wanted);
+        BeginIpcLimits(space.MainPid);
         NetworkInterfaces.Restore(Image.Interfaces, space.MainPid);
         return space.MainPid;
     }

@@ -19,6 +19,8 @@ internal sealed partial class PtraceRestore
 
     private const ulong Unchanged = uint.MaxValue;
 
+    private Task<IReadOnlyList<IpcSettingImage>>? ipcSettings;
+
     private IEnumerable<SharedMemoryImage> Segments => Image.SharedMemory.Where(shared => shared.Segment is not null);
 
     /// <summary>Makes all objects, with contents, before any process has descriptors or memory of its own.</summary>
@@ -87,9 +89,18 @@ internal sealed partial class PtraceRestore
     /// <summary>The process of that number, or the first one when it is gone.</summary>
     private Stub StubOr(int pid) => stubs.TryGetValue(pid, out Stub? stub) ? stub : stubs[plan.Root!.Pid];
 
+    /// <summary>Begins to ask for the limits of the space, by a thread that has to enter its namespace first.</summary>
+    private void BeginIpcLimits(int pid)
+    {
+        if (Image.SystemV is not null)
+        {
+            ipcSettings = Task.Run(() => IpcNamespace.Ask(pid, SystemVImage.ReadSettings));
+        }
+    }
+
     private void SetIpcLimits(Stub root)
     {
-        IReadOnlyList<IpcSettingImage> now = IpcNamespace.Ask(root.HostPid, SystemVImage.ReadSettings);
+        IReadOnlyList<IpcSettingImage> now = Interlocked.Exchange(ref ipcSettings, null)?.GetAwaiter().GetResult() ?? IpcNamespace.Ask(root.HostPid, SystemVImage.ReadSettings);
         SyscallTape tape = root.NewTape();
         foreach (IpcSettingImage setting in Image.SystemV?.Settings.Except(now) ?? [])
         {

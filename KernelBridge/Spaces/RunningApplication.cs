@@ -35,7 +35,9 @@ internal sealed class RunningApplication : IRunningApplication
         this.isChild = isChild;
         this.lifeline = lifeline;
         wake = Descriptors.Own(EventFd(0, O_CLOEXEC), "space.eventfd", "eventfd");
-        new Thread(WaitForEnd, maxStackSize: 256 * 1024) { IsBackground = true, Name = $"wait for pid {target.RootPid}" }.Start();
+        // Who starts a thread waits until it runs: nobody needs this one at once.
+        ThreadPool.UnsafeQueueUserWorkItem(
+            static application => new Thread(application.WaitForEnd, maxStackSize: 256 * 1024) { IsBackground = true, Name = $"wait for pid {application.Target.RootPid}" }.Start(), this, preferLocal: false);
     }
 
     /// <inheritdoc/>
