@@ -54,11 +54,9 @@ internal class RecordedState(TaskRecord record, ThreadStand stand, int dumpable)
 internal sealed class RecordedProcess(TaskRecord record, ThreadStand stand, ProcessAnswers answers, IReadOnlyList<SignalActions.KernelAction> actions)
     : RecordedState(record, stand, answers.Dumpable), IProcessState
 {
-    private readonly ulong programBreak = record.Break;
-
     public IReadOnlyList<byte[]> SharedSignals { get; } = PtraceCall.PeekSignals((int)record.Tid, shared: true);
 
-    public ulong Break => programBreak;
+    public ulong Break { get; } = record.Break;
 
     public bool ChildSubreaper => answers.ChildSubreaper;
 

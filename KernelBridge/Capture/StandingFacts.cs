@@ -111,5 +111,5 @@ internal sealed class StandingFacts(PidReference reference, int processes, TaskT
     /// <param name="mountNamespace">Its mount namespace.</param>
     /// <param name="map">The area as it was seen.</param>
     public bool IsNamedSo(int pid, string? mountNamespace, MemoryMap map) => map.Inode == 0 || map.Name.StartsWith('[')
-        || named.GetOrAdd((mountNamespace, map.Device, map.Inode, map.Name), static (file, area) => ProcFs.TryLink($"/proc/{area.pid}/map_files/{area.Start:x}-{area.End:x}") == file.Name, (pid, map.Start, map.End));
+        || named.GetOrAdd((mountNamespace, map.Device, map.Inode, map.Name), static (file, area) => ProcFs.TryLink(MappedFiles.Link(area.pid, area.Start, area.End)) == file.Name, (pid, map.Start, map.End));
 }

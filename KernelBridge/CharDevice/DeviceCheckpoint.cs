@@ -180,7 +180,7 @@ internal sealed class DeviceCheckpoint(ApplicationTarget target, long holdUpTo) 
         string[] names =
         [
             "f/proc/sysvipc/shm", "f/proc/sysvipc/sem", "f/proc/sysvipc/msg", .. SystemVImage.SettingNames.Select(name => "f" + SystemVImage.PathOf(name)),
-            $"f/proc/{Target.RootPid}/mountinfo", "f/proc/self/mountinfo", $"s/proc/{Target.RootPid}/root/dev/pts", $"s/proc/{Target.RootPid}/root{SharedMemoryDirectory.Place}",
+            $"f/proc/{Target.RootPid}/mountinfo", $"s/proc/{Target.RootPid}/root/dev/pts", $"s/proc/{Target.RootPid}/root{SharedMemoryDirectory.Place}",
         ];
         if (!IpcNamespace.HasOwn(Target.RootPid))
         {
